@@ -1,0 +1,132 @@
+"""Auto-PGD: gradient steps with momentum whose size follows the progress made."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from raygrid.attacks.best import Best
+from raygrid.constraints import Constraint
+from raygrid.goals import Goal, LossName
+from raygrid.oracle import Oracle
+from raygrid.randomness import Randomness
+
+MOMENTUM = 0.75
+"""α of the paper: weight of the new step against the last one."""
+FIRST_STEP = 2.0
+"""Initial step size, in units of eps."""
+
+
+def checkpoints(steps: int) -> list[int]:
+    """Return the iterations at which the step size may be halved: p_0 = 0, p_1 = 0.22, then shrinking gaps down to 0.06."""
+    p = [0.0, 0.22]
+    while p[-1] < 1:
+        p.append(p[-1] + max(p[-1] - p[-2] - 0.03, 0.06))
+    return sorted({math.ceil(share * steps) for share in p if share <= 1})
+
+
+def apgd(
+    oracle: Oracle,
+    goal: Goal,
+    x: Tensor,
+    constraint: Constraint,
+    randomness: Randomness,
+    *,
+    steps: int,
+    restarts: int,
+    rho: float,
+    loss: LossName,
+) -> Tensor:
+    """Auto-PGD (Croce & Hein, ICML 2020), with the paper's notation: η step size, ρ the share of steps that must make progress.
+
+    Args:
+        oracle: the victim, with gradient access.
+        goal: what to reach.
+        x: clean inputs [B, C, H, W] in [0, 1].
+        constraint: L-inf or L2 ball, and box.
+        randomness: the samples' streams, for the random starts.
+        steps: gradient steps of a restart.
+        restarts: runs from different random starts; each attacks only what is left.
+        rho: share of the steps since the last checkpoint that must lower the loss, else the step is halved.
+        loss: the surrogate loss; `ce` is APGD-CE.
+
+    Returns:
+        Candidates [B, C, H, W] inside the constraint: a point seen to succeed, else the one of lowest loss.
+    """
+    best = Best(x)
+    for restart in range(restarts):
+        start = oracle.active()
+        if not len(start):
+            break
+        z = x.clone()
+        z[start] = _start(x[start], constraint, randomness, f"start/{restart}", start)
+        _descend(oracle, goal, x, z, constraint, best, steps, rho, loss)
+    return best.x
+
+
+def _start(x: Tensor, constraint: Constraint, randomness: Randomness, purpose: str, index: Tensor) -> Tensor:
+    """A random direction, stretched to the ball's surface as the reference implementation does."""
+    cube = constraint.norm == "linf"
+    t = 2 * randomness.uniform(purpose, index, x) - 1 if cube else randomness.normal(purpose, index, x)
+    length = constraint.ball.norm(t.flatten(1)).clamp_min(1e-12)
+    return constraint.project(x + constraint.eps * t / length.view(-1, 1, 1, 1), x)
+
+
+def _descend(
+    oracle: Oracle,
+    goal: Goal,
+    x: Tensor,
+    z: Tensor,
+    constraint: Constraint,
+    best: Best,
+    steps: int,
+    rho: float,
+    loss: LossName,
+) -> None:
+    """One restart from z [N, ...]; what it finds goes into `best`."""
+    n = len(x)
+    η = torch.full((n,), FIRST_STEP * constraint.eps, device=x.device)
+    f = torch.full((n,), float("inf"), device=x.device)
+    lowest, lowest_at_checkpoint = f.clone(), f.clone()
+    progress = torch.zeros(n, device=x.device)
+    halved = torch.zeros(n, dtype=torch.bool, device=x.device)
+    x_best, g_best = z.clone(), torch.zeros_like(z)
+    previous = z.clone()
+    marks = checkpoints(steps)
+    last_mark = 0
+
+    for k, on in enumerate(oracle.rounds(steps)):
+        here = z[on]
+        value, success, g = oracle.gradient(goal, here, on, loss)
+        best.keep_better(on, here, value, success)
+        progress[on] += (value < f[on]).float()
+        f[on] = value
+        lower = value < lowest[on]
+        lowest[on[lower]], x_best[on[lower]], g_best[on[lower]] = value[lower], here[lower], g[lower]
+
+        if k in marks and k > 0:
+            stalled = progress[on] <= rho * (k - last_mark)
+            stuck = ~halved[on] & (lowest[on] >= lowest_at_checkpoint[on])
+            halve = stalled | stuck
+            halved[on], lowest_at_checkpoint[on] = halve, lowest[on]
+            progress[on], last_mark = 0.0, k
+            η[on[halve]] /= 2
+            here = torch.where(_as(halve, g), x_best[on], here)
+            g = torch.where(_as(halve, g), g_best[on], g)
+
+        go = oracle.retire(on, success)
+        on, here, g = on[go], here[go], g[go]
+        clean = x[on]
+        step = constraint.project(here + _as(η[on], g) * constraint.steepest(g, here), clean)
+        if k > 0:
+            step = constraint.project(here + MOMENTUM * (step - here) + (1 - MOMENTUM) * (here - previous[on]), clean)
+        previous[on], z[on] = here, step
+
+    for on in oracle.rounds(1, gradients=0):
+        value, success = oracle.look(goal, z[on], on, loss)
+        oracle.retire(on, success)
+        best.keep_better(on, z[on], value, success)
+
+
+def _as(values: Tensor, like: Tensor) -> Tensor:
+    return values.view(-1, *[1] * (like.dim() - 1))

@@ -1,0 +1,27 @@
+"""What an attack has found so far: for each sample the first point that succeeded, else the one of lowest loss."""
+
+import torch
+from torch import Tensor
+
+
+class Best:
+    """The example to return for each of N samples, starting from the clean inputs x [N, ...]."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.x = x.clone()
+        self.loss = torch.full((len(x),), float("inf"), device=x.device)
+        self.success = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+
+    def keep_successes(self, index: Tensor, z: Tensor, loss: Tensor, success: Tensor) -> None:
+        """Take the points z [B, ...] that succeeded, for samples at the positions `index` [B]."""
+        if bool(success.any()):
+            where = index[success]
+            self.x[where], self.loss[where], self.success[where] = z[success], loss[success], True
+
+    def keep_better(self, index: Tensor, z: Tensor, loss: Tensor, success: Tensor) -> Tensor:
+        """Take the points that succeed where none did, or come closer at equal standing. Returns [B] bool: which were taken."""
+        stood, fell = self.success[index], success
+        better = (fell & ~stood) | ((fell == stood) & (loss < self.loss[index]))
+        where = index[better]
+        self.x[where], self.loss[where], self.success[where] = z[better], loss[better], success[better]
+        return better

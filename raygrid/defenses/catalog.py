@@ -1,0 +1,12 @@
+"""The built-in defenses. Declarations only: imports neither torch nor ray."""
+
+from raygrid.component import Component
+
+COMPONENTS: tuple[Component, ...] = (
+    Component(
+        kind="defense",
+        name="none",
+        summary="The victim as it is.",
+        build="raygrid.defenses.none:none",
+    ),
+)

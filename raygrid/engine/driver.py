@@ -1,0 +1,199 @@
+"""The driver: hands tasks to hosts, supervises them, records what failed. Holds no tensors.
+
+A host runs its tasks in order and commits each unit as it is done. So where a host dies or hangs, the store tells which tasks are
+done, and the first that is not is the one it died on; that one alone is blamed, the others go back.
+"""
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from raygrid.engine.executor import Executor, Outcome
+from raygrid.engine.work import Backlog, Report, Task
+from raygrid.errors import UsageError
+from raygrid.grid import Craft, Score
+from raygrid.results.folder import Parts
+
+IN_FLIGHT = 2
+"""Batches a host has at a time, so that it never waits for the driver (1, 2 and 4 gave 86, 87 and 86 % of 10 ms calls)."""
+ATTEMPTS = 3
+"""Hosts that may die on one task before it is recorded as an error. A lost machine must not blame an innocent task."""
+DEATHS_IN_A_ROW = 6
+"""Hosts that may die, with no task done in between, before the run gives up: something is wrong with all of them."""
+WAIT_SECONDS = 0.25
+DRAIN_SECONDS = 20.0
+"""How long running units may go on after Ctrl-C before they are given up."""
+
+
+class Watcher(Protocol):
+    """What wants to know how the run goes on."""
+
+    def done(self, score: Score, counts: Mapping[str, int]) -> None:
+        """A score unit was committed."""
+
+    def failed(self, score: Score, status: str, error: str) -> None:
+        """A score unit failed as a whole; it is to be recorded beside the trials."""
+
+    def lost(self, host: str, why: str) -> None:
+        """A host died or was ended."""
+
+    def tick(self, hosts: int, waiting: int) -> None:
+        """Some time has passed."""
+
+
+@dataclass
+class Running:
+    """A batch on a host."""
+
+    ticket: int
+    tasks: list[Task]
+    since: float
+
+
+@dataclass
+class Driver:
+    """One run over a backlog. `run` returns when all is done, or when `stop_requested` says so."""
+
+    executor: Executor
+    backlog: Backlog
+    shards: Mapping[str, Any]
+    """Shard key -> what the executor's `put` returned."""
+    is_done: Callable[[Parts, str], bool]
+    """(table, key) -> whether the part is committed."""
+    watcher: Watcher
+    time_limit: float
+    """Seconds that a task may take."""
+    fail_fast: bool = False
+    stop_requested: Callable[[], bool] = lambda: False
+    clock: Callable[[], float] = time.monotonic
+    _busy: dict[str, deque[Running]] = field(default_factory=dict)
+    _home: dict[str, str] = field(default_factory=dict)
+    _blame: Counter[str] = field(default_factory=Counter)
+    _deaths: int = 0
+    _stopping: bool = False
+
+    def run(self) -> None:
+        """Work until nothing is left to do.
+
+        Raises:
+            UsageError: a host met what only a person can mend (a full disk), or hosts die whatever they are given.
+        """
+        self._busy = {host: deque() for host in self.executor.hosts}
+        while not self._stopping and not self.stop_requested():
+            self._dispatch()
+            if not any(self._busy.values()):
+                return
+            self._step()
+        self._drain()
+
+    def _step(self) -> None:
+        for outcome in self.executor.wait(WAIT_SECONDS):
+            self._settle(outcome)
+        self._end_overdue()
+        self.watcher.tick(len(self._busy), self.backlog.waiting())
+
+    def _drain(self) -> None:
+        self.executor.stop()
+        until = self.clock() + DRAIN_SECONDS
+        while any(self._busy.values()) and self.clock() < until:
+            self._step()
+
+    def _dispatch(self) -> None:
+        for _ in range(IN_FLIGHT):
+            for host, running in self._busy.items():
+                if len(running) >= IN_FLIGHT:
+                    continue
+                at_work = Counter(name for other, name in self._home.items() if other != host and self._busy[other])
+                lane = self.backlog.choose(self._home.get(host), at_work)
+                if lane is None:
+                    continue
+                batch = self.backlog.take(lane, at_work[lane] + 1)
+                ticket = self.executor.call(host, "run", batch, [self.shards[task.shard] for task in batch])
+                running.append(Running(ticket, batch, self.clock()))
+                self._home[host] = lane
+
+    def _settle(self, outcome: Outcome) -> None:
+        host, running = next(
+            (host, batch) for host, queue in self._busy.items() for batch in queue if batch.ticket == outcome.ticket
+        )
+        if outcome.lost:
+            self._bury(host, "error", outcome.lost)
+            return
+        self._busy[host].remove(running)
+        if self._busy[host]:
+            self._busy[host][0].since = self.clock()
+        self._deaths = 0
+        reports: dict[str, Report] = {report.key: report for report in outcome.value}
+        for task in running.tasks:
+            self._account(task, reports)
+
+    def _account(self, task: Task, reports: Mapping[str, Report]) -> None:
+        """Take note of what became of a task that a host has reported on."""
+        found = [reports[unit.key] for unit in task.units if unit.key in reports]
+        for report in found:
+            if report.fatal:
+                raise UsageError(*report.error.splitlines())
+        wrong = next((report for report in found if report.error), None)
+        if wrong:
+            failed = task.units[len(found) - 1]
+            self._fail(task, failed.key, "error", wrong.error, {report.key for report in found[:-1]})
+        elif len(found) < len(task.units):
+            return  # the host was asked to stop before it came to them
+        else:
+            self.backlog.learn(task, sum(report.seconds for report in found))
+        for score in task.scores:
+            if score.key in reports and not reports[score.key].error:
+                self.watcher.done(score, reports[score.key].counts)
+        if task.craft and task.craft.key in reports and not reports[task.craft.key].error:
+            self.backlog.release(task.craft.key)
+
+    def _fail(self, task: Task, failed: str, status: str, error: str, done: set[str]) -> None:
+        """Record that a unit of a task failed, and with it the units that come after it or need its examples."""
+        lost = [score for score in task.scores if score.key not in done]
+        if task.craft and task.craft.key == failed:
+            lost += [score for other in self.backlog.drop(failed) for score in other.scores]
+        for score in lost:
+            self.watcher.failed(score, status, error)
+        self._stopping = self._stopping or self.fail_fast
+
+    def _end_overdue(self) -> None:
+        for host in list(self._busy):
+            running = self._busy[host]
+            if running and self.clock() - running[0].since > self.time_limit * len(running[0].tasks):
+                self._bury(host, "timeout", f"not done after {self.time_limit:g} s")
+
+    def _bury(self, host: str, status: str, why: str) -> None:
+        """Replace a host that died or hangs, and find out what became of its tasks."""
+        self.watcher.lost(host, why)
+        self._home.pop(host, None)
+        tasks = [task for running in self._busy.pop(host) for task in running.tasks]
+        self._deaths += 1
+        if self._deaths > DEATHS_IN_A_ROW:
+            raise UsageError(f"{self._deaths} hosts were lost with no task done in between; the last one: {why}")
+        self._busy[self.executor.replace(host)] = deque()
+        left = [rest for task in tasks if (rest := self._uncommitted(task))]
+        if left and self._is_poison(left[0], status):
+            suspect = left.pop(0)
+            self._fail(suspect, suspect.units[0].key, status, why, set())
+        for task in reversed(left):
+            self.backlog.add(task, first=True)
+
+    def _is_poison(self, suspect: Task, status: str) -> bool:
+        """Blame a task for the loss of its host, and say whether that was once too often."""
+        key = suspect.units[-1].key
+        self._blame[key] += 1
+        return status == "timeout" or self._blame[key] >= ATTEMPTS
+
+    def _uncommitted(self, task: Task) -> Task | None:
+        """Take note of the units of a task that were committed before its host was lost, and return the others."""
+        left: list[Craft | Score] = []
+        for unit in task.units:
+            if not self.is_done("crafts" if isinstance(unit, Craft) else "trials", unit.key):
+                left.append(unit)
+            elif isinstance(unit, Craft):
+                self.backlog.release(unit.key)
+            else:
+                self.watcher.done(unit, {})
+        return task._replace(units=tuple(left)) if left else None

@@ -1,0 +1,85 @@
+"""`raygrid plan`: what a job would run, what is done already, and what it costs at most."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+from rich.table import Table
+
+from raygrid.engine.inputs import read_inputs
+from raygrid.engine.run import Done, what_is_done
+from raygrid.errors import UsageError
+from raygrid.grid import Craft, Plan
+from raygrid.results.folder import check
+from raygrid.results.open import open_results
+from raygrid.results.store import open_store
+from raygrid.spec import Job
+
+PACE_SQL = """
+SELECT t.victim, sum(c.seconds) / sum(c.forwards + c.backwards) AS seconds
+FROM crafts c JOIN (SELECT DISTINCT craft_key, coalesce(source, victim) AS victim FROM trials) t USING (craft_key)
+GROUP BY t.victim HAVING sum(c.forwards + c.backwards) > 0
+"""
+
+
+def plan_report(job: Job) -> Iterator[RenderableType]:
+    """Yield what a person wants to know before a run starts. Reads datasets and identifies victims; runs nothing.
+
+    Raises:
+        UsageError: whatever makes the job impossible, as `raygrid run` would say it.
+    """
+    plan = read_inputs(job).plan
+    done = _done(job)
+    pace = _pace(job)
+    yield _cells(plan, done)
+    waiting = {score.craft.key for score in plan.scores if score.key not in done.scored} - done.crafted
+    passes: Counter[str] = Counter()
+    for key in waiting:
+        passes[plan.crafts[key].model.victim.id] += _passes(plan.crafts[key])
+    scored = sum(score.key in done.scored for score in plan.scores)
+    yield (
+        f"{len(plan.cells)} cells; {len(plan.scores)} score units, {scored} done, {len(plan.scores) - scored} to run; "
+        f"{len(plan.crafts)} craft units, {len(waiting)} to run"
+    )
+    for victim, count in passes.items():
+        time = (
+            f", about {count * pace[victim] / 3600:.2g} host-hours at the pace of earlier runs"
+            if victim in pace
+            else ""
+        )
+        yield f"at most {count:,} forward and backward passes on {victim}{time}"
+
+
+def _passes(craft: Craft) -> int:
+    return sum(craft.attack.params.passes()) * craft.shard.size
+
+
+def _cells(plan: Plan, done: Done) -> Table:
+    units, cached, samples = Counter[str](), Counter[str](), defaultdict[str, int](int)
+    for score in plan.scores:
+        units[score.cell.id] += 1
+        cached[score.cell.id] += score.key in done.scored
+        samples[score.cell.id] += score.craft.shard.size
+    table = Table("cell")
+    for heading in ("samples", "units", "done"):
+        table.add_column(heading, justify="right")
+    for cell_id in plan.cells:
+        table.add_row(cell_id, str(samples[cell_id]), str(units[cell_id]), str(cached[cell_id]))
+    return table
+
+
+def _done(job: Job) -> Done:
+    store = open_store(job.results)
+    if not store.exists("raygrid.json"):
+        return Done(set(), set())
+    check(store)
+    return what_is_done(store)
+
+
+def _pace(job: Job) -> dict[str, float]:
+    """Return seconds a pass by victim, as earlier runs in the same folder took."""
+    try:
+        rows = open_results(job.results).query(PACE_SQL).to_pylist()
+    except UsageError:  # no run there yet
+        return {}
+    return {row["victim"]: row["seconds"] for row in rows}

@@ -1,0 +1,254 @@
+"""The worker: loads victims on demand, runs units, commits what comes out. Knows neither Ray nor what runs next.
+
+The same class serves a Ray actor, a notebook and the tests, behind the executors of this package.
+"""
+
+import gc
+import platform
+import time
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from raygrid.component import resolve
+from raygrid.data.dataset import pixels
+from raygrid.engine.rows import Row, sample_rows, trial_key
+from raygrid.engine.work import Preflight, Report, Task
+from raygrid.errors import UsageError
+from raygrid.grid import Craft, Model, Score
+from raygrid.judge import TRACEBACK_FRAMES, Outputs, Verdict, run_model, stored
+from raygrid.kernel import Batch, Crafted, craft, score
+from raygrid.results.folder import commit_craft, commit_trials, prepare, read_crafts, read_examples
+from raygrid.results.store import open_store
+from raygrid.victims.check import check_victim
+from raygrid.victims.victim import Victim
+
+MODEL_BYTES = 4 << 30
+"""Weights kept on a host; the least recently used go first. Far below what a GPU holds, so that activations fit beside them."""
+SMALL_CACHE = 8
+"""Shards, clean outputs and crafted examples kept on a host: what the tasks of a batch share, and little more."""
+PREFLIGHT_SAMPLES = 8
+
+T = TypeVar("T")
+
+
+class Examples(NamedTuple):
+    """The examples of a craft unit, as its score units need them."""
+
+    x_adv: Tensor
+    failures: Mapping[int, str]
+    claimed: Sequence[bool | None]
+
+
+class Cache:
+    """A mapping that forgets what was used least recently once it holds more than `most`."""
+
+    def __init__(self, most: int, cost: Callable[[Any], int] = lambda _: 1) -> None:
+        self.most, self.cost = most, cost
+        self.items: OrderedDict[Hashable, Any] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return the value under the key; made, and room made for it, where it is missing."""
+        if key in self.items:
+            self.items.move_to_end(key)
+            value: T = self.items[key]
+            return value
+        made = make()
+        while self.items and sum(map(self.cost, self.items.values())) + self.cost(made) > self.most:
+            self.items.popitem(last=False)
+            gc.collect()
+        self.items[key] = made
+        return made
+
+
+class VictimHost:
+    """Runs units on one device.
+
+    Args:
+        results: the results folder.
+        device: a torch device.
+        micro_batch: samples in one pass at most; None: a whole shard.
+    """
+
+    def __init__(self, results: str, device: str = "cpu", micro_batch: int | None = None) -> None:
+        self.store = open_store(results)
+        prepare(self.store)
+        self.device = torch.device(device)
+        self.micro_batch = micro_batch
+        self.models = Cache(MODEL_BYTES, _bytes)
+        self.batches = Cache(SMALL_CACHE)
+        self.clean = Cache(SMALL_CACHE)
+        self.examples = Cache(SMALL_CACHE)
+        self.stopping = False
+
+    def stop(self) -> None:
+        """Make `run` return after the unit at hand, and at once when called again. Called from another thread."""
+        self.stopping = True
+
+    def preflight(self, check: Preflight, table: pa.Table) -> list[str]:
+        """Load a victim and try it on a few samples. Returns what is wrong with it, with the fix; empty where it is fit.
+
+        Samples on which the victim fails don't count, as long as there is one on which it does not: those become error rows.
+        """
+        batch = self._batch("preflight", table.slice(0, PREFLIGHT_SAMPLES), check.classes)
+        try:
+            victim = self._model(check.model)
+        except UsageError as error:
+            return list(error.messages)
+        clean = run_model(victim, batch.x, check.classes, self.micro_batch)
+        sound = batch.take([i for i in range(len(batch.ids)) if clean.why(i) is None]) if len(clean.errors) else batch
+        some = sound if len(sound.ids) else batch
+        return check_victim(victim, some.x, some.labels, check.classes)
+
+    def run(self, tasks: Sequence[Task], *tables: pa.Table) -> list[Report]:
+        """Run tasks in order and commit each unit as it is done; `tables` are the shards of the tasks, one each.
+
+        What goes wrong with a unit is told in its report and stops nothing but the rest of its task.
+        """
+        reports: list[Report] = []
+        for task, table in zip(tasks, tables, strict=True):
+            for unit in task.units:
+                if self.stopping:
+                    return reports
+                reports.append(self._report(unit, table))
+                if reports[-1].error:
+                    break
+        return reports
+
+    def _report(self, unit: Craft | Score, table: pa.Table) -> Report:
+        started = time.perf_counter()
+        try:
+            counts = self._craft(unit, table) if isinstance(unit, Craft) else self._score(unit, table)
+        except UsageError as error:  # a full disk, say: nothing to retry, and the driver must tell
+            return Report(unit.key, time.perf_counter() - started, {}, str(error), fatal=True)
+        except Exception:
+            return Report(unit.key, time.perf_counter() - started, {}, traceback.format_exc(limit=TRACEBACK_FRAMES))
+        return Report(unit.key, time.perf_counter() - started, counts)
+
+    def _craft(self, unit: Craft, table: pa.Table) -> dict[str, int]:
+        batch = self._batch(unit.shard.key, table, unit.classes)
+        access = unit.attack.component.access if unit.attack.access == "transfer" else unit.attack.access
+        made = craft(
+            self._model(unit.model), batch, unit.attack, unit.seed, access=access, micro_batch=self.micro_batch
+        )
+        commit_craft(self.store, unit.key, *_craft_rows(unit, batch, made, table))
+        self.examples.get(unit.key, lambda: Examples(made.x_adv, made.failures, made.claimed))
+        return {}
+
+    def _score(self, unit: Score, table: pa.Table) -> dict[str, int]:
+        started = time.perf_counter()
+        craft_unit = unit.craft
+        batch = self._batch(craft_unit.shard.key, table, craft_unit.classes)
+        model = self._model(unit.model)
+        clean: Outputs = self.clean.get(
+            (unit.model.digest, craft_unit.shard.key),
+            lambda: run_model(model, batch.x, batch.classes, self.micro_batch),
+        )
+        examples = self.examples.get(craft_unit.key, lambda: self._read_examples(craft_unit, batch))
+        verdicts = score(
+            model,
+            batch,
+            craft_unit.attack,
+            craft_unit.seed,
+            examples.x_adv,
+            examples.failures,
+            clean,
+            self.micro_batch,
+        )
+        each = (time.perf_counter() - started) / len(verdicts)
+        shared = {**trial_key(unit), "seconds": each, "device": self.device.type, "host": platform.node()}
+        rows = [
+            {**shared, **sample, **_verdict_row(verdict, claimed)}
+            for sample, verdict, claimed in zip(sample_rows(table), verdicts, examples.claimed, strict=True)
+        ]
+        commit_trials(self.store, unit.key, rows, craft_unit.shard.size)
+        counts: dict[str, int] = {}
+        for verdict in verdicts:
+            counts[verdict.status] = counts.get(verdict.status, 0) + 1
+        return counts
+
+    def _read_examples(self, unit: Craft, batch: Batch) -> Examples:
+        found = {row["sample_id"]: row["x_adv"] for row in read_examples(self.store, unit.key).to_pylist()}
+        costs = {row["sample_id"]: row for row in read_crafts(self.store, unit.key).to_pylist()}
+        x_adv = batch.x.clone()
+        for i, sample in enumerate(batch.ids):
+            if sample in found:
+                values = np.frombuffer(found[sample], dtype="<f4").reshape(tuple(x_adv.shape[1:]))
+                x_adv[i] = torch.tensor(values, device=self.device)
+        failures = {i: costs[s]["error"] for i, s in enumerate(batch.ids) if costs[s]["status"] != "crafted"}
+        return Examples(x_adv, failures, [costs[s]["attack_claimed"] for s in batch.ids])
+
+    def _model(self, model: Model) -> Victim:
+        return self.models.get(model.digest, lambda: load_model(model, self.device))
+
+    def _batch(self, key: str, table: pa.Table, classes: int) -> Batch:
+        def make() -> Batch:
+            x = torch.tensor(pixels(table), device=self.device)  # what comes out of the object store is read-only: copy
+            labels = torch.tensor(table.column("label").to_numpy(), device=self.device)
+            return Batch(table.column("sample_id").to_pylist(), x, labels, classes)
+
+        return make() if key == "preflight" else self.batches.get((key, classes), make)
+
+
+def load_model(model: Model, device: torch.device | str = "cpu") -> Victim:
+    """Build a victim and put its defense around it.
+
+    Raises:
+        UsageError: its weights or code can't be loaded.
+    """
+    victim: Victim = resolve(model.victim.component.build)(model.victim.params, model.info)
+    defended: Victim = resolve(model.defense.component.build)(model.defense.params, victim)
+    return defended.to(device)
+
+
+def _bytes(model: Victim) -> int:
+    return sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
+
+
+def _craft_rows(unit: Craft, batch: Batch, made: Crafted, table: pa.Table) -> tuple[list[Row], list[Row]]:
+    n = len(batch.ids)
+    costs = [
+        {
+            "craft_key": unit.key,
+            "sample_id": sample,
+            "status": "error" if i in made.failures else "crafted",
+            "error": made.failures.get(i),
+            "forwards": made.forwards[i],
+            "backwards": made.backwards[i],
+            "queries": made.forwards[i],
+            "seconds": made.seconds / n,
+            "attack_claimed": made.claimed[i],
+        }
+        for i, sample in enumerate(batch.ids)
+    ]
+    on_file = stored(made.x_adv, batch.x).cpu().numpy()
+    x_adv = made.x_adv.cpu().numpy()
+    dtype = str(table.schema.field("x").type.value_type)
+    examples = [
+        {
+            "craft_key": unit.key,
+            "sample_id": sample,
+            "shape": list(x_adv[i].shape),
+            "dtype": dtype,
+            "x_adv": x_adv[i].astype("<f4").tobytes(),
+            "x_stored": on_file[i].tobytes(),
+        }
+        for i, sample in enumerate(batch.ids)
+        if i not in made.failures
+    ]
+    return costs, examples
+
+
+def _verdict_row(verdict: Verdict, claimed: bool | None) -> Row:
+    row = asdict(verdict)
+    for name in ("clean_prediction", "prediction"):
+        row[name] = None if row[name] is None else str(row[name])
+    fooled = None if verdict.success is None else int(verdict.success)
+    return {**row, "draws": 1, "draws_fooled": fooled, "attack_claimed": claimed}

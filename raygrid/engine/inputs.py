@@ -1,0 +1,69 @@
+"""From a job to what can be planned: datasets read, victims identified, units expanded, what is done already."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from raygrid import grid
+from raygrid.component import resolve
+from raygrid.data.check import check
+from raygrid.data.dataset import Dataset
+from raygrid.errors import UsageError
+from raygrid.grid import Plan, ShardRef, expand, label
+from raygrid.job import excluded
+from raygrid.spec import DataSpec, Job, VictimSpec
+from raygrid.victims.info import VictimInfo
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A job's plan and the data that it runs on."""
+
+    plan: Plan
+    datasets: dict[str, Dataset]
+    infos: dict[str, VictimInfo]
+    shards: dict[str, pa.Table]
+    """Shard key -> samples."""
+
+
+def read_inputs(job: Job) -> Inputs:
+    """Read the datasets, identify the victims and expand the grid.
+
+    Raises:
+        UsageError: whatever a person got wrong in data, victims or their combination.
+    """
+    datasets = {spec.key: _load(spec) for spec in {s.key: s for g in job.grids for s in g.data}.values()}
+    infos = {spec.key: _identify(spec) for spec in _victims(job)}
+    shards: dict[str, pa.Table] = {}
+    planned: dict[str, grid.Dataset] = {}
+    for spec in {s.key: s for g in job.grids for s in g.data}.values():
+        dataset = datasets[spec.key]
+        cut = list(dataset.shards(spec.shard))
+        shards |= {shard.key: shard.table for shard in cut}
+        planned[spec.key] = grid.Dataset(
+            name=dataset.name,
+            label=label(dataset.name, spec.params),
+            classes=dataset.classes,
+            shape=dataset.shape,
+            shards=tuple(ShardRef(shard.key, shard.size) for shard in cut),
+        )
+    return Inputs(expand(job, planned, infos, excluded), datasets, infos, shards)
+
+
+def _victims(job: Job) -> Iterator[VictimSpec]:
+    specs = [v for g in job.grids for v in g.victims] + [a.source for g in job.grids for a in g.attacks if a.source]
+    yield from {spec.key: spec for spec in specs}.values()
+
+
+def _load(spec: DataSpec) -> Dataset:
+    dataset: Dataset = resolve(spec.component.build)(spec.params, spec.limit)
+    check(dataset)
+    return dataset
+
+
+def _identify(spec: VictimSpec) -> VictimInfo:
+    if spec.component.identify is None:
+        raise UsageError(f'victim "{spec.component.name}" does not say what it is: its registration lacks `identify`')
+    info: VictimInfo = resolve(spec.component.identify)(spec.params, spec.id)
+    return info

@@ -1,0 +1,128 @@
+"""`raygrid replay`: recompute one trial from the job that its run froze, and say what differs."""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+from rich.console import RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from raygrid.data.dataset import pixels
+from raygrid.engine.host import VictimHost
+from raygrid.engine.inputs import read_inputs
+from raygrid.engine.work import Task
+from raygrid.errors import UsageError
+from raygrid.grid import Score
+from raygrid.job import load_job
+from raygrid.judge import LEVELS
+from raygrid.results.folder import decode, part_name, read_examples
+from raygrid.results.open import Results, open_results
+from raygrid.spec import Job
+
+CHANNELS = {1, 3}
+"""Numbers of channels that a picture file can show."""
+ELSEWHERE = {"run", "reused", "seconds", "device", "host"}
+"""Columns that say where and when a trial was computed, not what came out."""
+VERDICT = ("status", "prediction", "success", "success_stored", "clean_prediction")
+
+
+def replay(results: str, unit: str, sample: str, folder: Path) -> tuple[bool, Iterator[RenderableType]]:
+    """Recompute the shard of one trial, in this process and without touching the results, and save the example.
+
+    The whole shard is computed, since float32 results depend on what stands beside a sample in a batch.
+
+    Returns:
+        Whether the verdict is the same, and what to tell a person.
+
+    Raises:
+        UsageError: no such trial, or the job can't be planned any more (a file moved, say).
+    """
+    found = open_results(results)
+    before = _stored(found, unit, sample)
+    inputs = read_inputs(_job_of(found))
+    wanted = next((score for score in inputs.plan.scores if score.key == before["unit_key"]), None)
+    if wanted is None:
+        raise UsageError(
+            f"unit {before['unit_key']} is not in the job any more: data, weights, code or versions have changed since; "
+            "the manifest in runs/ says what they were"
+        )
+    table = inputs.shards[wanted.craft.shard.key]
+    now, x_adv, on_file = _recompute(wanted, table, sample)
+    row = table.column("sample_id").to_pylist().index(sample)
+    files = _save(pixels(table.slice(row, 1))[0], x_adv, on_file, folder)
+    return all(before[name] == now[name] for name in VERDICT), _tell(before, now, files)
+
+
+def _stored(found: Results, unit: str, sample: str) -> dict[str, Any]:
+    quoted_unit, quoted_sample = (text.replace("'", "''") for text in (unit, sample))
+    rows = found.query(
+        f"SELECT * FROM trials WHERE starts_with(unit_key, '{quoted_unit}') AND sample_id = '{quoted_sample}'"  # noqa: S608 - query() is sealed off
+    ).to_pylist()
+    keys = {row["unit_key"] for row in rows}
+    if len(keys) != 1:
+        what = "no trial" if not keys else f"{len(keys)} units"
+        raise UsageError(f"{what} with a unit_key that starts with {unit} and sample_id {sample}")
+    return dict(rows[0])
+
+
+def _job_of(found: Results) -> Job:
+    manifest = next(json.loads(row["manifest"]) for row in found.runs().to_pylist() if row["run"] == found.run)
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch, "job.json")  # JSON is YAML
+        file.write_text(json.dumps(manifest["job"]))
+        return load_job(file)
+
+
+def _recompute(
+    score: Score, table: pa.Table, sample: str
+) -> tuple[dict[str, Any], np.ndarray | None, np.ndarray | None]:
+    """Return the row of the sample, its example as crafted and as stored; without example where crafting failed."""
+    with tempfile.TemporaryDirectory() as scratch:
+        host = VictimHost(scratch)
+        task = Task(score.model, score.craft.shard.key, (score.craft, score), "replay")
+        for report in host.run([task], table):
+            if report.error:
+                raise UsageError(f"the unit fails when it is recomputed: {report.error}")
+        rows = decode(host.store.get(part_name("trials", score.key))).to_pylist()
+        examples = read_examples(host.store, score.craft.key).to_pylist()
+    row = next(row for row in rows if row["sample_id"] == sample)
+    example = next((example for example in examples if example["sample_id"] == sample), None)
+    if example is None:
+        return row, None, None
+    shape = tuple(example["shape"])
+    return row, *(
+        np.frombuffer(example[name], kind).reshape(shape) for name, kind in (("x_adv", "<f4"), ("x_stored", "u1"))
+    )
+
+
+def _save(clean: np.ndarray, x_adv: np.ndarray | None, on_file: np.ndarray | None, folder: Path) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = {"clean.png": np.rint(clean * LEVELS).astype(np.uint8), "adversarial.png": on_file}
+    files = []
+    for name, picture in pictures.items():
+        if picture is not None and picture.shape[0] in CHANNELS:
+            files.append(folder / name)
+            Image.fromarray(picture[0] if picture.shape[0] == 1 else picture.transpose(1, 2, 0)).save(files[-1])
+    if x_adv is not None:
+        files.append(folder / "adversarial.npy")
+        np.save(files[-1], x_adv)
+    return files
+
+
+def _tell(before: dict[str, Any], now: dict[str, Any], files: list[Path]) -> Iterator[RenderableType]:
+    differing = [name for name in now if name not in ELSEWHERE and before[name] != now[name]]
+    yield f"{now['victim']}, {now['attack']} {now['norm']} eps {now['eps']:g}, sample {now['sample_id']}: {now['status']}"
+    if differing:
+        table = Table("column", "stored", "recomputed", title="what differs")
+        for name in differing:
+            table.add_row(name, escape(str(before[name])), escape(str(now[name])))
+        yield table
+    else:
+        yield "every column is the same, bit for bit"
+    yield "saved: " + ", ".join(map(str, files))

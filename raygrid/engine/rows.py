@@ -1,0 +1,87 @@
+"""Units and verdicts as rows of the result tables: the one place where names of columns meet names of fields."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from raygrid.data.dataset import CORE_COLUMNS
+from raygrid.grid import Cell, Score
+
+Row = dict[str, Any]
+
+INFO_LEVELS = {
+    "gradient": "white-box",
+    "score": "scores",
+    "decision": "decisions",
+    "transfer": "surrogate",
+    "none": "nothing",
+}
+
+
+def cell_row(cell: Cell) -> Row:
+    """Return the columns that all trials of a cell share."""
+    attack, model = cell.attack, cell.model
+    return {
+        "data": cell.data,
+        "victim": model.victim.id,
+        "defense": model.defense.component.name,
+        "defense_params": model.defense.params.model_dump_json(),
+        "attack": attack.component.name,
+        "attack_params": attack.params.model_dump_json(),
+        "goal": attack.goal,
+        "target": None if attack.target is None else str(attack.target),
+        "access": attack.access,
+        "awareness": "none",
+        "source": attack.source.id if attack.source else None,
+        "info_level": INFO_LEVELS[attack.access],
+        "channel": None,
+        "norm": attack.norm,
+        "eps": attack.eps,
+        "seed": cell.seed,
+    }
+
+
+def index_rows(scores: Sequence[Score], done: set[str]) -> Iterator[Row]:
+    """Return the run index: one row a cell and score unit, `reused` where the unit was done before."""
+    shared: dict[str, Row] = {}
+    for score in scores:
+        cell = score.cell
+        columns = shared.get(cell.id)
+        if columns is None:
+            columns = shared[cell.id] = {"grid": cell.grid, "cell_id": cell.id, **cell_row(cell)}
+        yield {
+            **columns,
+            "unit_key": score.key,
+            "craft_key": score.craft.key,
+            "samples": score.craft.shard.size,
+            "reused": score.key in done,
+        }
+
+
+def sample_rows(table: pa.Table) -> list[Row]:
+    """Return the columns that a sample of a shard brings to each of its trials."""
+    core = table.select(["sample_id", "cluster", "label"]).to_pylist()
+    extra = table.drop_columns([name for name in CORE_COLUMNS if name in table.column_names]).to_pylist()
+    return [
+        {**row, "label": str(row["label"]), "metadata": json.dumps(more, default=str) if more else None}
+        for row, more in zip(core, extra, strict=True)
+    ]
+
+
+def failure_rows(score: Score, samples: Sequence[Mapping[str, Any]], status: str, error: str) -> list[Row]:
+    """Return the rows of a score unit that failed as a whole."""
+    shared = {**trial_key(score), "status": status, "error": error}
+    return [{**shared, **sample} for sample in samples]
+
+
+def trial_key(score: Score) -> Row:
+    """Return the columns that all trials of a score unit share."""
+    return {
+        "unit_key": score.key,
+        "craft_key": score.craft.key,
+        **cell_row(score.cell),
+        "victim_sha256": score.model.info.weights_sha256,
+        "obtained": "attacked",
+    }

@@ -1,0 +1,259 @@
+"""`raygrid run`: from a job to a published result, by way of the driver."""
+
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from raygrid.assets import Report, fetch_all
+from raygrid.engine.driver import Driver
+from raygrid.engine.executor import Executor
+from raygrid.engine.inputs import Inputs
+from raygrid.engine.progress import Progress
+from raygrid.engine.rows import Row, failure_rows, index_rows, sample_rows
+from raygrid.engine.work import Backlog, Preflight, plan_tasks
+from raygrid.errors import UsageError
+from raygrid.grid import Score
+from raygrid.keys import content_key
+from raygrid.pins import ASSETS
+from raygrid.results.folder import commit_failure, keys, part_name, prepare, write_index, write_run
+from raygrid.results.publish import publish
+from raygrid.results.status import write_status
+from raygrid.results.store import Store, open_store
+from raygrid.spec import Job
+
+STATUS_SECONDS = 2.0
+"""Between two writes of status.json."""
+VERSIONS = ("raygrid", "torch", "torchvision", "torchaudio", "ray", "pyarrow", "numpy")
+Show = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run may be told beside its job."""
+
+    time_limit: float = 3600.0
+    """Seconds that one unit may take before its host is ended and it is recorded as `timeout`."""
+    fail_fast: bool = False
+    """Stop at the first unit that fails."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What the store holds already."""
+
+    scored: set[str]
+    crafted: set[str]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    run: str
+    state: str
+    """complete, failed (some units failed), or stopped."""
+    computed: int
+    reused: int
+    failed: int
+    seconds: float
+
+
+def what_is_done(store: Store) -> Done:
+    """Read off the store which units need not run again."""
+    return Done(keys(store, "trials"), keys(store, "crafts") & keys(store, "examples"))
+
+
+def run(
+    job: Job,
+    inputs: Inputs,
+    start: Callable[[int], Executor],
+    options: Options | None = None,
+    show: Show = lambda status: None,
+    report: Report | None = None,
+) -> Outcome:
+    """Run what is not done yet, and publish.
+
+    Args:
+        job: the job.
+        inputs: what `read_inputs` made of it.
+        start: starts an executor for this many tasks; not called where nothing is to do.
+        options: time limit and the like.
+        show: called now and then with the status.
+        report: called while weights are fetched.
+
+    Raises:
+        UsageError: a victim is not fit, the disk is full, and whatever else a person must mend. What was committed stays.
+    """
+    options = options or Options()
+    started = time.monotonic()
+    store = open_store(job.results)
+    prepare(store)
+    plan = inputs.plan
+    done = what_is_done(store)
+    backlog = plan_tasks(plan.scores, done.scored, done.crafted)
+    progress = Progress.of(plan.scores, done.scored)
+    tasks = backlog.waiting()
+    executor = None
+    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{content_key([os.getpid(), time.time_ns()])[:6]}"
+    try:
+        if tasks:
+            weights = {task.model.info.weights_sha256 for task in backlog.tasks()}
+            fetch_all([asset for asset in ASSETS.values() if asset.sha256 in weights], report)
+            executor = start(tasks)
+            needed = dict.fromkeys(task.shard for task in backlog.tasks())
+            handles = {key: executor.put(inputs.shards[key]) for key in needed}
+            _preflight(executor, backlog, handles, inputs)
+        write_index(store, run_id, index_rows(plan.scores, done.scored))
+        manifest = _manifest(job, inputs)
+        write_run(store, run_id, {**manifest, "state": "running"})
+        recorder = Recorder(store, inputs, progress, show)
+        stopped = False
+        if executor:
+            with _stop_on_interrupt() as stop_requested:
+                driver = Driver(
+                    executor,
+                    backlog,
+                    handles,
+                    lambda parts, key: store.exists(part_name(parts, key)),
+                    recorder,
+                    options.time_limit,
+                    options.fail_fast,
+                    stop_requested,
+                )
+                driver.run()
+                stopped = stop_requested()
+    finally:
+        if executor:
+            executor.close()
+    state = "stopped" if stopped else "failed" if recorder.failures else "complete"
+    write_run(store, run_id, {**manifest, "state": state, "finished": _now()})
+    write_status(store, progress.status(state))
+    if state == "complete":
+        publish(store, run_id)
+    computed = sum(line.done for line in progress.lines.values())
+    reused = sum(line.reused for line in progress.lines.values())
+    return Outcome(run_id, state, computed, reused, recorder.failures, time.monotonic() - started)
+
+
+class Recorder:
+    """Writes down how a run goes on: failed units beside the trials, the status beside the results."""
+
+    def __init__(self, store: Store, inputs: Inputs, progress: Progress, show: Show) -> None:
+        self.store, self.inputs, self.progress, self.show = store, inputs, progress, show
+        self.failures = 0
+        self._samples: dict[str, list[Row]] = {}
+        self._written = 0.0
+
+    def done(self, score: Score, counts: Mapping[str, int]) -> None:
+        """A score unit was committed."""
+        self.progress.done(score, counts)
+
+    def failed(self, score: Score, status: str, error: str) -> None:
+        """A score unit failed as a whole."""
+        samples = sample_rows(self.inputs.shards[score.craft.shard.key])
+        commit_failure(self.store, score.key, failure_rows(score, samples, status, error), score.craft.shard.size)
+        self.failures += 1
+        self.progress.failed(score)
+
+    def lost(self, host: str, why: str) -> None:
+        """A host died or was ended."""
+        self.progress.losses += 1
+        self.progress.last_loss = why
+
+    def tick(self, hosts: int, waiting: int) -> None:
+        """Show and write the status now and then."""
+        self.progress.hosts = hosts
+        status = self.progress.status("running")
+        self.show(status)
+        if time.monotonic() - self._written >= STATUS_SECONDS:
+            self._written = time.monotonic()
+            write_status(self.store, status)
+
+
+def _preflight(executor: Executor, backlog: Backlog, handles: Mapping[str, Any], inputs: Inputs) -> None:
+    """Try every victim on its data, on a host, before any unit runs.
+
+    Raises:
+        UsageError: what is wrong with the victims, all at once.
+    """
+    checks: dict[tuple[str, int], Preflight] = {}
+    for task in backlog.tasks():
+        classes = (task.craft or task.scores[0].craft).classes
+        checks.setdefault((task.model.digest, classes), Preflight(task.model, task.shard, classes))
+    waiting = {}
+    for i, check in enumerate(checks.values()):
+        host = executor.hosts[i % len(executor.hosts)]
+        waiting[executor.call(host, "preflight", check, [handles[check.shard]])] = check.model
+    messages = []
+    while waiting:
+        for outcome in executor.wait(1.0):
+            model = waiting.pop(outcome.ticket)
+            found = [f"the host was lost: {outcome.lost}"] if outcome.lost else outcome.value
+            messages += [f'victim "{model.victim.id}": {message}' for message in found]
+    if messages:
+        raise UsageError(*messages)
+
+
+@contextmanager
+def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C into a wish to stop; the second ends the program as usual."""
+    requests: list[int] = []
+
+    def ask(number: int, frame: object) -> None:
+        requests.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: bool(requests)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _manifest(job: Job, inputs: Inputs) -> dict[str, Any]:
+    return {
+        "name": job.name,
+        "job": job.resolved,
+        "file": job.file,
+        "started": _now(),
+        "command": sys.argv,
+        "versions": {name: _version(name) for name in VERSIONS},
+        "python": platform.python_version(),
+        "git": _git_revision(),
+        "hardware": {"machine": platform.machine(), "node": platform.node(), "cpus": os.cpu_count()},
+        "victims": {info.id: info.facts() for info in inputs.infos.values()},
+        "data": {
+            d.name: {"license": d.license, "source": d.source, "notes": d.notes} for d in inputs.datasets.values()
+        },
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_revision() -> str | None:
+    """Return the revision of the checkout that the code runs from, marked where it was changed; None outside of one."""
+    here = Path(__file__).parent
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,118 @@
+"""One `raygrid run` as a person sees it: Ray started or joined, progress shown, the result table at the end."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from raygrid.engine.downloads import download_report
+from raygrid.engine.executor import Executor
+from raygrid.engine.inputs import read_inputs
+from raygrid.engine.progress import display
+from raygrid.engine.run import Options, Outcome, run
+from raygrid.grid import format_eps
+from raygrid.results.open import open_results
+from raygrid.spec import Job
+
+FAILURES = "SELECT victim, attack, eps, status, error FROM trials WHERE status IN ('error', 'timeout', 'invalid')"
+WORST_CASE = "SELECT victim, norm, eps, robust_accuracy_num, robust_accuracy_den, attacks FROM worst_case"
+
+
+@dataclass(frozen=True)
+class HostWishes:
+    """Where and on what the hosts should run, as far as a person has said."""
+
+    address: str | None = None
+    hosts: int | None = None
+    gpus: float | None = None
+    cpus: int = 1
+    micro_batch: int | None = None
+
+
+def run_job(job: Job, options: Options, wishes: HostWishes, console: Console) -> Outcome:
+    """Run a job on Ray, and show what a person wants to see. Ray is started only where there is something to compute.
+
+    Raises:
+        UsageError: whatever a person must mend.
+    """
+    inputs = read_inputs(job)
+    with ExitStack() as stack:
+
+        def start(tasks: int) -> Executor:
+            from raygrid.engine.cluster import connected, host_options
+            from raygrid.engine.ray_executor import RayExecutor
+
+            stack.enter_context(connected(wishes.address))
+            chosen = host_options(tasks, wishes.hosts, wishes.gpus, wishes.cpus, wishes.micro_batch)
+            return RayExecutor(job.results, chosen)
+
+        report = stack.enter_context(download_report(console))
+        show = stack.enter_context(display(console))
+        outcome = run(job, inputs, start, options, show, report)
+    _conclude(job, outcome, console)
+    return outcome
+
+
+def _conclude(job: Job, outcome: Outcome, console: Console) -> None:
+    for table in result_tables(job.results):
+        console.print(table)
+    console.print(
+        f"{outcome.state}: {outcome.computed} units computed, {outcome.reused} reused, {outcome.failed} failed, "
+        f"in {outcome.seconds:.0f} s; results in {job.results}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if outcome.failed:
+        console.print(f"the same command tries them again; to see them: {_query(job, FAILURES)}", soft_wrap=True)
+    console.print(f"next:\n  {_query(job, WORST_CASE)}\n  raygrid list attacks", highlight=False, soft_wrap=True)
+
+
+def _query(job: Job, sql: str) -> str:
+    return f'raygrid query {job.results} "{sql}"'
+
+
+def result_tables(results: str) -> Iterator[Table]:
+    """Yield the summary of the latest run: a table a grid, one line a cell."""
+    rows = open_results(results).query("SELECT * FROM summary").to_pylist()
+    for grid in dict.fromkeys(row["grid"] for row in rows):
+        table = Table(title=f"{grid}: robust accuracy", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        table.add_column("victim", no_wrap=True)
+        table.add_column("attack")
+        for heading in ("clean", "robust", "95 % interval", "n"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for row in rows:
+            if row["grid"] == grid:
+                n = str(row["n"]) if row["n"] == row["planned"] else f"{row['n']} of {row['planned']}"
+                table.add_row(_victim(row), _attack(row), _percent(row["clean_accuracy"]), *_rate(row), n)
+        yield table
+
+
+def _victim(row: dict[str, Any]) -> str:
+    return str(row["victim"]) if row["defense"] == "none" else f"{row['victim']} + {row['defense']}"
+
+
+def _attack(row: dict[str, Any]) -> str:
+    goal = "" if row["goal"] == "untargeted" else f", {row['goal']} (success rate)"
+    source = f" from {row['source']}" if row["source"] else ""
+    return f"{row['attack']}{source}{goal}, {row['norm']} {format_eps(row['eps'])}"
+
+
+def _rate(row: dict[str, Any]) -> tuple[str, str]:
+    """Return the rate and its interval; where some samples have no verdict, the range that the rate lies in."""
+    name = "robust_accuracy" if row["goal"] == "untargeted" else "success_rate"
+    value, worst, best = row[name], row[f"{name}_worst"], row[f"{name}_best"]
+    if worst is None:
+        return "none judged", ""
+    if value is None or worst != best:
+        low, high = sorted((worst, best))
+        unknown = row["error"] + row["timeout"] + row["invalid"] + row["missing"]
+        return f"[red]{100 * low:.1f} - {_percent(high)}[/red]", f"[red]{unknown} unknown[/red]"
+    return _percent(value), f"{100 * row[f'{name}_low']:.1f} - {100 * row[f'{name}_high']:.1f}"
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f} %"

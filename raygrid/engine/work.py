@@ -1,0 +1,190 @@
+"""What the driver sends to hosts and gets back, and the policy of what runs next. Pure: no ray, no torch, no clock.
+
+A task is what one host does in one go: a craft unit with the score units that need the same model, or score units alone.
+"""
+
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from raygrid.grid import Craft, Model, Score
+
+TARGET_SECONDS = 15.0
+"""Work in one call: long against the 0.4 ms that a call costs the driver, short against what a lost host loses."""
+LOAD_SECONDS = 2.0
+"""What loading another victim costs, about: an idle host joins a lane only where more work than this is left for each host."""
+FORGET = 0.5
+"""Weight of the newest timing in the moving average of seconds per task."""
+
+
+class Task(NamedTuple):
+    """Units that run together on one host, in order, over one shard."""
+
+    model: Model
+    shard: str
+    units: tuple[Craft | Score, ...]
+    kind: str
+    """Tasks of one kind take about as long: same model, same attack, same sort of work."""
+
+    @property
+    def scores(self) -> list[Score]:
+        """The score units of the task."""
+        return [unit for unit in self.units if isinstance(unit, Score)]
+
+    @property
+    def craft(self) -> Craft | None:
+        """The craft unit of the task, if it has one."""
+        return self.units[0] if isinstance(self.units[0], Craft) else None
+
+
+class Preflight(NamedTuple):
+    """A victim to be tried on data before anything is run on it."""
+
+    model: Model
+    shard: str
+    classes: int
+
+
+class Report(NamedTuple):
+    """What became of a unit."""
+
+    key: str
+    seconds: float
+    counts: Mapping[str, int]
+    """Status -> samples; empty for craft units."""
+    error: str = ""
+    fatal: bool = False
+    """Whether the run must stop: a full disk, say."""
+
+
+@dataclass
+class Lane:
+    """The tasks that wait for one model, and how many there are of each kind."""
+
+    tasks: deque[Task] = field(default_factory=deque)
+    kinds: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
+class Backlog:
+    """Tasks that wait: by model those that can start, by craft key those that need its examples first."""
+
+    lanes: dict[str, Lane] = field(default_factory=lambda: defaultdict(Lane))
+    blocked: dict[str, list[Task]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Learned seconds per task, by kind."""
+
+    def add(self, task: Task, *, first: bool = False) -> None:
+        """Put a task into the lane of its model."""
+        lane = self.lanes[task.model.digest]
+        lane.kinds[task.kind] += 1
+        if first:
+            lane.tasks.appendleft(task)
+        else:
+            lane.tasks.append(task)
+
+    def release(self, craft_key: str) -> None:
+        """Free the tasks that waited for these examples."""
+        for task in self.blocked.pop(craft_key, ()):
+            self.add(task)
+
+    def drop(self, craft_key: str) -> list[Task]:
+        """Give up the tasks that wait for examples which will not come, and return them."""
+        return self.blocked.pop(craft_key, [])
+
+    def learn(self, task: Task, seconds: float) -> None:
+        """Take note of how long a task took."""
+        known = self.seconds.get(task.kind, seconds)
+        self.seconds[task.kind] = (1 - FORGET) * known + FORGET * seconds
+
+    def waiting(self) -> int:
+        """Return the number of tasks that have not started."""
+        return sum(len(lane.tasks) for lane in self.lanes.values()) + sum(map(len, self.blocked.values()))
+
+    def tasks(self) -> Iterator[Task]:
+        """Yield the tasks that have not started."""
+        for lane in self.lanes.values():
+            yield from lane.tasks
+        for waiting in self.blocked.values():
+            yield from waiting
+
+    def take(self, name: str, hosts: int) -> list[Task]:
+        """Take a batch of tasks from a lane: one where the time is not known, else as many as fill the target.
+
+        At the tail a batch is at most half a host's fair share of what is left in the lane, so that all end together.
+        """
+        lane = self.lanes[name]
+        target = min(TARGET_SECONDS, self.left(name) / (2 * max(hosts, 1)))
+        batch: list[Task] = []
+        total = 0.0
+        while lane.tasks:
+            cost = self.seconds.get(lane.tasks[0].kind)
+            if batch and (cost is None or total + cost > target):
+                break
+            batch.append(lane.tasks.popleft())
+            lane.kinds[batch[-1].kind] -= 1
+            if cost is None:
+                break
+            total += cost
+        return batch
+
+    def choose(self, home: str | None, at_work: Mapping[str, int]) -> str | None:
+        """Choose the lane that an idle host should serve, or None.
+
+        Args:
+            home: the model that the host has loaded.
+            at_work: model -> number of hosts that serve it now.
+        """
+        names = [name for name, lane in self.lanes.items() if lane.tasks]
+        if home in names:
+            return home
+        alone = [name for name in names if not at_work.get(name)]
+        if alone:
+            return max(alone, key=self.left)
+        share = {name: self.left(name) / (1 + at_work[name]) for name in names}
+        best = max(names, key=share.__getitem__, default=None)
+        return best if best is not None and share[best] > LOAD_SECONDS else None
+
+    def left(self, name: str) -> float:
+        """Return the seconds of work left in a lane; a task of unknown time counts as a whole call's."""
+        return sum(n * self.seconds.get(kind, TARGET_SECONDS) for kind, n in self.lanes[name].kinds.items())
+
+
+def plan_tasks(scores: Iterable[Score], scored: set[str], crafted: set[str]) -> Backlog:
+    """Arrange all units that are not done yet.
+
+    Args:
+        scores: the plan's score units.
+        scored: keys of score units that are done.
+        crafted: keys of craft units whose examples are there.
+    """
+    backlog = Backlog()
+    needed: dict[str, tuple[Craft, list[Score]]] = {}
+    seen = set(scored)
+    for score in scores:
+        if score.key not in seen:
+            seen.add(score.key)
+            needed.setdefault(score.craft.key, (score.craft, []))[1].append(score)
+    for craft_key, (craft, waiting) in needed.items():
+        by_model: dict[str, list[Score]] = defaultdict(list)
+        for score in waiting:
+            by_model[score.model.digest].append(score)
+        if craft_key not in crafted:
+            own = by_model.pop(craft.model.digest, [])
+            backlog.add(_task(craft.model, (craft, *own)))
+        tasks = [_task(group[0].model, tuple(group)) for group in by_model.values()]
+        if craft_key not in crafted:
+            backlog.blocked[craft_key] = tasks
+            continue
+        for task in tasks:
+            backlog.add(task)
+    return backlog
+
+
+def _task(model: Model, units: tuple[Craft | Score, ...]) -> Task:
+    first = units[0]
+    craft = first if isinstance(first, Craft) else first.craft
+    attack = craft.attack
+    kind = f"{model.digest} {type(first).__name__} {attack.component.name} {attack.norm} {attack.params}"
+    return Task(model, craft.shard.key, units, kind)

@@ -1,0 +1,246 @@
+"""A job becomes units of work: every combination of the grid, the content key of each, and which examples each score unit needs.
+
+Pure: datasets and victims come in as what they are (shards with fingerprints, VictimInfo), and neither torch nor ray is needed.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from raygrid.component import ACCESS_ORDER, Params
+from raygrid.errors import UsageError
+from raygrid.job import check_eps
+from raygrid.keys import content_key
+from raygrid.registry import find
+from raygrid.spec import AttackSpec, DefenseSpec, GridSpec, Job, VictimSpec
+from raygrid.victims.info import VictimInfo
+
+CRAFT_VERSION = 1
+"""Bumped when oracle, goals, constraints or randomness change what an unchanged attack crafts."""
+JUDGE_VERSION = 1
+"""Bumped when the judge's verdict on unchanged examples changes."""
+PRECISION = "float32"
+
+
+class ShardRef(NamedTuple):
+    """A shard as the plan sees it: its fingerprint and its size, without its samples."""
+
+    key: str
+    size: int
+
+
+class Model(NamedTuple):
+    """A victim behind a defense: what examples are crafted on and judged by."""
+
+    victim: VictimSpec
+    info: VictimInfo
+    defense: DefenseSpec
+    digest: str
+
+
+class Cell(NamedTuple):
+    """What a result table shows as one line."""
+
+    id: str
+    grid: str
+    data: str
+    classes: int
+    """Number of classes of the dataset."""
+    model: Model
+    attack: AttackSpec
+    seed: int
+
+
+class Craft(NamedTuple):
+    """Make the examples of one shard on one model."""
+
+    key: str
+    model: Model
+    attack: AttackSpec
+    seed: int
+    shard: ShardRef
+    classes: int
+
+
+class Score(NamedTuple):
+    """Judge the examples of one craft unit on one model."""
+
+    key: str
+    craft: Craft
+    model: Model
+    cell: Cell
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset as the plan sees it."""
+
+    name: str
+    label: str
+    """The name with the parameters that differ from their defaults; tells apart datasets of one grid."""
+    classes: int
+    shape: tuple[int, int, int]
+    shards: tuple[ShardRef, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All units of a job. A score unit that two grids share stands in it twice, with the same key."""
+
+    crafts: dict[str, Craft]
+    scores: list[Score]
+    cells: dict[str, Cell]
+
+
+def expand(
+    job: Job,
+    datasets: Mapping[str, Dataset],
+    infos: Mapping[str, VictimInfo],
+    excluded: Callable[[GridSpec, VictimSpec, DefenseSpec, AttackSpec], bool],
+) -> Plan:
+    """Cross victims x defenses x attacks x seeds x shards of every grid.
+
+    White-box examples are crafted on the very model that judges them. Under `access: transfer` they are crafted once on the bare
+    source and judged on every model of the grid.
+
+    Args:
+        job: the job.
+        datasets: DataSpec.key -> the dataset.
+        infos: VictimSpec.key -> what the victim is.
+        excluded: whether the grid's `exclude` drops a combination.
+
+    Raises:
+        UsageError: combinations that make no sense, all at once.
+    """
+    plan = Plan({}, [], {})
+    mistakes: dict[str, None] = {}
+    for grid in job.grids:
+        models = [_model(v, infos[v.key], d) for v in grid.victims for d in grid.defenses]
+        attacks = [(attack, _attack_digest(attack)) for attack in grid.attacks]
+        for spec in grid.data:
+            data = datasets[spec.key]
+            for model in models:
+                for attack, digest in attacks:
+                    if excluded(grid, model.victim, model.defense, attack):
+                        continue
+                    source = _source(attack, model, infos)
+                    mistakes.update(dict.fromkeys(_mistakes(grid, data, model, source, attack)))
+                    for seed in job.seeds:
+                        cell = _cell(grid, data, model, attack, seed)
+                        if cell.id in plan.cells:
+                            continue  # an axis names the same value twice
+                        plan.cells[cell.id] = cell
+                        _add(plan, cell, source, digest, data.shards)
+    if mistakes:
+        raise UsageError(*mistakes)
+    return plan
+
+
+def _add(plan: Plan, cell: Cell, source: Model, attack_digest: str, shards: Iterable[ShardRef]) -> None:
+    for shard in shards:
+        craft_key = content_key(
+            ["craft", CRAFT_VERSION, PRECISION, source.digest, attack_digest, cell.seed, cell.classes, shard.key]
+        )
+        craft = plan.crafts.get(craft_key)
+        if craft is None:
+            craft = Craft(craft_key, source, cell.attack, cell.seed, shard, cell.classes)
+            plan.crafts[craft_key] = craft
+        key = content_key(["score", JUDGE_VERSION, PRECISION, craft_key, cell.model.digest, cell.data])
+        plan.scores.append(Score(key, craft, cell.model, cell))
+
+
+def _model(victim: VictimSpec, info: VictimInfo, defense: DefenseSpec) -> Model:
+    digest = content_key(
+        {
+            "victim": [victim.component.name, _values(victim.params), info.facts()],
+            "defense": [defense.component.name, defense.component.version, _values(defense.params)],
+        }
+    )
+    return Model(victim, info, defense, digest)
+
+
+def _attack_digest(attack: AttackSpec) -> str:
+    return content_key(
+        {
+            "attack": [attack.component.name, attack.component.version, _values(attack.params)],
+            "constraint": [attack.norm, attack.eps],
+            "goal": [attack.goal, attack.target],
+            "access": attack.access,
+            "budget": [attack.budget.queries, attack.budget.gradients],
+        }
+    )
+
+
+def _source(attack: AttackSpec, model: Model, infos: Mapping[str, VictimInfo]) -> Model:
+    if attack.source is None:
+        return model
+    none = find("defense", "none")
+    return _model(attack.source, infos[attack.source.key], DefenseSpec(none, none.params()))
+
+
+def _mistakes(grid: GridSpec, data: Dataset, model: Model, source: Model, attack: AttackSpec) -> Iterator[str]:
+    """Say what makes a combination impossible, in words that name the fix."""
+    where, name = f"grids.{grid.name}", attack.component.name
+    for info in (model.info, source.info):
+        fits = all(want in (None, have) for want, have in zip(info.input_shape, data.shape, strict=True))
+        if not fits:
+            yield f'{where}: victim "{info.id}" takes inputs {_shape(info.input_shape)} and {data.name} has {_shape(data.shape)}'
+        if info.classes < data.classes:
+            yield f'{where}: victim "{info.id}" has {info.classes} classes and {data.name} has {data.classes}'
+    if ACCESS_ORDER.index(attack.component.access) > ACCESS_ORDER.index(source.info.access):
+        yield (
+            f'{where}: attack "{name}" needs {attack.component.access} access and victim "{source.info.id}" gives '
+            f'{source.info.access} at most; exclude the pair ("exclude: [{{victim: {source.info.id}, attack: {name}}}]"), '
+            f"or attack it by access: transfer"
+        )
+    if attack.target is not None and attack.target >= data.classes:
+        yield f'{where}: target {attack.target} of attack "{name}" is no class of {data.name}: 0..{data.classes - 1}'
+    if wrong := check_eps(attack, data.shape):
+        yield f"{where}: {wrong}"
+
+
+def _shape(shape: Sequence[int | None]) -> str:
+    return "x".join("any" if size is None else str(size) for size in shape)
+
+
+def _values(params: Params) -> dict[str, Any]:
+    values: dict[str, Any] = params.model_dump(mode="json")
+    return values
+
+
+def _cell(grid: GridSpec, data: Dataset, model: Model, attack: AttackSpec, seed: int) -> Cell:
+    parts = {
+        "grid": grid.name,
+        "data": data.label,
+        "victim": model.victim.id,
+        "defense": label(model.defense.component.name, model.defense.params),
+        "attack": label(attack.component.name, attack.params),
+        "norm": attack.norm,
+        "eps": format_eps(attack.eps),
+        "goal": attack.goal if attack.target is None else f"{attack.goal}({attack.target})",
+        "access": attack.access if attack.source is None else f"{attack.access}({attack.source.id})",
+        "budget": _budget_label(attack),
+        "seed": str(seed),
+    }
+    identity = " ".join(f"{name}={value}" for name, value in parts.items() if value)
+    return Cell(identity, grid.name, data.name, data.classes, model, attack, seed)
+
+
+def label(name: str, params: Params) -> str:
+    """Name a component with the parameters that differ from their defaults."""
+    values = params.model_dump(mode="json", exclude_defaults=True)
+    return f"{name}({','.join(f'{k}={v}' for k, v in sorted(values.items()))})" if values else name
+
+
+def _budget_label(attack: AttackSpec) -> str:
+    limits = (("queries", attack.budget.queries), ("gradients", attack.budget.gradients))
+    return ",".join(f"{name}<={limit}" for name, limit in limits if limit is not None)
+
+
+def format_eps(eps: float) -> str:
+    """Write an eps as people do: 0.3 where a short decimal says it, 8/255 where it is a multiple of 1/255."""
+    short = f"{eps:.4g}"
+    levels = round(eps * 255)
+    if float(short) == eps or abs(eps * 255 - levels) > 1e-9:
+        return short if float(short) == eps else repr(eps)
+    return f"{levels}/255"

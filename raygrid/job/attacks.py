@@ -1,0 +1,68 @@
+"""What must hold between the fields of one attack: norm, eps, goal, access and source."""
+
+import math
+from collections.abc import Callable, Container, Iterator, Sequence
+
+from raygrid.component import ACCESS_ORDER, Component
+from raygrid.job.fields import AttackFields
+from raygrid.job.uses import Problem
+from raygrid.spec import AttackerAccess, AttackSpec
+
+# Radius of the smallest ball, around a corner of the box [0, 1]^d, that holds the whole box.
+_LARGEST: dict[str, Callable[[int], float]] = {"linf": lambda _: 1.0, "l2": math.sqrt, "l1": float}
+
+
+def norm_of(component: Component, fields: AttackFields) -> str:
+    """Return the norm in force; empty for an attack that knows none."""
+    return fields.norm or next(iter(component.norms), "")
+
+
+def access_of(component: Component, fields: AttackFields) -> AttackerAccess:
+    """Return the access in force."""
+    return fields.access or component.access
+
+
+def problems(component: Component, fields: AttackFields, keys: Container[str]) -> Iterator[Problem]:
+    """Yield what contradicts the component or itself; `keys` are those that the job file gives."""
+    norm, access = norm_of(component, fields), access_of(component, fields)
+    has_source = "source" in keys
+    this = f'attack "{component.name}"'
+    if norm and norm not in component.norms:
+        yield "norm", f'{this} knows no norm "{norm}"; it knows: {", ".join(component.norms) or "none"}'
+    if norm == "linf" and fields.eps > 1:
+        hint = f"; did you mean {fields.eps:g}/255?" if fields.eps <= 255 else ""
+        yield "eps", f"eps {fields.eps:g} is outside the input range [0, 1]{hint}"
+    if fields.goal not in component.goals:
+        yield "goal", f'{this} knows no goal "{fields.goal}"; it knows: {", ".join(component.goals) or "none"}'
+    if fields.goal == "targeted" and fields.target is None:
+        yield "goal", 'goal "targeted" needs "target", the number of the class to reach'
+    if fields.goal != "targeted" and fields.target is not None:
+        yield "target", f'is for goal "targeted", not "{fields.goal}"; make it an attack of its own'
+    if access == "transfer" and not has_source:
+        yield "access", 'access "transfer" needs "source", the victim to craft on'
+    if access != "transfer" and has_source:
+        yield "source", f'is for access "transfer", not "{access}"; make it an attack of its own'
+    if access != "transfer" and ACCESS_ORDER.index(access) < ACCESS_ORDER.index(component.access):
+        yield "access", f'{this} needs {component.access} access, more than "{access}"'
+
+
+def check_eps(attack: AttackSpec, shape: Sequence[int]) -> str | None:
+    """Say what is wrong with an eps whose ball holds every input of the shape, so that it restricts nothing.
+
+    Args:
+        attack: the attack; norms other than linf, l2 and l1 have no such eps.
+        shape: of one sample: channels, height, width.
+
+    Returns:
+        The message, or None when all is well.
+    """
+    if attack.norm not in _LARGEST:
+        return None
+    largest = _LARGEST[attack.norm](math.prod(shape))
+    if attack.eps <= largest:
+        return None
+    size = "x".join(str(side) for side in shape)
+    return (
+        f'attack "{attack.component.name}": eps {attack.eps:g} is larger than the whole input range: any {size} input '
+        f"lies within {attack.norm} distance {largest:g} of any other"
+    )

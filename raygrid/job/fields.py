@@ -1,0 +1,127 @@
+"""What a job file may say around the parameters of components: fields of the job, of a grid and of each kind of use.
+
+Error messages and the JSON Schema follow from these classes. A list where one value is expected is an axis of the grid,
+except in fields marked `x-axis: false`; a field marked `x-planned` is named but not built yet, and any value but its
+default is refused.
+"""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from raygrid.component import Kind, Params
+from raygrid.spec import AttackerAccess, GoalName
+
+
+def _planned(what: str) -> dict[str, Any]:
+    return {"x-planned": what}
+
+
+_ONE: dict[str, Any] = {"x-axis": False}
+
+
+class JobFields(Params):
+    """The top of the file, less `grids`."""
+
+    version: Literal[1] = Field(json_schema_extra=_ONE)
+    """Version of the job format."""
+    name: str | None = Field(default=None, pattern=r"^[\w.-]+$", json_schema_extra=_ONE)
+    """Name of the job: letters, digits, `_`, `.` and `-`. Default: the name of the file."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of every random number of the job."""
+    results: str | None = Field(default=None, min_length=1, json_schema_extra=_ONE)
+    """Folder or URI of the results. Default: `results/<name>`."""
+
+
+class JudgeFields(Params):
+    """How an example is judged."""
+
+    draws: Literal[1] = Field(default=1, json_schema_extra=_planned("random defenses and channels"))
+    """Fresh draws of the randomness of defense and channel."""
+    broken_at: Literal[1] = Field(default=1, json_schema_extra=_planned("random defenses and channels"))
+    """Draws that must be fooled for a sample to be broken."""
+    stored: Literal[False] = Field(default=False, json_schema_extra=_planned("judging the 8-bit copy in the headline"))
+    """Whether the copy that a file can hold is the one judged."""
+
+
+class GridFields(Params):
+    """A grid, less its data, victims, defenses, attacks and exclude."""
+
+    splits: None = Field(default=None, json_schema_extra=_planned("fits on one part of the data, judged on another"))
+    """`{fit, validate, judge}`: which samples are fitted on, which choose among fits, and which count."""
+    channels: None = Field(default=None, json_schema_extra=_planned("rooms, views and other physical channels"))
+    """Physical paths between the example and the victim."""
+    judge: JudgeFields = Field(default=JudgeFields(), json_schema_extra=_ONE)
+    """How examples are judged."""
+
+
+class DataFields(Params):
+    """What a job may say of any dataset."""
+
+    limit: int | None = Field(default=None, ge=1)
+    """Take the first so many samples. Default: all."""
+    shard: int = Field(default=32, ge=1)
+    """Samples that are attacked as one unit of work."""
+
+
+class VictimFields(Params):
+    """What a job may say of any victim."""
+
+    id: str | None = Field(default=None, min_length=1, json_schema_extra=_ONE)
+    """Name in tables, unique within the grid. Default: what `use` says; the values of its axes follow."""
+
+
+class DefenseFields(Params):
+    """What a job may say of any defense: nothing yet but its parameters."""
+
+
+class BudgetFields(Params):
+    """The most an attack may spend on one sample."""
+
+    queries: int | None = Field(default=None, ge=0)
+    """Forward passes, counting every draw of an expectation. Default: no limit."""
+    gradients: int | None = Field(default=None, ge=0)
+    """Backward passes. Default: no limit."""
+
+
+class AttackFields(Params):
+    """What a job may say of any attack, less `source`."""
+
+    norm: str | None = None
+    """Norm of the ball that the perturbation stays in. Default: the first that the attack knows."""
+    eps: float = Field(ge=0)
+    """Radius of the ball in input units (pixels in [0, 1]); fractions such as 8/255 are numbers."""
+    goal: GoalName = "untargeted"
+    """What fooling means: any wrong answer, the class `target`, or a class drawn for each sample."""
+    target: int | None = Field(default=None, ge=0)
+    """The class that `goal: targeted` asks for."""
+    access: AttackerAccess | None = None
+    """What the attacker may ask of the victim; `transfer`: nothing, examples are crafted on `source`.
+    Default: what the attack needs."""
+    budget: BudgetFields = BudgetFields()
+    """The most the attack may spend on one sample."""
+    channel: None = Field(default=None, json_schema_extra=_planned("rooms, views and other physical channels"))
+    """Physical path that the attack averages over."""
+    awareness: Literal["none"] = Field(
+        default="none", json_schema_extra=_planned("attacks that average over random defenses")
+    )
+    """Which randomness the attacker averages over while crafting."""
+    ladder: Literal[False] = Field(default=False, json_schema_extra=_planned("inheriting successes from smaller eps"))
+    """Whether a success at a smaller eps counts at the larger ones."""
+
+
+FIELDS: dict[Kind, type[Params]] = {
+    "data": DataFields,
+    "victim": VictimFields,
+    "defense": DefenseFields,
+    "attack": AttackFields,
+}
+
+COMPOSITES: dict[Kind, tuple[str, str]] = {
+    "victim": ("ensemble", "victims that answer together"),
+    "defense": ("chain", "defenses one after another"),
+}
+"""Kinds that will also be composed of a list under this key, and what that is: named but not built yet."""
+
+EXCLUDE_KEYS = ("victim", "defense", "attack", "norm", "eps", "goal", "access", "source")
+"""What `exclude` can name besides the parameters of the grid's attacks."""

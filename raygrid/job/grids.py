@@ -1,0 +1,184 @@
+"""One grid of a job file -> GridSpec, and the plain JSON of what it says."""
+
+from typing import Any
+
+from raygrid.job.attacks import access_of, norm_of, problems
+from raygrid.job.exclude import read_exclude
+from raygrid.job.fields import AttackFields, DataFields, DefenseFields, GridFields, VictimFields
+from raygrid.job.reading import Mistakes, Thing, read_fields, show
+from raygrid.job.uses import Table, Use, read_use
+from raygrid.job.yaml12 import Node
+from raygrid.spec import AttackSpec, Budget, DataSpec, DefenseSpec, GridSpec, VictimSpec
+
+USE_KEYS = ("data", "victims", "defenses", "attacks", "exclude")
+
+Json = dict[str, Any]
+Victims = dict[str, VictimSpec]
+"""By id."""
+
+
+class GridReader:
+    """Reads grids with one table of components, and notes mistakes on the way."""
+
+    def __init__(self, table: Table, mistakes: Mistakes) -> None:
+        self._table = table
+        self._mistakes = mistakes
+
+    def read(self, name: str, node: Node) -> tuple[GridSpec, Json]:
+        """Return the grid and its plain JSON; neither is complete after a mistake."""
+        thing = Thing(f'grid "{name}"', USE_KEYS)
+        empty = GridSpec(name, (), (), (), ())
+        if not isinstance(node.value, dict):
+            self._mistakes.add(node, f"{thing.name} must be a mapping, not {show(node)}")
+            return empty, {}
+        missing = [key for key in ("data", "victims", "attacks") if key not in node.value]
+        for key in missing:
+            self._mistakes.add(node, f'{thing.name} needs "{key}"')
+        before = len(self._mistakes.found)
+        said = read_fields(GridFields, node, thing, self._mistakes)
+        data, data_said = self._data(node)
+        sound = len(self._mistakes.found)
+        victims, victims_said = self._victims(node)
+        all_known = len(self._mistakes.found) == sound
+        defenses, defenses_said = self._defenses(node)
+        attacks, attacks_said = self._attacks(node, victims, all_known)
+        if missing or len(self._mistakes.found) > before:
+            return empty, {}  # `exclude` may well name what is missing because of the mistakes
+        exclude = self._exclude(node, victims, defenses, attacks)
+        written = {
+            "data": data_said,
+            "victims": victims_said,
+            "defenses": defenses_said,
+            "attacks": attacks_said,
+            "exclude": [{key: _json(value) for key, value in rule.items()} for rule in exclude],
+            **said[0].model_dump(mode="json", exclude_none=True),
+        }
+        return GridSpec(name, data, tuple(victims.values()), defenses, attacks, exclude), written
+
+    def _items(self, node: Node, key: str) -> tuple[Node, ...]:
+        """Return the items of a list; one value is a list of one."""
+        child = node.child(key)
+        if child is node:
+            return ()
+        if child.value == ():
+            self._mistakes.add(child, "the list is empty")
+        return child.value if isinstance(child.value, tuple) else (child,)
+
+    def _data(self, node: Node) -> tuple[tuple[DataSpec, ...], Json | None]:
+        child = node.child("data")
+        if child is node:
+            return (), None
+        if isinstance(child.value, tuple):
+            self._mistakes.add(child, "must be one dataset, not a list; give each a grid of its own")
+            return (), None
+        uses = read_use("data", DataFields, child, self._table, self._mistakes)
+        specs = tuple(DataSpec(u.component, u.params, u.fields.limit, u.fields.shard) for u in uses.alternatives)
+        return specs, uses.resolved
+
+    def _victims(self, node: Node) -> tuple[Victims, list[Json | None]]:
+        victims: Victims = {}
+        said = []
+        for item in self._items(node, "victims"):
+            uses = read_use("victim", VictimFields, item, self._table, self._mistakes)
+            said.append(uses.resolved)
+            for use in uses.alternatives:
+                spec = _victim(use)
+                if spec.id in victims:
+                    what = f'two victims of the grid have the id "{spec.id}"; set "id" of one of them'
+                    self._mistakes.add(use.node.child("id"), what)
+                victims[spec.id] = spec
+        return victims, said
+
+    def _defenses(self, node: Node) -> tuple[tuple[DefenseSpec, ...], list[Json | None]]:
+        default = Node(node.at, node.path, "none", node.key_at)
+        uses = [
+            read_use("defense", DefenseFields, item, self._table, self._mistakes)
+            for item in self._items(node, "defenses") or (default,)
+        ]
+        specs = tuple(DefenseSpec(use.component, use.params) for read in uses for use in read.alternatives)
+        return specs, [read.resolved for read in uses]
+
+    def _attacks(self, node: Node, victims: Victims, all_known: bool) -> tuple[tuple[AttackSpec, ...], list[Json]]:
+        specs: list[AttackSpec] = []
+        said: list[Json] = []
+        known = dict(victims)
+        for item in self._items(node, "attacks"):
+            uses = read_use("attack", AttackFields, item, self._table, self._mistakes, check=problems)
+            sources = {source.path: self._source(source, known, all_known) for source in _sources(item)}
+            for use in uses.alternatives:
+                chosen = sources[use.node.child("source").path][0] if sources else [None]
+                specs.extend(_attack(use, source) for source in chosen)
+            if uses.resolved is not None:
+                said.append(
+                    _attack_said(uses.alternatives[0], uses.resolved, [written for _, written in sources.values()])
+                )
+        return tuple(specs), said
+
+    def _source(self, node: Node, known: Victims, all_known: bool) -> tuple[list[VictimSpec], str | Json | None]:
+        """Read a surrogate: the id of a victim of the grid, or a use of its own, whose id then joins the known ones."""
+        if isinstance(node.value, str) and node.value in known:
+            return [known[node.value]], node.value
+        if isinstance(node.value, str) and not all_known:
+            return [], None  # it may be the id of a victim that was refused
+        uses = read_use("victim", VictimFields, node, self._table, self._mistakes, offers=tuple(known))
+        specs = [_victim(use) for use in uses.alternatives]
+        for use, spec in zip(uses.alternatives, specs, strict=True):
+            if known.setdefault(spec.id, spec) != spec:
+                what = f'another victim of the grid has the id "{spec.id}"; set "id" of one of them'
+                self._mistakes.add(use.node.child("id"), what)
+        return specs, uses.resolved
+
+    def _exclude(
+        self, node: Node, victims: Victims, defenses: tuple[DefenseSpec, ...], attacks: tuple[AttackSpec, ...]
+    ) -> tuple[Json, ...]:
+        if "exclude" not in (node.value if isinstance(node.value, dict) else {}):
+            return ()
+        return read_exclude(node.child("exclude"), tuple(victims.values()), defenses, attacks, self._mistakes)
+
+
+def _victim(use: Use[VictimFields]) -> VictimSpec:
+    """Name the victim after its use, and after the values of its axes."""
+    values = use.params.model_dump(mode="json")
+    shorthand = use.component.shorthand
+    text = values.get(shorthand) if shorthand else None
+    name = f"{use.component.name}:{text}" if text else use.component.name
+    # The default name holds the shorthand parameter already.
+    told = [values[axis] for axis in use.axes if use.fields.id is not None or axis != shorthand]
+    return VictimSpec("-".join([use.fields.id or name, *(_text(value) for value in told)]), use.component, use.params)
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def _sources(attack: Node) -> tuple[Node, ...]:
+    source = attack.child("source")
+    if source is attack:
+        return ()
+    return source.value if isinstance(source.value, tuple) else (source,)
+
+
+def _attack(use: Use[AttackFields], source: VictimSpec | None) -> AttackSpec:
+    fields = use.fields
+    return AttackSpec(
+        component=use.component,
+        params=use.params,
+        norm=norm_of(use.component, fields),
+        eps=fields.eps,
+        goal=fields.goal,
+        target=fields.target,
+        access=access_of(use.component, fields),
+        source=source,
+        budget=Budget(fields.budget.queries, fields.budget.gradients),
+    )
+
+
+def _attack_said(first: Use[AttackFields], resolved: Json, sources: list[str | Json | None]) -> Json:
+    """Write out what follows from the component, and the sources."""
+    implied = {"norm": norm_of(first.component, first.fields), "access": access_of(first.component, first.fields)}
+    missing = {key: value for key, value in implied.items() if key not in resolved}
+    return {**resolved, **missing, **({"source": sources} if sources else {})}
+
+
+def _json(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,192 @@
+"""The verdict on adversarial examples. The attack's claim plays no part: the victim is run afresh on the example itself."""
+
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from raygrid.constraints import Constraint
+from raygrid.goals import Goal
+
+Status = Literal["robust", "broken", "clean_wrong", "invalid", "error", "timeout", "skipped"]
+
+LEVELS = 255
+"""An 8-bit file holds multiples of 1/255."""
+TRACEBACK_FRAMES = -6
+"""The innermost frames, where the cause stands."""
+LEVEL_GUARD = 1e-3
+"""Levels by which x + eps may miss a multiple of 1/255 through float32 rounding, and still counts as that level."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of one sample."""
+
+    status: Status
+    clean_prediction: int | None
+    clean_correct: bool | None
+    prediction: int | None
+    confidence: float | None
+    """Softmax probability of the predicted class on the example."""
+    margin: float | None
+    """Logit gap that still separates the example from success; at most 0 where the goal is met."""
+    success: bool | None
+    success_stored: bool | None
+    """Whether the copy that an 8-bit file can hold succeeds too."""
+    linf: float
+    l2: float
+    l1: float
+    l0: float
+    """Number of input values that changed."""
+    snr_db: float | None
+    """10 log10 of the clean input's power over the perturbation's; None where nothing changed."""
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a model said about samples."""
+
+    logits: Tensor
+    """[B, C] in float32; NaN in the rows of samples on which the model failed."""
+    errors: dict[int, str] = field(default_factory=dict)
+    """Position -> traceback of the failure."""
+
+    def why(self, i: int) -> str | None:
+        """Return what is wrong with the outputs of sample i, or None."""
+        if bool(torch.isfinite(self.logits[i]).all()):
+            return None
+        return self.errors.get(i, "the victim's outputs are not finite")
+
+
+def run_model(model: Callable[[Tensor], Tensor], x: Tensor, classes: int, micro_batch: int | None = None) -> Outputs:
+    """Run a model on x [B, C, H, W], `micro_batch` samples at a time.
+
+    A batch on which it raises is split until the samples it fails on stand alone; where memory is short, batches are halved.
+
+    Args:
+        model: pixels -> logits.
+        x: inputs.
+        classes: columns of the result where the model fails on every sample.
+        micro_batch: samples in one pass; None: all.
+    """
+    logits: Tensor | None = None
+    errors: dict[int, str] = {}
+    size = micro_batch or max(len(x), 1)
+    pending = [list(range(start, min(start + size, len(x)))) for start in range(0, len(x), size)][::-1]
+    while pending:
+        where = pending.pop()
+        try:
+            with torch.no_grad():
+                part = model(x[where]).float()
+        except Exception:  # torch.OutOfMemoryError among them: it too is a reason to try with less
+            if len(where) == 1:
+                errors[where[0]] = traceback.format_exc(limit=TRACEBACK_FRAMES)
+            else:
+                pending += [where[len(where) // 2 :], where[: len(where) // 2]]
+        else:
+            if logits is None:
+                logits = part.new_full((len(x), part.shape[1]), float("nan"))
+            logits[where] = part
+    return Outputs(x.new_full((len(x), classes), float("nan")) if logits is None else logits, errors)
+
+
+def stored(x_adv: Tensor, x: Tensor) -> Tensor:
+    """Return x_adv [B, ...] as an 8-bit file holds it (uint8), each value rounded towards the clean input x."""
+    levels = x_adv.double() * LEVELS
+    up = (levels + LEVEL_GUARD).floor()
+    down = (levels - LEVEL_GUARD).ceil()
+    return torch.where(x_adv >= x, up, down).clamp(0, LEVELS).to(torch.uint8)
+
+
+def judge(
+    model: Callable[[Tensor], Tensor],
+    goal: Goal,
+    x: Tensor,
+    x_adv: Tensor,
+    constraint: Constraint,
+    clean: Outputs,
+    failures: Mapping[int, str],
+    micro_batch: int | None = None,
+) -> list[Verdict]:
+    """Judge examples x_adv [B, C, H, W] made from x [B, C, H, W].
+
+    Args:
+        model: pixels -> logits.
+        goal: the goal of these B samples.
+        x: clean inputs.
+        x_adv: the examples as crafted.
+        constraint: what the examples had to keep to; violations are `invalid`, never `broken`.
+        clean: the model's outputs on x.
+        failures: position -> why no example could be crafted.
+        micro_batch: samples in one pass.
+    """
+    classes = clean.logits.shape[1]
+    within = constraint.allows(x_adv, x)
+    shown = torch.where(within.view(-1, 1, 1, 1), x_adv, x)  # what is no valid input is not shown to the victim
+    adversarial = run_model(model, shown, classes, micro_batch)
+    on_file = run_model(model, stored(shown, x).to(x) / LEVELS, classes, micro_batch)
+
+    clean_met, met, met_on_file = (goal.success(outputs.logits) for outputs in (clean, adversarial, on_file))
+    confidence, margin = adversarial.logits.softmax(1).amax(1), goal.margin(adversarial.logits)
+    delta = (x_adv.double() - x.double()).flatten(1)
+    power, noise = x.double().flatten(1).square().sum(1), delta.square().sum(1)
+
+    verdicts = []
+    for i in range(len(x)):
+        status, error = _status(
+            clean_error=clean.why(i),
+            pointless=bool(goal.pointless[i]),
+            clean_met=bool(clean_met[i]),
+            failure=failures.get(i),
+            within=bool(within[i]),
+            error=adversarial.why(i),
+            met=bool(met[i]),
+        )
+        seen = clean.why(i) is None
+        judged = status in ("robust", "broken", "clean_wrong") and adversarial.why(i) is None
+        verdicts.append(
+            Verdict(
+                status=status,
+                error=error,
+                clean_prediction=int(clean.logits[i].argmax()) if seen else None,
+                clean_correct=bool(clean.logits[i].argmax() == goal.labels[i]) if seen else None,
+                prediction=int(adversarial.logits[i].argmax()) if judged else None,
+                confidence=float(confidence[i]) if judged else None,
+                margin=float(margin[i]) if judged else None,
+                success=bool(met[i]) if judged else None,
+                success_stored=bool(met_on_file[i]) if judged and on_file.why(i) is None else None,
+                linf=float(delta[i].abs().amax()),
+                l2=float(noise[i].sqrt()),
+                l1=float(delta[i].abs().sum()),
+                l0=float((delta[i] != 0).sum()),
+                snr_db=float(10 * torch.log10(power[i] / noise[i])) if noise[i] > 0 and power[i] > 0 else None,
+            )
+        )
+    return verdicts
+
+
+def _status(
+    *,
+    clean_error: str | None,
+    pointless: bool,
+    clean_met: bool,
+    failure: str | None,
+    within: bool,
+    error: str | None,
+    met: bool,
+) -> tuple[Status, str | None]:
+    """The first rule that applies decides. `robust` comes last: it is what is left when nothing went wrong."""
+    rules: tuple[tuple[bool, Status, str | None], ...] = (
+        (clean_error is not None, "error", f"on the clean input: {clean_error}"),
+        (pointless, "skipped", None),
+        (clean_met, "clean_wrong", None),
+        (failure is not None, "error", f"while crafting: {failure}"),
+        (not within, "invalid", "the example violates its constraint"),
+        (error is not None, "error", f"on the example: {error}"),
+        (met, "broken", None),
+    )
+    return next(((status, why) for applies, status, why in rules if applies), ("robust", None))

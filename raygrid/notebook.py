@@ -1,0 +1,175 @@
+"""`raygrid.attack`: one attack on one model, without Ray, a job file or a results folder."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from raygrid import registry
+from raygrid.component import resolve
+from raygrid.errors import UsageError, did_you_mean
+from raygrid.job import check_eps
+from raygrid.judge import Verdict, run_model
+from raygrid.kernel import Batch, craft, score
+from raygrid.metrics.statistics import wilson
+from raygrid.spec import AttackSpec, Budget, GoalName
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """What an attack did to a batch of samples."""
+
+    x_adv: Tensor
+    """The examples as crafted [B, C, H, W]."""
+    verdicts: list[Verdict]
+    """One a sample, judged afresh; the attack's own claim plays no part."""
+    forwards: Tensor
+    """Forward passes spent on each sample [B]."""
+    backwards: Tensor
+    """Backward passes spent on each sample [B]."""
+
+    @property
+    def statuses(self) -> Counter[str]:
+        """How many samples ended how."""
+        return Counter(verdict.status for verdict in self.verdicts)
+
+    @property
+    def robust_accuracy(self) -> float:
+        """Share of samples that are classified right and stay so: robust / (robust + broken + clean_wrong).
+
+        Raises:
+            ValueError: some samples have no verdict (error, invalid): the accuracy lies somewhere in `robust_accuracy_bounds`.
+        """
+        low, high = self.robust_accuracy_bounds
+        if low != high:
+            raise ValueError(
+                f"{self.statuses} leave the robust accuracy between {low:.3f} and {high:.3f}; see verdicts[i].error"
+            )
+        return low
+
+    @property
+    def robust_accuracy_bounds(self) -> tuple[float, float]:
+        """Robust accuracy when every sample without a verdict counts as broken, and when it counts as robust."""
+        found = self.statuses
+        unknown = found["error"] + found["invalid"]
+        n = found["robust"] + found["broken"] + found["clean_wrong"] + unknown
+        if not n:
+            return 0.0, 1.0
+        return found["robust"] / n, (found["robust"] + unknown) / n
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson interval of the robust accuracy at 95 %, over the samples that have a verdict."""
+        found = self.statuses
+        return wilson(found["robust"], found["robust"] + found["broken"] + found["clean_wrong"])
+
+    def __repr__(self) -> str:
+        low, high = self.robust_accuracy_bounds
+        shown = f"{low:.1%}" if low == high else f"between {low:.1%} and {high:.1%}"
+        return f"Attacked(robust accuracy {shown} of {len(self.verdicts)}, {dict(self.statuses)})"
+
+
+def attack(
+    victim: nn.Module | str,
+    x: Tensor,
+    y: Tensor,
+    name: str,
+    *,
+    eps: float,
+    norm: str | None = None,
+    goal: GoalName = "untargeted",
+    target: int | None = None,
+    seed: int = 0,
+    budget: Budget | None = None,
+    micro_batch: int | None = None,
+    **params: object,
+) -> Attacked:
+    """Attack a model and judge the examples.
+
+    Args:
+        victim: a module that takes pixels in [0, 1] and returns logits (its normalization is inside), or the name of a built-in
+            victim. It is put into eval mode for the duration and given back as it was.
+        x: pixels [B, C, H, W] in [0, 1].
+        y: true classes [B].
+        name: an attack that `raygrid list attacks` names.
+        eps: radius of the ball, in input units.
+        norm: linf, l2 or l1; default: the attack's first.
+        goal: untargeted, targeted (needs `target`) or random-target.
+        target: the class to reach.
+        seed: of the random numbers. Each sample has its own, by its position.
+        budget: the most that may be spent on a sample.
+        micro_batch: samples in one pass at most.
+        **params: the attack's parameters, as `raygrid describe NAME` lists them.
+
+    Raises:
+        UsageError: anything about the arguments that a person can mend.
+    """
+    spec = _spec(name, norm, eps, goal, target, budget, params)
+    model = _named(victim) if isinstance(victim, str) else victim
+    if x.dim() != 4 or len(x) != len(y) or not len(x):
+        raise UsageError(
+            f"x must be [B, C, H, W] and y [B] with the same B >= 1, not {list(x.shape)} and {list(y.shape)}"
+        )
+    if not bool(((x >= 0) & (x <= 1)).all()):
+        raise UsageError(
+            f"x must lie in [0, 1], not in [{float(x.min()):g}, {float(x.max()):g}]: victims normalize inside"
+        )
+    if wrong := check_eps(spec, (x.shape[1], x.shape[2], x.shape[3])):
+        raise UsageError(wrong)
+    was_training = model.training
+    trained = [p for p in model.parameters() if p.requires_grad]
+    try:
+        model.eval().requires_grad_(False)
+        with torch.no_grad():
+            classes = int(model(x[:1]).shape[1])
+        if not bool(((y >= 0) & (y < classes)).all()):
+            raise UsageError(
+                f"y must lie in 0..{classes - 1}, the victim's classes, not in {int(y.min())}..{int(y.max())}"
+            )
+        batch = Batch([str(i) for i in range(len(x))], x.detach().float(), y.long(), classes)
+        made = craft(model, batch, spec, seed, access=spec.component.access, micro_batch=micro_batch)
+        clean = run_model(model, batch.x, classes, micro_batch)
+        verdicts = score(model, batch, spec, seed, made.x_adv, made.failures, clean, micro_batch)
+    finally:
+        model.train(was_training)
+        for parameter in trained:
+            parameter.requires_grad_(True)
+    return Attacked(made.x_adv, verdicts, torch.tensor(made.forwards), torch.tensor(made.backwards))
+
+
+def _spec(
+    name: str,
+    norm: str | None,
+    eps: float,
+    goal: GoalName,
+    target: int | None,
+    budget: Budget | None,
+    params: dict[str, object],
+) -> AttackSpec:
+    component = registry.find("attack", name)
+    for what, value, known in (("norm", norm or component.norms[0], component.norms), ("goal", goal, component.goals)):
+        if value not in known:
+            hint = did_you_mean(value, known) or f"; it has {', '.join(known)}"
+            raise UsageError(f'attack "{name}" has no {what} "{value}"{hint}')
+    if goal == "targeted" and target is None:
+        raise UsageError("goal targeted needs a target class")
+    return AttackSpec(
+        component,
+        registry.parse(component, params),
+        norm or component.norms[0],
+        eps,
+        goal,
+        target,
+        component.access,
+        budget=budget or Budget(),
+    )
+
+
+def _named(name: str) -> nn.Module:
+    component = registry.find("victim", name)
+    params = registry.parse(component, {})
+    if component.identify is None:
+        raise UsageError(f'victim "{name}" does not say what it is: its registration lacks `identify`')
+    model: nn.Module = resolve(component.build)(params, resolve(component.identify)(params, name))
+    return model

@@ -1,0 +1,187 @@
+"""The attacker's only view of a victim: enforces access and per-sample budget, counts passes, keeps the active set."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from raygrid.component import ACCESS_ORDER, Access
+from raygrid.goals import Goal, LossName
+from raygrid.spec import Budget
+
+UNLIMITED = 1 << 60
+
+
+class AccessDeniedError(RuntimeError):
+    """An attack asked for more than its access allows."""
+
+
+class BudgetSpentError(RuntimeError):
+    """An attack asked for a sample whose budget is spent."""
+
+
+class NotFiniteError(RuntimeError):
+    """The victim returned NaN or infinity for some samples; those, and only those, can't be attacked."""
+
+    def __init__(self, what: str, positions: list[int]) -> None:
+        super().__init__(f"the victim returned a {what} that is not finite")
+        self.positions = positions
+
+
+class Query(NamedTuple):
+    """What one look at the victim told about samples [B]."""
+
+    loss: Tensor
+    """[B]; lower is closer to success."""
+    success: Tensor
+    """[B] bool."""
+
+
+class GradientQuery(NamedTuple):
+    """A look that also gave the gradient of the loss."""
+
+    loss: Tensor
+    success: Tensor
+    gradient: Tensor
+    """[B, C, H, W]."""
+
+
+class Oracle:
+    """A victim as an attack sees it.
+
+    Args:
+        victim: pixels [B, C, H, W] -> logits [B, classes].
+        samples: how many samples the attack has, N; `index` arguments are positions in 0..N-1.
+        access: the most that may be asked.
+        budget: the most that may be spent on a sample.
+        micro_batch: samples in one pass at most; None: all at once.
+        stop_early: whether a sample that was broken costs nothing more. Off for examples that are to transfer, and in benchmarks.
+        skip: [N] bool, samples that are not to be attacked at all.
+        device: where the samples are.
+
+    Attributes:
+        forwards, backwards: passes spent on each sample [N].
+        broken: [N] bool, the samples that the attack reported broken.
+    """
+
+    def __init__(
+        self,
+        victim: Callable[[Tensor], Tensor],
+        samples: int,
+        *,
+        access: Access = "gradient",
+        budget: Budget | None = None,
+        micro_batch: int | None = None,
+        stop_early: bool = True,
+        skip: Tensor | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.victim = victim
+        self.access = access
+        self.micro_batch = micro_batch
+        self.stop_early = stop_early
+        self.device = torch.device(device)
+        self.forwards = torch.zeros(samples, dtype=torch.long)
+        self.backwards = torch.zeros(samples, dtype=torch.long)
+        budget = budget or Budget()
+        self._most_forwards = UNLIMITED if budget.queries is None else budget.queries
+        self._most_backwards = UNLIMITED if budget.gradients is None else budget.gradients
+        self.broken = torch.zeros(samples, dtype=torch.bool)
+        self._standing = torch.ones(samples, dtype=torch.bool) if skip is None else ~skip.cpu()
+
+    def rounds(self, steps: int, *, queries: int = 1, gradients: int = 1) -> Iterator[Tensor]:
+        """Yield, `steps` times at most, the positions of the samples that are still standing and can pay for a round."""
+        for _ in range(steps):
+            active = self.active(queries=queries, gradients=gradients)
+            if not len(active):
+                return
+            yield active
+
+    def active(self, *, queries: int = 1, gradients: int = 0) -> Tensor:
+        """Return the positions of the samples that are still standing and can pay for this many passes."""
+        can_pay = (self.forwards + queries <= self._most_forwards) & (
+            self.backwards + gradients <= self._most_backwards
+        )
+        return (self._standing & can_pay).nonzero().squeeze(1).to(self.device)
+
+    def remaining(self, index: Tensor) -> Tensor:
+        """Return how many more forward passes each sample may cost [B]."""
+        return self._most_forwards - self.forwards[index.cpu()]
+
+    def retire(self, index: Tensor, success: Tensor) -> Tensor:
+        """Take note of broken samples, on which nothing more is spent, and return [B] bool: which go on."""
+        if bool(success.any()):
+            fallen = index[success].cpu()
+            self.broken[fallen] = True
+            if self.stop_early:
+                self._standing[fallen] = False
+        return ~success if self.stop_early else torch.ones_like(success)
+
+    def __call__(self, x: Tensor, index: Tensor) -> Tensor:
+        """Return the victim's outputs [B, classes] for x [B, C, H, W]; needs score access."""
+        self._charge(index, "score", queries=1)
+        return self._outputs(x, index)
+
+    def look(self, goal: Goal, x: Tensor, index: Tensor, loss: LossName = "ce") -> Query:
+        """Return loss and success of x [B, C, H, W]; needs score access."""
+        logits = self(x, index)
+        at = goal.at(index)
+        return Query(at.loss(logits, loss), at.success(logits))
+
+    def decide(self, goal: Goal, x: Tensor, index: Tensor) -> Tensor:
+        """Return [B] bool: whether x meets the goal; needs decision access only."""
+        self._charge(index, "decision", queries=1)
+        return goal.at(index).success(self._outputs(x, index))
+
+    def gradient(self, goal: Goal, x: Tensor, index: Tensor, loss: LossName = "ce") -> GradientQuery:
+        """Return loss, success and the gradient of the loss at x [B, C, H, W]; needs gradient access."""
+        self._charge(index, "gradient", queries=1, gradients=1)
+        parts = [
+            self._gradient(goal.at(where), z, where, loss)
+            for z, where in zip(self._split(x), self._split(index), strict=True)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        return GradientQuery(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+    def _gradient(self, goal: Goal, x: Tensor, index: Tensor, loss: LossName) -> GradientQuery:
+        with torch.enable_grad():
+            z = x.detach().requires_grad_(True)
+            logits = self.victim(z)
+            value = goal.loss(logits, loss)
+            (gradient,) = torch.autograd.grad(value.sum(), z)
+        logits = logits.detach()
+        _require_finite("score", logits, index)
+        _require_finite("gradient", gradient, index)
+        return GradientQuery(value.detach(), goal.success(logits), gradient)
+
+    def _outputs(self, x: Tensor, index: Tensor) -> Tensor:
+        with torch.no_grad():
+            outputs = torch.cat([self.victim(part) for part in self._split(x)])
+        _require_finite("score", outputs, index)
+        return outputs
+
+    def _split(self, tensor: Tensor) -> tuple[Tensor, ...]:
+        return torch.split(tensor, self.micro_batch) if self.micro_batch else (tensor,)
+
+    def _charge(self, index: Tensor, access: Access, *, queries: int = 0, gradients: int = 0) -> None:
+        if ACCESS_ORDER.index(access) > ACCESS_ORDER.index(self.access):
+            raise AccessDeniedError(f"the attack asked for {access} access and has {self.access} access")
+        where = index.cpu()
+        forwards = self.forwards[where] + queries
+        backwards = self.backwards[where] + gradients
+        if bool((forwards > self._most_forwards).any()) or bool((backwards > self._most_backwards).any()):
+            raise BudgetSpentError(
+                "the attack asked for a sample whose budget is spent; Oracle.rounds leaves those out"
+            )
+        self.forwards[where] = forwards
+        self.backwards[where] = backwards
+
+
+def _require_finite(what: str, values: Tensor, index: Tensor) -> None:
+    # One number tells of any NaN or infinity among them; rows are searched only when it does.
+    if not bool(torch.isfinite(values.sum())):
+        bad = ~torch.isfinite(values).flatten(1).all(1)
+        if bool(bad.any()):
+            raise NotFiniteError(what, index[bad].tolist())

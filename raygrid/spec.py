@@ -1,0 +1,102 @@
+"""A job after validation: concrete choices, every axis already expanded. What job.py makes and grid.py crosses."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from raygrid.component import Component, Params
+
+GoalName = Literal["untargeted", "targeted", "random-target"]
+AttackerAccess = Literal["gradient", "score", "decision", "transfer", "none"]
+"""What the attacker may ask of the victim. `transfer`: nothing; examples are crafted on a source model instead."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The most an attack may spend on one sample. None: no limit."""
+
+    queries: int | None = None
+    """Forward passes, counting every draw of an expectation."""
+    gradients: int | None = None
+    """Backward passes."""
+
+
+@dataclass(frozen=True)
+class VictimSpec:
+    """A victim or surrogate: a component with its parameters."""
+
+    id: str
+    component: Component
+    params: Params
+
+    @property
+    def key(self) -> str:
+        """Tells apart any two that differ."""
+        return f"{self.id} {self.component.name} {self.params.model_dump_json()}"
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """A dataset, how much of it, and how it is cut."""
+
+    component: Component
+    params: Params
+    limit: int | None = None
+    shard: int = 32
+
+    @property
+    def key(self) -> str:
+        """Tells apart any two that differ."""
+        return f"{self.component.name} {self.params.model_dump_json()} {self.limit} {self.shard}"
+
+
+@dataclass(frozen=True)
+class DefenseSpec:
+    """A defense with its parameters."""
+
+    component: Component
+    params: Params
+
+
+@dataclass(frozen=True)
+class AttackSpec:
+    """An attack with its parameters and all that the job may say around any attack."""
+
+    component: Component
+    params: Params
+    norm: str
+    eps: float
+    """Radius of the ball in input units (pixels in [0, 1])."""
+    goal: GoalName = "untargeted"
+    target: int | None = None
+    """The class that `goal: targeted` asks for."""
+    access: AttackerAccess = "gradient"
+    source: VictimSpec | None = None
+    """The surrogate, under `access: transfer`."""
+    budget: Budget = Budget()
+
+
+@dataclass(frozen=True)
+class GridSpec:
+    """One grid of the job: everything crossed with everything, less what `exclude` drops."""
+
+    name: str
+    data: tuple[DataSpec, ...]
+    victims: tuple[VictimSpec, ...]
+    defenses: tuple[DefenseSpec, ...]
+    attacks: tuple[AttackSpec, ...]
+    exclude: tuple[dict[str, Any], ...] = ()
+    """Each a mapping from `victim`, `defense`, `attack`, `norm`, `eps`, `goal`, `access`, `source` or a parameter of the attack
+    to a value; a combination that matches all of one mapping is dropped."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A whole job."""
+
+    name: str
+    seeds: tuple[int, ...]
+    results: str
+    grids: tuple[GridSpec, ...]
+    file: str = ""
+    resolved: dict[str, Any] = field(default_factory=dict)
+    """The job as validated, overrides applied, as plain JSON values: frozen into the run's manifest."""

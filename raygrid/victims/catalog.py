@@ -1,0 +1,5 @@
+"""The built-in victims. Declarations only: imports neither torch nor ray."""
+
+from raygrid.victims import catalog_bring, catalog_builtin
+
+COMPONENTS = (*catalog_builtin.COMPONENTS, *catalog_bring.COMPONENTS)

@@ -1,0 +1,129 @@
+"""The preflight of a victim: whether it keeps its contract on a batch of the data that it will be attacked on."""
+
+import torch
+from torch import Tensor
+
+from raygrid.victims.user_code import blame
+from raygrid.victims.victim import Victim
+
+REPEAT_TOLERANCE = 1e-5
+"""Largest difference of two runs of one batch, as a share of the largest output: sums in another order stay below."""
+BATCH_TOLERANCE = 1e-3
+"""Largest influence of a batch's other samples on one, likewise. Other batch sizes may choose other kernels."""
+
+
+def check_victim(victim: Victim, x: Tensor, labels: Tensor, classes_of_data: int) -> list[str]:
+    """Run a victim on one batch and say what is wrong with it.
+
+    Args:
+        victim: the victim, on the device of x.
+        x: pixels [B, C, H, W] in [0, 1], B >= 1.
+        labels: true classes [B].
+        classes_of_data: number of classes that the data set has.
+
+    Returns:
+        One message for each fault, with the field and the fix; empty where the victim is fit for the data.
+    """
+    problems = [*_shape(victim, x), *_labels(victim, labels, classes_of_data)]
+    if problems:
+        return problems
+    try:
+        return _outputs(victim, x) or [*_repeat(victim, x), *_independence(victim, x), *_gradient(victim, x)]
+    except Exception as error:  # a victim is anyone's code and may raise anything
+        return [
+            f"the victim raised {blame(error)} on a batch {list(x.shape)}; run it on such a batch by itself to see why"
+        ]
+
+
+def _shape(victim: Victim, x: Tensor) -> list[str]:
+    wanted = victim.info.input_shape
+    if all(size in {None, have} for size, have in zip(wanted, x.shape[1:], strict=True)):
+        return []
+    shown = [size or "any" for size in wanted]
+    return [
+        f"input: the victim takes {shown}, the data has {list(x.shape[1:])}; choose data of this size or mend `input`"
+    ]
+
+
+def _labels(victim: Victim, labels: Tensor, classes_of_data: int) -> list[str]:
+    classes = victim.info.classes
+    if classes_of_data > classes:
+        return [
+            f"classes: the data has {classes_of_data} classes and the victim {classes}; the victim cannot name them all"
+        ]
+    if int(labels.min()) < 0 or int(labels.max()) >= classes:
+        return [f"labels: {int(labels.min())}..{int(labels.max())} are not all in the victim's 0..{classes - 1}"]
+    return []
+
+
+def _outputs(victim: Victim, x: Tensor) -> list[str]:
+    with torch.no_grad():
+        found: object = victim(x)
+    if not isinstance(found, Tensor):
+        return [f"output: the victim returns {type(found).__name__}; it must return one tensor of logits [B, classes]"]
+    batch, classes = len(x), victim.info.classes
+    if found.ndim != 2 or len(found) != batch:
+        return [f"output: the victim returns {list(found.shape)}; it must return logits [{batch}, {classes}]"]
+    if found.shape[1] != classes:
+        return [f"classes: the victim returns {found.shape[1]} scores, not {classes}; say classes: {found.shape[1]}"]
+    if not found.is_floating_point():
+        return [f"output: the victim returns {found.dtype}; it must return float logits"]
+    broken = int((~torch.isfinite(found)).any(1).sum())
+    if broken:
+        return [f"output: NaN or infinity for {broken} of {batch} samples; check `mean`, `std` and the weights"]
+    return []
+
+
+def _repeat(victim: Victim, x: Tensor) -> list[str]:
+    with torch.no_grad():
+        gap = _gap(victim(x), victim(x))
+    if gap <= REPEAT_TOLERANCE:
+        return []
+    return [
+        f"deterministic: two runs of one batch differ by {gap:.1e} of the largest output; a random victim must "
+        "declare it (deterministic: false), or leave its randomness to a defense"
+    ]
+
+
+def _independence(victim: Victim, x: Tensor) -> list[str]:
+    """Hold one sample's output against the batch it is in, and outputs against each other."""
+    pair = torch.cat([x[:1], 1 - x[:1]])
+    with torch.no_grad():
+        alone, together, batch = victim(x[:1]), victim(pair), victim(x)
+    problems = []
+    gap = _gap(alone, together[:1])
+    if gap > BATCH_TOLERANCE:
+        problems.append(
+            f"output: one sample's output moves by {gap:.1e} of the largest with the other samples of its batch; "
+            "use stored statistics (batch normalization in eval mode)"
+        )
+    # One label for all is an answer; equal scores for all are none.
+    constant = bool((torch.cat([together, batch]) == together[0]).all())
+    if constant and victim.info.access != "decision":
+        problems.append(
+            "output: the victim gives the same output for different inputs; check its weights, `mean` and `std`"
+        )
+    return problems
+
+
+def _gradient(victim: Victim, x: Tensor) -> list[str]:
+    if victim.info.access != "gradient":
+        return []
+    pixels = x.detach().clone().requires_grad_()
+    best = victim(pixels).amax(1).sum()
+    if not best.requires_grad:
+        return ["access: no gradient reaches the input; remove no_grad and detach, or bring it as `use: callable`"]
+    (gradient,) = torch.autograd.grad(best, pixels, allow_unused=True)
+    if gradient is None or not bool(gradient.any()):
+        return [
+            "access: the input gradient is zero everywhere; return logits rather than saturated probabilities or labels"
+        ]
+    if not bool(torch.isfinite(gradient).all()):
+        return ["access: the input gradient has NaN or infinity; check for roots and logarithms of zero"]
+    return []
+
+
+def _gap(a: Tensor, b: Tensor) -> float:
+    """Largest difference as a share of the largest output."""
+    scale = torch.maximum(a.abs().max(), b.abs().max()).clamp_min(torch.finfo(a.dtype).tiny)
+    return float((a - b).abs().max() / scale)

@@ -1,0 +1,40 @@
+"""The facts about a victim that decide its results, without torch: what the driver plans with."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from raygrid.component import Access
+
+
+@dataclass(frozen=True)
+class VictimInfo:
+    """Identity and input contract of a victim. All of it goes into the unit keys."""
+
+    id: str
+    """Name in tables: the victim's `id` in the job, or its registry name."""
+    arch: str
+    """`architecture.tag`, which separates the architecture from the weights: `efficientnet-lite0.tf-imagenet`."""
+    classes: int
+    """Number of classes: outputs are logits [B, classes]."""
+    input_shape: tuple[int, int | None, int | None]
+    """Channels, height, width. None where any size is taken (the victim resizes inside, differentiably)."""
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    """The victim computes (x - mean) / std inside, per channel, on pixels x in [0, 1]."""
+    weights_sha256: str
+    code_sha256: str = ""
+    """Of the user's file that builds the model; empty for built-in code."""
+    version: int = 1
+    """Of the component, see Component.version."""
+    task: Literal["classification"] = "classification"
+    access: Access = "gradient"
+    """The most an attack may ask."""
+    deterministic: bool = True
+    resize: str = ""
+    """How sizes other than the native one are brought to it, inside the victim."""
+    license: str = ""
+    source: str = ""
+
+    def facts(self) -> dict[str, Any]:
+        """Everything, as plain JSON values, for keys and manifests."""
+        return asdict(self)
