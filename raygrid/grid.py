@@ -79,6 +79,8 @@ class Dataset:
     label: str
     """The name with the parameters that differ from their defaults; tells apart datasets of one grid."""
     classes: int
+    classes_stated: bool
+    """Whether victims must have just as many classes; else that many at least."""
     shape: tuple[int, int, int]
     shards: tuple[ShardRef, ...]
 
@@ -152,7 +154,7 @@ def _add(plan: Plan, cell: Cell, source: Model, attack_digest: str, shards: Iter
 def _model(victim: VictimSpec, info: VictimInfo, defense: DefenseSpec) -> Model:
     digest = content_key(
         {
-            "victim": [victim.component.name, _values(victim.params), info.facts()],
+            "victim": [victim.component.name, victim.component.version, _values(victim.params), info.facts()],
             "defense": [defense.component.name, defense.component.version, _values(defense.params)],
         }
     )
@@ -185,8 +187,11 @@ def _mistakes(grid: GridSpec, data: Dataset, model: Model, source: Model, attack
         fits = all(want in (None, have) for want, have in zip(info.input_shape, data.shape, strict=True))
         if not fits:
             yield f'{where}: victim "{info.id}" takes inputs {_shape(info.input_shape)} and {data.name} has {_shape(data.shape)}'
-        if info.classes < data.classes:
-            yield f'{where}: victim "{info.id}" has {info.classes} classes and {data.name} has {data.classes}'
+        if info.classes < data.classes or (data.classes_stated and info.classes != data.classes):
+            yield (
+                f'{where}: victim "{info.id}" has {info.classes} classes and {data.name} has {data.classes}, '
+                "so that a label would not mean the same to both"
+            )
     if ACCESS_ORDER.index(attack.component.access) > ACCESS_ORDER.index(source.info.access):
         yield (
             f'{where}: attack "{name}" needs {attack.component.access} access and victim "{source.info.id}" gives '
@@ -240,7 +245,7 @@ def _budget_label(attack: AttackSpec) -> str:
 def format_eps(eps: float) -> str:
     """Write an eps as people do: 0.3 where a short decimal says it, 8/255 where it is a multiple of 1/255."""
     short = f"{eps:.4g}"
+    if float(short) == eps:
+        return short
     levels = round(eps * 255)
-    if float(short) == eps or abs(eps * 255 - levels) > 1e-9:
-        return short if float(short) == eps else repr(eps)
-    return f"{levels}/255"
+    return f"{levels}/255" if levels / 255 == eps else repr(eps)

@@ -74,6 +74,7 @@ def _from_rows(name: str, rows: tables.Dataset, params: ColumnsParams, limit: in
         name=name,
         table=table,
         classes=count_classes(-1 if names else _largest(rows, params.label), params.classes, names),
+        classes_stated=bool(params.classes or names),
         class_names=names,
         source=params.path,
     )

@@ -37,6 +37,8 @@ class Dataset:
     name: str
     table: pa.Table
     classes: int
+    classes_stated: bool = True
+    """Whether somebody said so; else `classes` is the largest label + 1, and victims may have more."""
     class_names: tuple[str, ...] = ()
     license: str = ""
     source: str = ""

@@ -32,6 +32,7 @@ def npz(params: NpzParams, limit: int | None) -> Dataset:
         name=f"npz:{file.stem}",
         table=make_table(ids, x, labels[:limit]),
         classes=count_classes(int(labels.max(initial=-1)), params.classes, params.class_names),
+        classes_stated=bool(params.classes or params.class_names),
         class_names=params.class_names,
         source=str(file),
     )

@@ -39,6 +39,7 @@ def torchvision(params: TorchvisionParams, limit: int | None) -> Dataset:
         name=f"torchvision:{params.name}",
         table=make_table(ids, stack(images, ids), integer_labels(np.asarray(labels), f"labels of {params.name}")),
         classes=count_classes(largest, params.classes, names),
+        classes_stated=bool(params.classes or names),
         class_names=names,
         source=f"torchvision {params.name}, {params.root}",
     )

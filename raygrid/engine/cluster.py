@@ -2,7 +2,9 @@
 
 import logging
 import os
-from collections.abc import Iterator
+import re
+import socket
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -15,6 +17,8 @@ from raygrid.errors import UsageError
 OBJECT_STORE_BYTES = 512 << 20
 """Of a local Ray. Shards are its largest tenants: 512 MB hold 10,000 images of 128 x 128."""
 
+KNOCK_SECONDS = 10.0
+
 
 @contextmanager
 def connected(address: str | None) -> Iterator[None]:
@@ -25,20 +29,26 @@ def connected(address: str | None) -> Iterator[None]:
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     init: Any = partial(ray.init, log_to_driver=False, logging_level=logging.ERROR)
-    try:
-        if address is None:
-            init(address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES)
-        else:
-            init(address=address)
-    except (ConnectionError, ValueError) as error:
-        raise UsageError(
-            f"--address {address}: no Ray cluster answers there ({error}); `ray status --address {address}` tells more, "
-            "and a cluster with token authentication needs RAY_AUTH_MODE=token"
-        ) from error
+    if address is None:
+        init(address="local", include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES)
+    else:
+        _join(address, init)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _join(address: str, init: Callable[..., Any]) -> None:
+    try:
+        if found := re.fullmatch(r"\[?([^/]+?)\]?:(\d+)", address):  # where nobody listens, Ray would try for minutes
+            socket.create_connection((found[1], int(found[2])), KNOCK_SECONDS).close()
+        init(address=address)
+    except (OSError, ValueError, ray.exceptions.RayError) as error:
+        raise UsageError(
+            f"--address {address}: no Ray cluster answers there ({error}); `ray status --address {address}` tells more, "
+            "and a cluster with token authentication needs RAY_AUTH_MODE=token"
+        ) from error
 
 
 def host_options(tasks: int, hosts: int | None, gpus: float | None, cpus: int, micro_batch: int | None) -> HostOptions:

@@ -2,6 +2,7 @@
 
 A host runs its tasks in order and commits each unit as it is done. So where a host dies or hangs, the store tells which tasks are
 done, and the first that is not is the one it died on; that one alone is blamed, the others go back.
+A host gets tasks once it has said that it is ready: it may wait for a node, and no task must wait with it.
 """
 
 import time
@@ -21,7 +22,8 @@ IN_FLIGHT = 2
 ATTEMPTS = 3
 """Hosts that may die on one task before it is recorded as an error. A lost machine must not blame an innocent task."""
 DEATHS_IN_A_ROW = 6
-"""Hosts that may die, with no task done in between, before the run gives up: something is wrong with all of them."""
+"""Tasks that hosts may die on, and hosts that may die idle, with nothing done in between, before the run gives up: something is
+wrong with all of them."""
 WAIT_SECONDS = 0.25
 DRAIN_SECONDS = 20.0
 """How long running units may go on after Ctrl-C before they are given up."""
@@ -40,16 +42,19 @@ class Watcher(Protocol):
         """A host died or was ended."""
 
     def tick(self, hosts: int, waiting: int) -> None:
-        """Some time has passed."""
+        """Some time has passed; so many hosts are at work or ready to be, and so many tasks have not started."""
 
 
 @dataclass
 class Running:
-    """A batch on a host."""
+    """A batch on a host; without tasks where the host has been asked whether it is ready."""
 
     ticket: int
     tasks: list[Task]
     since: float
+    """When the unit at hand was last seen to begin."""
+    committed: int = 0
+    """Units of the batch that were seen to be committed then."""
 
 
 @dataclass
@@ -63,8 +68,10 @@ class Driver:
     is_done: Callable[[Parts, str], bool]
     """(table, key) -> whether the part is committed."""
     watcher: Watcher
+    token: str
+    """Name of a file of this run, by which hosts tell the results folder."""
     time_limit: float
-    """Seconds that a task may take."""
+    """Seconds that a unit may take; one that takes more is ended after twice as many at most."""
     fail_fast: bool = False
     stop_requested: Callable[[], bool] = lambda: False
     clock: Callable[[], float] = time.monotonic
@@ -80,30 +87,39 @@ class Driver:
         Raises:
             UsageError: a host met what only a person can mend (a full disk), or hosts die whatever they are given.
         """
-        self._busy = {host: deque() for host in self.executor.hosts}
+        for host in self.executor.hosts:
+            self._greet(host)
         while not self._stopping and not self.stop_requested():
             self._dispatch()
-            if not any(self._busy.values()):
+            if not self.backlog.waiting and not self._at_work():
                 return
             self._step()
         self._drain()
+
+    def _greet(self, host: str) -> None:
+        ticket = self.executor.call(host, "ready", self.token, [])
+        self._busy[host] = deque([Running(ticket, [], self.clock())])
+
+    def _at_work(self) -> bool:
+        return any(running.tasks for queue in self._busy.values() for running in queue)
 
     def _step(self) -> None:
         for outcome in self.executor.wait(WAIT_SECONDS):
             self._settle(outcome)
         self._end_overdue()
-        self.watcher.tick(len(self._busy), self.backlog.waiting())
+        ready = sum(not _is_starting(queue) for queue in self._busy.values())
+        self.watcher.tick(ready, self.backlog.waiting)
 
     def _drain(self) -> None:
         self.executor.stop()
         until = self.clock() + DRAIN_SECONDS
-        while any(self._busy.values()) and self.clock() < until:
+        while self._at_work() and self.clock() < until:
             self._step()
 
     def _dispatch(self) -> None:
         for _ in range(IN_FLIGHT):
             for host, running in self._busy.items():
-                if len(running) >= IN_FLIGHT:
+                if len(running) >= IN_FLIGHT or _is_starting(running):
                     continue
                 at_work = Counter(name for other, name in self._home.items() if other != host and self._busy[other])
                 lane = self.backlog.choose(self._home.get(host), at_work)
@@ -115,15 +131,20 @@ class Driver:
                 self._home[host] = lane
 
     def _settle(self, outcome: Outcome) -> None:
-        host, running = next(
-            (host, batch) for host, queue in self._busy.items() for batch in queue if batch.ticket == outcome.ticket
-        )
+        calls = ((host, batch) for host, queue in self._busy.items() for batch in queue)
+        host, running = next((call for call in calls if call[1].ticket == outcome.ticket), ("", None))
+        if running is None:
+            return  # asked before this run, of a host that was not ready then
         if outcome.lost:
             self._bury(host, "error", outcome.lost)
             return
         self._busy[host].remove(running)
         if self._busy[host]:
             self._busy[host][0].since = self.clock()
+        if not running.tasks:
+            if outcome.value:
+                raise UsageError(*outcome.value)
+            return
         self._deaths = 0
         reports: dict[str, Report] = {report.key: report for report in outcome.value}
         for task in running.tasks:
@@ -159,41 +180,59 @@ class Driver:
         self._stopping = self._stopping or self.fail_fast
 
     def _end_overdue(self) -> None:
-        for host in list(self._busy):
-            running = self._busy[host]
-            if running and self.clock() - running[0].since > self.time_limit * len(running[0].tasks):
+        for host, queue in list(self._busy.items()):
+            if not queue or _is_starting(queue) or self.clock() - queue[0].since <= self.time_limit:
+                continue
+            batch = queue[0]
+            committed = sum(self._is_committed(unit) for task in batch.tasks for unit in task.units)
+            if committed == batch.committed:
                 self._bury(host, "timeout", f"not done after {self.time_limit:g} s")
+            else:
+                batch.since, batch.committed = self.clock(), committed
 
     def _bury(self, host: str, status: str, why: str) -> None:
         """Replace a host that died or hangs, and find out what became of its tasks."""
         self.watcher.lost(host, why)
         self._home.pop(host, None)
         tasks = [task for running in self._busy.pop(host) for task in running.tasks]
-        self._deaths += 1
-        if self._deaths > DEATHS_IN_A_ROW:
-            raise UsageError(f"{self._deaths} hosts were lost with no task done in between; the last one: {why}")
-        self._busy[self.executor.replace(host)] = deque()
         left = [rest for task in tasks if (rest := self._uncommitted(task))]
-        if left and self._is_poison(left[0], status):
+        blame = self._blame_for(left[0]) if left else 1
+        if status == "timeout" or left != tasks:
+            self._deaths = 0  # it was at work
+        elif blame == 1:
+            self._deaths += 1
+        if left and (status == "timeout" or blame >= ATTEMPTS):
             suspect = left.pop(0)
             self._fail(suspect, suspect.units[0].key, status, why, set())
         for task in reversed(left):
             self.backlog.add(task, first=True)
+        if self._deaths > DEATHS_IN_A_ROW:
+            raise UsageError(
+                f"hosts are lost whatever they are given, with nothing done in between; the last one: {why}"
+            )
+        self._greet(self.executor.replace(host))
 
-    def _is_poison(self, suspect: Task, status: str) -> bool:
-        """Blame a task for the loss of its host, and say whether that was once too often."""
+    def _blame_for(self, suspect: Task) -> int:
+        """Blame a task for the loss of its host, and return how often it has been blamed."""
         key = suspect.units[-1].key
         self._blame[key] += 1
-        return status == "timeout" or self._blame[key] >= ATTEMPTS
+        return self._blame[key]
+
+    def _is_committed(self, unit: Craft | Score) -> bool:
+        return self.is_done("crafts" if isinstance(unit, Craft) else "trials", unit.key)
 
     def _uncommitted(self, task: Task) -> Task | None:
         """Take note of the units of a task that were committed before its host was lost, and return the others."""
         left: list[Craft | Score] = []
         for unit in task.units:
-            if not self.is_done("crafts" if isinstance(unit, Craft) else "trials", unit.key):
+            if not self._is_committed(unit):
                 left.append(unit)
             elif isinstance(unit, Craft):
                 self.backlog.release(unit.key)
             else:
                 self.watcher.done(unit, {})
         return task._replace(units=tuple(left)) if left else None
+
+
+def _is_starting(queue: deque[Running]) -> bool:
+    return bool(queue) and not queue[0].tasks

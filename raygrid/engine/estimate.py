@@ -36,9 +36,10 @@ def plan_report(job: Job) -> Iterator[RenderableType]:
     passes: Counter[str] = Counter()
     for key in waiting:
         passes[plan.crafts[key].model.victim.id] += _passes(plan.crafts[key])
-    scored = sum(score.key in done.scored for score in plan.scores)
+    units = {score.key for score in plan.scores}  # cells of several grids may share one
+    scored = len(units & done.scored)
     yield (
-        f"{len(plan.cells)} cells; {len(plan.scores)} score units, {scored} done, {len(plan.scores) - scored} to run; "
+        f"{len(plan.cells)} cells; {len(units)} score units, {scored} done, {len(units) - scored} to run; "
         f"{len(plan.crafts)} craft units, {len(waiting)} to run"
     )
     for victim, count in passes.items():

@@ -3,7 +3,6 @@
 The same class serves a Ray actor, a notebook and the tests, behind the executors of this package.
 """
 
-import gc
 import platform
 import time
 import traceback
@@ -25,7 +24,7 @@ from raygrid.errors import UsageError
 from raygrid.grid import Craft, Model, Score
 from raygrid.judge import TRACEBACK_FRAMES, Outputs, Verdict, run_model, stored
 from raygrid.kernel import Batch, Crafted, craft, score
-from raygrid.results.folder import commit_craft, commit_trials, prepare, read_crafts, read_examples
+from raygrid.results.folder import commit_craft, commit_trials, read_crafts, read_examples
 from raygrid.results.store import open_store
 from raygrid.victims.check import check_victim
 from raygrid.victims.victim import Victim
@@ -63,7 +62,6 @@ class Cache:
         made = make()
         while self.items and sum(map(self.cost, self.items.values())) + self.cost(made) > self.most:
             self.items.popitem(last=False)
-            gc.collect()
         self.items[key] = made
         return made
 
@@ -79,7 +77,6 @@ class VictimHost:
 
     def __init__(self, results: str, device: str = "cpu", micro_batch: int | None = None) -> None:
         self.store = open_store(results)
-        prepare(self.store)
         self.device = torch.device(device)
         self.micro_batch = micro_batch
         self.models = Cache(MODEL_BYTES, _bytes)
@@ -92,20 +89,44 @@ class VictimHost:
         """Make `run` return after the unit at hand, and at once when called again. Called from another thread."""
         self.stopping = True
 
+    def ready(self, token: str) -> list[str]:
+        """Say what keeps this host from working, with the fix; empty where nothing does.
+
+        Args:
+            token: name of a file that the driver has put into the results folder.
+        """
+        node, problems = platform.node(), []
+        if not self.store.exists(token):
+            problems.append(
+                f"results: {self.store.locate('')} on {node} is not the folder that the driver writes to; "
+                "choose a folder that all nodes share"
+            )
+        if self.device.type == "cuda" and not torch.cuda.is_available():
+            problems.append(
+                f"Ray gave a host on {node} a GPU, and torch {torch.__version__} sees none there; install the driver and "
+                "a torch for it, or compute on CPUs: --gpus-per-host 0"
+            )
+        return problems
+
     def preflight(self, check: Preflight, table: pa.Table) -> list[str]:
         """Load a victim and try it on a few samples. Returns what is wrong with it, with the fix; empty where it is fit.
 
-        Samples on which the victim fails don't count, as long as there is one on which it does not: those become error rows.
+        Samples that fail alone don't count, as long as there is one that does not: those become error rows.
         """
         batch = self._batch("preflight", table.slice(0, PREFLIGHT_SAMPLES), check.classes)
         try:
             victim = self._model(check.model)
         except UsageError as error:
             return list(error.messages)
-        clean = run_model(victim, batch.x, check.classes, self.micro_batch)
-        sound = batch.take([i for i in range(len(batch.ids)) if clean.why(i) is None]) if len(clean.errors) else batch
-        some = sound if len(sound.ids) else batch
-        return check_victim(victim, some.x, some.labels, check.classes)
+
+        def problems(where: Sequence[int]) -> list[str]:
+            some = batch.take(where)
+            return check_victim(victim, some.x, some.labels, check.classes)
+
+        everywhere = range(len(batch.ids))
+        found = problems(everywhere)
+        sound = [i for i in everywhere if found and not problems([i])]
+        return problems(sound) if sound else found
 
     def run(self, tasks: Sequence[Task], *tables: pa.Table) -> list[Report]:
         """Run tasks in order and commit each unit as it is done; `tables` are the shards of the tasks, one each.

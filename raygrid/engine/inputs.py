@@ -33,18 +33,19 @@ def read_inputs(job: Job) -> Inputs:
     Raises:
         UsageError: whatever a person got wrong in data, victims or their combination.
     """
-    datasets = {spec.key: _load(spec) for spec in {s.key: s for g in job.grids for s in g.data}.values()}
     infos = {spec.key: _identify(spec) for spec in _victims(job)}
+    datasets: dict[str, Dataset] = {}
     shards: dict[str, pa.Table] = {}
     planned: dict[str, grid.Dataset] = {}
-    for spec in {s.key: s for g in job.grids for s in g.data}.values():
-        dataset = datasets[spec.key]
+    for where, spec in {s.key: (f"grids.{g.name}.data", s) for g in job.grids for s in g.data}.values():
+        dataset = datasets[spec.key] = _load(where, spec)
         cut = list(dataset.shards(spec.shard))
         shards |= {shard.key: shard.table for shard in cut}
         planned[spec.key] = grid.Dataset(
             name=dataset.name,
             label=label(dataset.name, spec.params),
             classes=dataset.classes,
+            classes_stated=dataset.classes_stated,
             shape=dataset.shape,
             shards=tuple(ShardRef(shard.key, shard.size) for shard in cut),
         )
@@ -56,9 +57,12 @@ def _victims(job: Job) -> Iterator[VictimSpec]:
     yield from {spec.key: spec for spec in specs}.values()
 
 
-def _load(spec: DataSpec) -> Dataset:
-    dataset: Dataset = resolve(spec.component.build)(spec.params, spec.limit)
-    check(dataset)
+def _load(where: str, spec: DataSpec) -> Dataset:
+    try:
+        dataset: Dataset = resolve(spec.component.build)(spec.params, spec.limit)
+        check(dataset)
+    except UsageError as error:
+        raise UsageError(*(f"{where}: {message}" for message in error.messages)) from None
     return dataset
 
 

@@ -42,12 +42,15 @@ class Progress:
 
     @classmethod
     def of(cls, scores: Iterable[Score], done: set[str]) -> "Progress":
-        """Count what is planned and what was done before."""
+        """Count what is planned and what was done before; a unit that several grids share counts in the first."""
         lines: dict[str, Line] = {}
+        seen: set[str] = set()
         for score in scores:
             line = lines.setdefault(_name(score), Line())
-            line.planned += 1
-            line.reused += score.key in done
+            if score.key not in seen:
+                seen.add(score.key)
+                line.planned += 1
+                line.reused += score.key in done
         return cls(lines)
 
     def done(self, score: Score, counts: Mapping[str, int]) -> None:
@@ -101,7 +104,7 @@ def progress_table(status: Mapping[str, Any]) -> Table:
     lost = f", {status['losses']} lost ({status['last_loss']})" if status["losses"] else ""
     caption = f"{status['state']}: {status['hosts']} host{'s' if status['hosts'] != 1 else ''}{lost}{left}"
     table = Table(caption=caption, caption_justify="left")
-    table.add_column("grid / victim")
+    table.add_column("grid / victim", no_wrap=True)
     for heading in ("units done", "reused", "failed", "robust", "broken", "clean wrong", "unknown"):
         table.add_column(heading, justify="right")
     for name, line in status["victims"].items():

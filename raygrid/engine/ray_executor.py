@@ -34,7 +34,7 @@ class HostActor:
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.allow_tf32 = False  # verdicts are float32 verdicts
-        if gpus and gpus < 1:
+        if 0 < gpus < 1 and torch.cuda.is_available():
             torch.cuda.set_per_process_memory_fraction(gpus)
         self.host = VictimHost(results, "cuda" if gpus else "cpu", micro_batch)
 
@@ -88,7 +88,7 @@ class RayExecutor:
             try:
                 outcomes.append(Outcome(ticket, ray.get(reference)))
             except ray.exceptions.RayActorError as error:
-                outcomes.append(Outcome(ticket, lost=_last_line(error)))
+                outcomes.append(Outcome(ticket, lost=_cause(error)))
             except ray.exceptions.RayTaskError as error:
                 outcomes.append(Outcome(ticket, lost=str(error)))
         return outcomes
@@ -125,6 +125,7 @@ class RayExecutor:
         return name
 
 
-def _last_line(error: Exception) -> str:
+def _cause(error: Exception) -> str:
+    """Return the line of Ray's message that says what happened, without the advice that follows it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+    return lines[-1].partition(" Some common causes")[0] if lines else type(error).__name__

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -18,9 +18,10 @@ from raygrid.assets import Report, fetch_all
 from raygrid.engine.driver import Driver
 from raygrid.engine.executor import Executor
 from raygrid.engine.inputs import Inputs
+from raygrid.engine.preflight import preflight, preflights
 from raygrid.engine.progress import Progress
-from raygrid.engine.rows import Row, failure_rows, index_rows, sample_rows
-from raygrid.engine.work import Backlog, Preflight, plan_tasks
+from raygrid.engine.rows import failure_rows, index_rows, sample_rows
+from raygrid.engine.work import plan_tasks
 from raygrid.errors import UsageError
 from raygrid.grid import Score
 from raygrid.keys import content_key
@@ -28,7 +29,7 @@ from raygrid.pins import ASSETS
 from raygrid.results.folder import commit_failure, keys, part_name, prepare, write_index, write_run
 from raygrid.results.publish import publish
 from raygrid.results.status import write_status
-from raygrid.results.store import Store, open_store
+from raygrid.results.store import STAGING, Store, open_store
 from raygrid.spec import Job
 
 STATUS_SECONDS = 2.0
@@ -66,6 +67,8 @@ class Outcome:
     reused: int
     failed: int
     seconds: float
+    unpublished: str | None = None
+    """Why a complete run could not be published: somebody else touched its files."""
 
 
 def what_is_done(store: Store) -> Done:
@@ -102,47 +105,47 @@ def run(
     done = what_is_done(store)
     backlog = plan_tasks(plan.scores, done.scored, done.crafted)
     progress = Progress.of(plan.scores, done.scored)
-    tasks = backlog.waiting()
     executor = None
+    handles: dict[str, Any] = {}
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{content_key([os.getpid(), time.time_ns()])[:6]}"
+    token = f"{STAGING}/{run_id}"
     try:
-        if tasks:
+        if backlog.waiting:
+            show(progress.status("starting"))
             weights = {task.model.info.weights_sha256 for task in backlog.tasks()}
             fetch_all([asset for asset in ASSETS.values() if asset.sha256 in weights], report)
-            executor = start(tasks)
+            store.put(token, b"")
+            executor = start(backlog.waiting)
             needed = dict.fromkeys(task.shard for task in backlog.tasks())
             handles = {key: executor.put(inputs.shards[key]) for key in needed}
-            _preflight(executor, backlog, handles, inputs)
+            preflight(executor, preflights(backlog.tasks()), handles, token)
         write_index(store, run_id, index_rows(plan.scores, done.scored))
-        manifest = _manifest(job, inputs)
-        write_run(store, run_id, {**manifest, "state": "running"})
         recorder = Recorder(store, inputs, progress, show)
-        stopped = False
-        if executor:
-            with _stop_on_interrupt() as stop_requested:
-                driver = Driver(
-                    executor,
-                    backlog,
-                    handles,
-                    lambda parts, key: store.exists(part_name(parts, key)),
-                    recorder,
-                    options.time_limit,
-                    options.fail_fast,
-                    stop_requested,
-                )
-                driver.run()
-                stopped = stop_requested()
+        with _on_record(store, run_id, _manifest(job, inputs), progress) as ending:
+            stopped = False
+            if executor:
+                with _stop_on_interrupt() as stop_requested:
+                    Driver(
+                        executor,
+                        backlog,
+                        handles,
+                        lambda parts, key: store.exists(part_name(parts, key)),
+                        recorder,
+                        token,
+                        options.time_limit,
+                        options.fail_fast,
+                        stop_requested,
+                    ).run()
+                    stopped = stop_requested()
+            ending.state = "stopped" if stopped else "failed" if recorder.failures else "complete"
     finally:
         if executor:
             executor.close()
-    state = "stopped" if stopped else "failed" if recorder.failures else "complete"
-    write_run(store, run_id, {**manifest, "state": state, "finished": _now()})
-    write_status(store, progress.status(state))
-    if state == "complete":
-        publish(store, run_id)
+        store.delete(token)
+    unpublished = publish(store, run_id) if ending.state == "complete" else None
     computed = sum(line.done for line in progress.lines.values())
     reused = sum(line.reused for line in progress.lines.values())
-    return Outcome(run_id, state, computed, reused, recorder.failures, time.monotonic() - started)
+    return Outcome(run_id, ending.state, computed, reused, recorder.failures, time.monotonic() - started, unpublished)
 
 
 class Recorder:
@@ -151,7 +154,6 @@ class Recorder:
     def __init__(self, store: Store, inputs: Inputs, progress: Progress, show: Show) -> None:
         self.store, self.inputs, self.progress, self.show = store, inputs, progress, show
         self.failures = 0
-        self._samples: dict[str, list[Row]] = {}
         self._written = 0.0
 
     def done(self, score: Score, counts: Mapping[str, int]) -> None:
@@ -180,28 +182,29 @@ class Recorder:
             write_status(self.store, status)
 
 
-def _preflight(executor: Executor, backlog: Backlog, handles: Mapping[str, Any], inputs: Inputs) -> None:
-    """Try every victim on its data, on a host, before any unit runs.
+@dataclass
+class _Ending:
+    state: str = "stopped"
+    """That of a run that did not come to its end."""
 
-    Raises:
-        UsageError: what is wrong with the victims, all at once.
-    """
-    checks: dict[tuple[str, int], Preflight] = {}
-    for task in backlog.tasks():
-        classes = (task.craft or task.scores[0].craft).classes
-        checks.setdefault((task.model.digest, classes), Preflight(task.model, task.shard, classes))
-    waiting = {}
-    for i, check in enumerate(checks.values()):
-        host = executor.hosts[i % len(executor.hosts)]
-        waiting[executor.call(host, "preflight", check, [handles[check.shard]])] = check.model
-    messages = []
-    while waiting:
-        for outcome in executor.wait(1.0):
-            model = waiting.pop(outcome.ticket)
-            found = [f"the host was lost: {outcome.lost}"] if outcome.lost else outcome.value
-            messages += [f'victim "{model.victim.id}": {message}' for message in found]
-    if messages:
-        raise UsageError(*messages)
+
+@contextmanager
+def _on_record(store: Store, run_id: str, manifest: Mapping[str, Any], progress: Progress) -> Iterator[_Ending]:
+    """Write down that a run goes on, and in the end, whatever it is, how it ended."""
+    write_run(store, run_id, {**manifest, "state": "running"})
+    ending = _Ending()
+
+    def conclude() -> None:
+        write_run(store, run_id, {**manifest, "state": ending.state, "finished": _now()})
+        write_status(store, progress.status(ending.state))
+
+    try:
+        yield ending
+    except BaseException:
+        with suppress(UsageError):  # where the disk is full, the first error tells it
+            conclude()
+        raise
+    conclude()
 
 
 @contextmanager
@@ -256,4 +259,4 @@ def _git_revision() -> str | None:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")  # by this the latest run is known

@@ -16,6 +16,7 @@ from raygrid.engine.progress import display
 from raygrid.engine.run import Options, Outcome, run
 from raygrid.grid import format_eps
 from raygrid.results.open import open_results
+from raygrid.results.store import open_store
 from raygrid.spec import Job
 
 FAILURES = "SELECT victim, attack, eps, status, error FROM trials WHERE status IN ('error', 'timeout', 'invalid')"
@@ -48,7 +49,7 @@ def run_job(job: Job, options: Options, wishes: HostWishes, console: Console) ->
 
             stack.enter_context(connected(wishes.address))
             chosen = host_options(tasks, wishes.hosts, wishes.gpus, wishes.cpus, wishes.micro_batch)
-            return RayExecutor(job.results, chosen)
+            return RayExecutor(open_store(job.results).locate(""), chosen)  # a relative path is another elsewhere
 
         report = stack.enter_context(download_report(console))
         show = stack.enter_context(display(console))
@@ -66,6 +67,10 @@ def _conclude(job: Job, outcome: Outcome, console: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    if outcome.state == "stopped":
+        console.print("the same command goes on where this one was stopped")
+    if outcome.unpublished:
+        console.print(f"[red]not published[/red]: {outcome.unpublished}", soft_wrap=True)
     if outcome.failed:
         console.print(f"the same command tries them again; to see them: {_query(job, FAILURES)}", soft_wrap=True)
     console.print(f"next:\n  {_query(job, WORST_CASE)}\n  raygrid list attacks", highlight=False, soft_wrap=True)

@@ -6,6 +6,7 @@ A task is what one host does in one go: a craft unit with the score units that n
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from sys import intern
 from typing import NamedTuple
 
 from raygrid.grid import Craft, Model, Score
@@ -74,9 +75,12 @@ class Backlog:
     blocked: dict[str, list[Task]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     """Learned seconds per task, by kind."""
+    waiting: int = 0
+    """Number of tasks that have not started; counted along, since the driver asks at every step."""
 
     def add(self, task: Task, *, first: bool = False) -> None:
         """Put a task into the lane of its model."""
+        self.waiting += 1
         lane = self.lanes[task.model.digest]
         lane.kinds[task.kind] += 1
         if first:
@@ -84,23 +88,27 @@ class Backlog:
         else:
             lane.tasks.append(task)
 
+    def block(self, craft_key: str, tasks: list[Task]) -> None:
+        """Let tasks wait until these examples are there."""
+        if tasks:
+            self.blocked[craft_key] = tasks
+            self.waiting += len(tasks)
+
     def release(self, craft_key: str) -> None:
         """Free the tasks that waited for these examples."""
-        for task in self.blocked.pop(craft_key, ()):
+        for task in self.drop(craft_key):
             self.add(task)
 
     def drop(self, craft_key: str) -> list[Task]:
-        """Give up the tasks that wait for examples which will not come, and return them."""
-        return self.blocked.pop(craft_key, [])
+        """Give up the tasks that wait for these examples, and return them."""
+        tasks = self.blocked.pop(craft_key, [])
+        self.waiting -= len(tasks)
+        return tasks
 
     def learn(self, task: Task, seconds: float) -> None:
         """Take note of how long a task took."""
         known = self.seconds.get(task.kind, seconds)
         self.seconds[task.kind] = (1 - FORGET) * known + FORGET * seconds
-
-    def waiting(self) -> int:
-        """Return the number of tasks that have not started."""
-        return sum(len(lane.tasks) for lane in self.lanes.values()) + sum(map(len, self.blocked.values()))
 
     def tasks(self) -> Iterator[Task]:
         """Yield the tasks that have not started."""
@@ -127,6 +135,7 @@ class Backlog:
             if cost is None:
                 break
             total += cost
+        self.waiting -= len(batch)
         return batch
 
     def choose(self, home: str | None, at_work: Mapping[str, int]) -> str | None:
@@ -173,12 +182,9 @@ def plan_tasks(scores: Iterable[Score], scored: set[str], crafted: set[str]) -> 
         if craft_key not in crafted:
             own = by_model.pop(craft.model.digest, [])
             backlog.add(_task(craft.model, (craft, *own)))
-        tasks = [_task(group[0].model, tuple(group)) for group in by_model.values()]
-        if craft_key not in crafted:
-            backlog.blocked[craft_key] = tasks
-            continue
-        for task in tasks:
-            backlog.add(task)
+        backlog.block(craft_key, [_task(group[0].model, tuple(group)) for group in by_model.values()])
+        if craft_key in crafted:
+            backlog.release(craft_key)
     return backlog
 
 
@@ -187,4 +193,4 @@ def _task(model: Model, units: tuple[Craft | Score, ...]) -> Task:
     craft = first if isinstance(first, Craft) else first.craft
     attack = craft.attack
     kind = f"{model.digest} {type(first).__name__} {attack.component.name} {attack.norm} {attack.params}"
-    return Task(model, craft.shard.key, units, kind)
+    return Task(model, craft.shard.key, units, intern(kind))  # a million tasks share a few kinds

@@ -1,0 +1,101 @@
+"""Before any unit runs: are the hosts fit, and is every victim fit for its data? Pure: no ray, no torch."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from raygrid.engine.executor import Executor
+from raygrid.engine.work import Preflight, Task
+from raygrid.errors import UsageError
+
+WAIT_SECONDS = 0.5
+LIMIT_SECONDS = 900.0
+"""For one victim: its weights may have to come to the host first, over a slow line."""
+
+
+class Asked(NamedTuple):
+    """What a host is busy with: a check, or, without one, saying whether it is ready."""
+
+    host: str
+    check: Preflight | None
+    since: float
+
+
+def preflights(tasks: Iterable[Task]) -> list[Preflight]:
+    """Return one check for every model and number of classes, each over the first shard that the model will see."""
+    checks: dict[tuple[str, int], Preflight] = {}
+    for task in tasks:
+        classes = (task.craft or task.scores[0].craft).classes
+        checks.setdefault((task.model.digest, classes), Preflight(task.model, task.shard, classes))
+    return list(checks.values())
+
+
+def preflight(
+    executor: Executor,
+    checks: Iterable[Preflight],
+    shards: Mapping[str, Any],
+    token: str,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Try every victim on its data. A host has one check at a time, so that the victim that ends it can be named.
+
+    Hosts that still wait for a node hold nothing up, as long as there is one that is ready.
+
+    Args:
+        executor: the hosts.
+        checks: what is to be tried.
+        shards: shard key -> what the executor's `put` returned.
+        token: name of a file of this run, by which hosts tell the results folder.
+        clock: seconds.
+
+    Raises:
+        UsageError: a host can't work, or else what is wrong with the victims, all at once.
+    """
+    waiting, messages = deque(checks), list[str]()
+    asked: dict[int, Asked] = {}
+
+    def ready(host: str) -> None:
+        asked[executor.call(host, "ready", token, [])] = Asked(host, None, clock())
+
+    def next_check(host: str) -> None:
+        if waiting:
+            check = waiting.popleft()
+            ticket = executor.call(host, "preflight", check, [shards[check.shard]])
+            asked[ticket] = Asked(host, check, clock())
+
+    for host in executor.hosts:
+        ready(host)
+    while waiting or any(ask.check for ask in asked.values()):
+        for outcome in executor.wait(WAIT_SECONDS):
+            ask = asked.pop(outcome.ticket)
+            messages += _messages(ask, outcome.value, outcome.lost)
+            if outcome.lost:
+                ready(executor.replace(ask.host))
+            else:
+                next_check(ask.host)
+        for ticket, ask in _overdue(asked, clock() - LIMIT_SECONDS):
+            del asked[ticket]
+            messages += _messages(ask, [f"the preflight was not done after {LIMIT_SECONDS:g} s"], "")
+            ready(executor.replace(ask.host))
+    if messages:
+        raise UsageError(*messages)
+
+
+def _messages(ask: Asked, found: list[str], lost: str) -> list[str]:
+    """Say what came of a check.
+
+    Raises:
+        UsageError: the host could not say that it is ready.
+    """
+    if ask.check is None:
+        if lost or found:
+            raise UsageError(*([f"a host could not start: {lost}"] if lost else found))
+        return []
+    found = [f"its host was lost in the preflight: {lost}"] if lost else found
+    name = f'victim "{ask.check.model.victim.id}": '
+    return [name + message.removeprefix(name) for message in found]
+
+
+def _overdue(asked: Mapping[int, Asked], since: float) -> Iterator[tuple[int, Asked]]:
+    yield from [(ticket, ask) for ticket, ask in asked.items() if ask.check and ask.since < since]

@@ -1,0 +1,37 @@
+"""`raygrid plan`: what a job would run, before it runs."""
+
+from small_jobs import PGD, load, run_here, shown
+
+from raygrid.engine.estimate import plan_report
+
+
+def plan(job):
+    return "\n".join(shown(part, width=200) for part in plan_report(job))
+
+
+def test_a_plan_counts_cells_units_and_passes_and_writes_nothing(tmp_path):
+    job = load(tmp_path, attacks=[{**PGD, "steps": 5, "restarts": 2}])
+    text = plan(job)
+    assert "4 cells; 16 score units, 0 done, 16 to run; 16 craft units, 16 to run" in text
+    passes = 2 * 32 * 2 * (5 + 6)  # eps x samples x restarts x (gradients + looks)
+    assert f"at most {passes:,} forward and backward passes on mnist-cnn" in text
+    assert [file.name for file in tmp_path.iterdir()] == ["job.yaml"]
+
+
+def test_a_plan_knows_what_is_done_and_how_long_that_took(tmp_path):
+    run_here(load(tmp_path, victims=["mnist-cnn"]))
+    text = plan(load(tmp_path))
+    assert "16 score units, 8 done, 8 to run; 16 craft units, 8 to run" in text
+    assert "passes on mnist-cnn-adv\n" in text
+    run_here(load(tmp_path))
+    text = plan(load(tmp_path, attacks=[{**PGD, "eps": 0.3}]))
+    assert text.count("host-hours at the pace of earlier runs") == 2
+
+
+def test_examples_that_transfer_are_planned_once_for_all_victims(tmp_path):
+    job = load(tmp_path, attacks=[{**PGD, "eps": 0.2, "access": "transfer", "source": ["mnist-cnn"]}])
+    assert "2 cells; 8 score units, 0 done, 8 to run; 4 craft units, 4 to run" in plan(job)
+
+
+def test_a_combination_that_is_named_twice_is_planned_once(tmp_path):
+    assert "2 cells; 8 score units" in plan(load(tmp_path, attacks=[{**PGD, "eps": 0.1}] * 2))

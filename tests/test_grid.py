@@ -1,0 +1,280 @@
+"""From a job to units: what is crossed, what each unit's key depends on, what makes no sense."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from raygrid.component import resolve
+from raygrid.errors import UsageError
+from raygrid.grid import Dataset, ShardRef, expand, format_eps, label
+from raygrid.job import excluded, load_job
+from raygrid.registry import components, find
+
+DIGITS = {
+    "data": "mnist-5k",
+    "victims": ["mnist-cnn", "mnist-cnn-adv"],
+    "attacks": [{"use": "pgd", "norm": "linf", "eps": [0.1, 0.2], "steps": 5}],
+}
+SHARDS = (ShardRef("a" * 32, 32), ShardRef("b" * 32, 18))
+TRANSFER = {"use": "pgd", "norm": "linf", "eps": 0.1, "access": "transfer", "source": "mnist-cnn"}
+
+
+def job_of(folder, seed=0, name="job", table=None, **grids):
+    file = folder / "job.yaml"
+    file.write_text(json.dumps({"version": 1, "name": name, "seed": seed, "grids": grids or {"digits": DIGITS}}))
+    return load_job(file, components=table)
+
+
+def plan(job, infos=None, **data):
+    """Expand a job over two shards of digits; `infos` replaces facts of victims, by id."""
+    specs = {spec.key: spec for grid in job.grids for spec in grid.data}
+    datasets = {
+        key: Dataset(
+            **{
+                "name": "digits",
+                "label": label("digits", spec.params),
+                "classes": 10,
+                "classes_stated": True,
+                "shape": (1, 28, 28),
+                "shards": SHARDS,
+                **data,
+            }
+        )
+        for key, spec in specs.items()
+    }
+    victims = [v for grid in job.grids for v in grid.victims]
+    victims += [attack.source for grid in job.grids for attack in grid.attacks if attack.source]
+    found = {
+        v.key: replace(resolve(v.component.identify)(v.params, v.id), **(infos or {}).get(v.id, {})) for v in victims
+    }
+    return expand(job, datasets, found, excluded)
+
+
+def with_grid(**words):
+    return {"digits": {**DIGITS, **words}}
+
+
+def keys(plan):
+    return {score.key for score in plan.scores}
+
+
+def test_everything_is_crossed_with_everything(tmp_path):
+    found = plan(job_of(tmp_path, seed=[0, 1]))
+    assert len(found.cells) == 2 * 2 * 2
+    assert len(found.scores) == len(found.crafts) == len(found.cells) * len(SHARDS)
+    assert len(keys(found)) == len(found.scores)
+    assert {score.craft.model for score in found.scores} == {score.model for score in found.scores}
+
+
+def test_transfer_crafts_once_for_all_victims_and_defenses(tmp_path):
+    found = plan(job_of(tmp_path, **with_grid(attacks=[TRANSFER])))
+    assert len(found.scores) == 4
+    assert len(found.crafts) == 2
+    assert {craft.model.victim.id for craft in found.crafts.values()} == {"mnist-cnn"}
+
+
+def test_a_combination_that_is_named_twice_is_one(tmp_path):
+    attack = DIGITS["attacks"][0]
+    assert keys(plan(job_of(tmp_path, **with_grid(attacks=[attack, attack])))) == keys(plan(job_of(tmp_path)))
+
+
+def test_what_exclude_names_is_left_out_and_nothing_else(tmp_path):
+    found = plan(job_of(tmp_path, **with_grid(exclude=[{"victim": "mnist-cnn", "eps": 0.2}])))
+    left = {(cell.model.victim.id, cell.attack.eps) for cell in found.cells.values()}
+    assert left == {("mnist-cnn", 0.1), ("mnist-cnn-adv", 0.1), ("mnist-cnn-adv", 0.2)}
+
+
+def test_two_grids_share_the_units_that_are_the_same(tmp_path):
+    found = plan(job_of(tmp_path, one=DIGITS, two=DIGITS))
+    assert len(found.cells) == 8
+    assert len(found.scores) == 2 * len(keys(found))
+
+
+GOLDEN = {
+    "score": "b3008e6214a52f51ce6dfb6f895cb57a",
+    "craft": "66b1719e4986b58c06721ca099bb7bf8",
+    "transfer": "28a2a0f5981b89d92f2d49f689a93119",
+}
+REGENERATE = (
+    "The content keys of unchanged units have moved, so that everybody's stored results would be computed again. If the maths "
+    "did change, bump the version that says so (Component.version, grid.CRAFT_VERSION or grid.JUDGE_VERSION); if what is "
+    "hashed had to change, or a version was bumped, put these keys into GOLDEN:"
+)
+
+
+def test_the_keys_of_unchanged_units_stay_what_they_are(tmp_path):
+    plain = plan(job_of(tmp_path)).scores[0]
+    transfer = plan(job_of(tmp_path, **with_grid(attacks=[TRANSFER]))).scores[-1]
+    found = {"score": plain.key, "craft": plain.craft.key, "transfer": transfer.key}
+    assert found == GOLDEN, f"{REGENERATE} {found}"
+
+
+MATTERS = {
+    "eps": with_grid(attacks=[{**DIGITS["attacks"][0], "eps": 0.15}]),
+    "norm": with_grid(attacks=[{**DIGITS["attacks"][0], "norm": "l2"}]),
+    "attack": with_grid(attacks=[{"use": "fgsm", "norm": "linf", "eps": 0.1}]),
+    "parameter": with_grid(attacks=[{**DIGITS["attacks"][0], "steps": 6}]),
+    "default": with_grid(attacks=[{**DIGITS["attacks"][0], "random_start": False}]),
+    "goal": with_grid(attacks=[{**DIGITS["attacks"][0], "goal": "random-target"}]),
+    "target": with_grid(attacks=[{**DIGITS["attacks"][0], "goal": "targeted", "target": 3}]),
+    "queries": with_grid(attacks=[{**DIGITS["attacks"][0], "budget": {"queries": 4}}]),
+    "gradients": with_grid(attacks=[{**DIGITS["attacks"][0], "budget": {"gradients": 4}}]),
+    "access": with_grid(attacks=[TRANSFER]),
+    "source": with_grid(attacks=[{**TRANSFER, "source": "mnist-cnn-adv"}]),
+    "victim id": with_grid(victims=[{"use": "mnist-cnn", "id": "other"}]),
+}
+"""What a job says differently -> no unit of it is one of the first job's."""
+
+
+@pytest.mark.parametrize("field", MATTERS)
+def test_a_key_changes_with_every_field_that_decides_the_result(tmp_path, field):
+    before = keys(plan(job_of(tmp_path))) | keys(plan(job_of(tmp_path, **with_grid(attacks=[TRANSFER]))))
+    if field in {"access", "source"}:
+        before = keys(plan(job_of(tmp_path)))
+    assert not keys(plan(job_of(tmp_path, **MATTERS[field]))) & before
+
+
+FACTS = {
+    "arch": "another",
+    "mean": (0.1,),
+    "std": (0.5,),
+    "weights_sha256": "0",
+    "code_sha256": "0",
+    "version": 2,
+    "input_shape": (1, None, None),
+    "resize": "bilinear",
+    "deterministic": False,
+}
+
+
+@pytest.mark.parametrize("fact", FACTS)
+def test_a_key_changes_with_every_fact_of_the_victim_and_of_no_other(tmp_path, fact):
+    job = job_of(tmp_path)
+    before, after = plan(job), plan(job, infos={"mnist-cnn": {fact: FACTS[fact]}})
+    kept = {score.cell.model.victim.id for score in before.scores if score.key in keys(after)}
+    assert kept == {"mnist-cnn-adv"}
+
+
+@pytest.mark.parametrize(("kind", "name"), [("attack", "pgd"), ("victim", "mnist-cnn"), ("defense", "none")])
+def test_a_key_changes_with_the_version_of_every_component(tmp_path, kind, name):
+    newer = {**components(), (kind, name): replace(components()[kind, name], version=2)}
+    one = with_grid(victims=["mnist-cnn"])
+    assert not keys(plan(job_of(tmp_path, **one))) & keys(plan(job_of(tmp_path, table=newer, **one)))
+
+
+@pytest.mark.parametrize("constant", ["CRAFT_VERSION", "JUDGE_VERSION", "PRECISION"])
+def test_a_key_changes_with_the_versions_of_crafting_and_judging(tmp_path, monkeypatch, constant):
+    before = plan(job_of(tmp_path))
+    monkeypatch.setattr(f"raygrid.grid.{constant}", 99)
+    after = plan(job_of(tmp_path))
+    assert not keys(before) & keys(after)
+    assert (before.crafts.keys() == after.crafts.keys()) == (constant == "JUDGE_VERSION")
+
+
+def test_a_key_changes_with_the_seed_the_shard_the_number_of_classes_and_the_name_of_the_data(tmp_path):
+    job = job_of(tmp_path)
+    before = keys(plan(job))
+    assert not keys(plan(job_of(tmp_path, seed=1))) & before
+    assert not keys(plan(job, classes=9, classes_stated=False)) & before
+    assert not keys(plan(job, name="others")) & before
+    assert len(keys(plan(job, shards=(SHARDS[0], ShardRef("c" * 32, 18)))) & before) == len(before) / 2
+
+
+SAME = {
+    "the limit": with_grid(data={"use": "mnist-5k", "limit": 40}),
+    "the name of the grid": {"another": DIGITS},
+    "the order of victims": with_grid(victims=DIGITS["victims"][::-1]),
+    "the order of eps": with_grid(attacks=[{**DIGITS["attacks"][0], "eps": [0.2, 0.1]}]),
+    "a default that is written out": with_grid(attacks=[{**DIGITS["attacks"][0], "restarts": 1}]),
+    "another way to write a name": with_grid(victims=[{"use": "mnist-cnn"}, "mnist-cnn-adv"]),
+    "how eps is written": with_grid(attacks=[{**DIGITS["attacks"][0], "eps": ["1/10", "1/5"]}]),
+}
+
+
+@pytest.mark.parametrize("what", SAME)
+def test_a_key_does_not_depend_on_what_does_not_decide_the_result(tmp_path, what):
+    assert keys(plan(job_of(tmp_path, **SAME[what]))) == keys(plan(job_of(tmp_path)))
+
+
+def test_a_key_does_not_depend_on_the_job_file_or_on_how_many_shards_there_are(tmp_path):
+    before = keys(plan(job_of(tmp_path)))
+    assert keys(plan(replace(job_of(tmp_path, name="else"), results="elsewhere", file="other.yaml"))) == before
+    assert keys(plan(job_of(tmp_path), shards=(*SHARDS, ShardRef("c" * 32, 1)))) > before
+
+
+MISTAKES = {
+    "a size that the victim does not take": (
+        {"shape": (1, 32, 32)},
+        {},
+        'grids.digits: victim "mnist-cnn" takes inputs 1x28x28 and digits has 1x32x32',
+    ),
+    "channels that the victim does not take": (
+        {"shape": (3, 28, 28)},
+        {"mnist-cnn": {"input_shape": (1, None, None)}},
+        'grids.digits: victim "mnist-cnn" takes inputs 1xanyxany and digits has 3x28x28',
+    ),
+    "too many classes": (
+        {"classes": 12},
+        {},
+        'grids.digits: victim "mnist-cnn" has 10 classes and digits has 12',
+    ),
+    "access that the victim does not give": (
+        {},
+        {"mnist-cnn": {"access": "score"}},
+        'grids.digits: attack "pgd" needs gradient access and victim "mnist-cnn" gives score at most; exclude the pair '
+        '("exclude: [{victim: mnist-cnn, attack: pgd}]"), or attack it by access: transfer',
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_what_makes_no_sense_is_told_with_the_fix(tmp_path, mistake):
+    data, infos, message = MISTAKES[mistake]
+    with pytest.raises(UsageError) as caught:
+        plan(job_of(tmp_path), infos, **data)
+    assert any(told.startswith(message) for told in caught.value.messages)
+    assert len(set(caught.value.messages)) == len(caught.value.messages)
+
+
+def test_a_target_that_is_no_class_is_told(tmp_path):
+    attack = {**DIGITS["attacks"][0], "goal": "targeted", "target": 10}
+    with pytest.raises(UsageError, match=r'target 10 of attack "pgd" is no class of digits: 0\.\.9'):
+        plan(job_of(tmp_path, **with_grid(attacks=[attack])))
+
+
+def test_an_excluded_pair_is_no_mistake(tmp_path):
+    job = job_of(tmp_path, **with_grid(exclude=[{"victim": "mnist-cnn", "attack": "pgd"}]))
+    assert len(plan(job, {"mnist-cnn": {"access": "score"}}).cells) == 2
+
+
+def test_a_victim_that_gives_no_gradient_can_be_attacked_by_transfer(tmp_path):
+    job = job_of(tmp_path, **with_grid(attacks=[{**TRANSFER, "source": "mnist-cnn-adv"}]))
+    assert len(plan(job, {"mnist-cnn": {"access": "decision"}}).cells) == 2
+
+
+@pytest.mark.parametrize(
+    ("eps", "written"),
+    [
+        (0.3, "0.3"),
+        (8 / 255, "8/255"),
+        (1 / 7, "0.14285714285714285"),
+        (8 / 255 + 1e-15, "0.03137254901960884"),
+        (0, "0"),
+        (3, "3"),
+        (1e-5, "1e-05"),
+    ],
+)
+def test_eps_is_written_as_people_do_and_never_ambiguously(eps, written):
+    assert format_eps(eps) == written
+
+
+def test_a_component_is_named_with_what_differs_from_its_defaults():
+    pgd = find("attack", "pgd")
+    assert label("pgd", pgd.params()) == "pgd"
+    assert label("pgd", pgd.params(steps=5, restarts=2)) == "pgd(restarts=2,steps=5)"
+
+
+def test_many_units_are_planned_with_keys_of_their_own(tmp_path):
+    shards = tuple(ShardRef(f"{i:032x}", 32) for i in range(5000))
+    assert len(keys(plan(job_of(tmp_path), shards=shards))) == 20_000
