@@ -38,6 +38,10 @@ Overrides = Annotated[
     typer.Option("-s", "--set", metavar="PATH=VALUE", help="Override a field, e.g. -s grids.imagenet.data.limit=5."),
 ]
 ResultsOption = Annotated[str | None, typer.Option("--results", help="Results folder, instead of the job's.")]
+Address = Annotated[str | None, typer.Option(help="A Ray cluster, e.g. auto or host:6379; else a local Ray.")]
+Hosts = Annotated[int | None, typer.Option(min=1, help="Hosts, instead of as many as fit.")]
+Gpus = Annotated[float | None, typer.Option(min=0, help="GPUs of a host; a fraction such as 0.5 packs several on one.")]
+Cpus = Annotated[int, typer.Option(min=1, help="CPU cores, and torch threads, of a host.")]
 
 
 class Format(StrEnum):
@@ -54,12 +58,10 @@ def run(
     job: JobFile,
     overrides: Overrides = None,
     results: ResultsOption = None,
-    address: Annotated[
-        str | None, typer.Option(help="A Ray cluster, e.g. auto or host:6379; else a local Ray.")
-    ] = None,
-    hosts: Annotated[int | None, typer.Option(min=1, help="Hosts, instead of as many as fit.")] = None,
-    gpus_per_host: Annotated[float | None, typer.Option(min=0, help="GPUs of a host; 1/n packs n on one GPU.")] = None,
-    cpus_per_host: Annotated[int, typer.Option(min=1, help="CPU cores, and torch threads, of a host.")] = 1,
+    address: Address = None,
+    hosts: Hosts = None,
+    gpus_per_host: Gpus = None,
+    cpus_per_host: Cpus = 1,
     micro_batch: Annotated[int | None, typer.Option(min=1, help="Samples in one pass; else a whole shard.")] = None,
     time_limit: Annotated[
         float, typer.Option(min=0.001, help="Seconds a unit may take before it is a timeout.")
@@ -76,10 +78,11 @@ def run(
     Example: raygrid run jobs/quickstart.yaml -s grids.imagenet.data.limit=5
     """
     if dry_run:
-        plan(job, overrides, results)
+        plan(job, overrides, results, address, hosts, gpus_per_host, cpus_per_host)
         return
+    from raygrid.engine.placement import HostWishes
     from raygrid.engine.run import Options
-    from raygrid.engine.session import HostWishes, run_job
+    from raygrid.engine.session import run_job
 
     options = Options(time_limit, fail_fast)
     wishes = HostWishes(address, hosts, gpus_per_host, cpus_per_host, micro_batch)
@@ -92,16 +95,31 @@ def run(
 
 
 @app.command()
-def plan(job: JobFile, overrides: Overrides = None, results: ResultsOption = None) -> None:
+def plan(
+    job: JobFile,
+    overrides: Overrides = None,
+    results: ResultsOption = None,
+    address: Address = None,
+    hosts: Hosts = None,
+    gpus_per_host: Gpus = None,
+    cpus_per_host: Cpus = 1,
+) -> None:
     """Show what a job would run: units, what is done already, passes to come, and what can't be placed.
 
     Example: raygrid plan jobs/quickstart.yaml --results results/another
     """
     from raygrid.engine.estimate import plan_report
+    from raygrid.engine.placement import HostWishes, local_resources
 
-    loaded = _load(job, overrides, results)
-    for part in plan_report(loaded):
-        _console().print(part)
+    loaded, console = _load(job, overrides, results), _console()
+    have = local_resources()
+    if address is not None:
+        from raygrid.engine.cluster import connected, resources
+
+        with connected(address):
+            have = resources()
+    for part in plan_report(loaded, have, HostWishes(address, hosts, gpus_per_host, cpus_per_host)):
+        console.print(part)
 
 
 @app.command()

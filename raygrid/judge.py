@@ -82,6 +82,8 @@ def run_model(model: Callable[[Tensor], Tensor], x: Tensor, classes: int, micro_
         try:
             with torch.no_grad():
                 part = model(x[where]).float()
+            if part.dim() != 2 or len(part) != len(where):
+                raise ValueError(f"outputs must be [{len(where)}, classes], not {list(part.shape)}")
         except Exception:  # torch.OutOfMemoryError among them: it too is a reason to try with less
             if len(where) == 1:
                 errors[where[0]] = traceback.format_exc(limit=TRACEBACK_FRAMES)

@@ -69,6 +69,8 @@ PLANNING = (
     "raygrid.engine.estimate",
     "raygrid.engine.executor",
     "raygrid.engine.inputs",
+    "raygrid.engine.placement",
+    "raygrid.engine.preflight",
     "raygrid.engine.progress",
     "raygrid.engine.rows",
     "raygrid.engine.run",

@@ -1,4 +1,4 @@
-"""Where the hosts run: a Ray of our own on this machine, or a cluster that is there already; and how many fit."""
+"""Where the hosts run: a Ray of our own on this machine, or a cluster that is there already; and what it has."""
 
 import logging
 import os
@@ -11,7 +11,6 @@ from typing import Any
 
 import ray
 
-from raygrid.engine.ray_executor import HostOptions
 from raygrid.errors import UsageError
 
 OBJECT_STORE_BYTES = 512 << 20
@@ -51,26 +50,7 @@ def _join(address: str, init: Callable[..., Any]) -> None:
         ) from error
 
 
-def host_options(tasks: int, hosts: int | None, gpus: float | None, cpus: int, micro_batch: int | None) -> HostOptions:
-    """Choose how many hosts to start: as many as fit, one a GPU where there are GPUs, never more than there are tasks.
-
-    Args:
-        tasks: how many tasks there are.
-        hosts: as many as this, where a person has said so.
-        gpus: GPUs of a host; None: one where the cluster has any.
-        cpus: CPU cores of a host.
-        micro_batch: samples in one pass at most.
-
-    Raises:
-        UsageError: not one host fits into the cluster as it is, and nobody has said how many to wait for.
-    """
+def resources() -> dict[str, float]:
+    """Return what the cluster has, as `placement.place` takes it."""
     have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    if gpus is None:
-        gpus = 1.0 if have.get("GPU", 0) >= 1 else 0.0
-    room = int(have.get("GPU", 0) / gpus) if gpus else int(have.get("CPU", 0) // cpus)
-    if hosts is None and room < 1:
-        raise UsageError(
-            f"no host of {cpus} CPUs and {gpus:g} GPUs fits into the cluster, which has {have.get('CPU', 0):g} CPUs and "
-            f"{have.get('GPU', 0):g} GPUs; ask for less, or say --hosts N to wait until an autoscaler adds nodes"
-        )
-    return HostOptions(max(1, min(hosts or room, tasks)), gpus, cpus, micro_batch)
+    return have

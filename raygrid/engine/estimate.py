@@ -1,12 +1,13 @@
 """`raygrid plan`: what a job would run, what is done already, and what it costs at most."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rich.console import RenderableType
 from rich.table import Table
 
 from raygrid.engine.inputs import read_inputs
+from raygrid.engine.placement import HostWishes, place
 from raygrid.engine.run import Done, what_is_done
 from raygrid.errors import UsageError
 from raygrid.grid import Craft, Plan
@@ -22,8 +23,13 @@ GROUP BY t.victim HAVING sum(c.forwards + c.backwards) > 0
 """
 
 
-def plan_report(job: Job) -> Iterator[RenderableType]:
+def plan_report(job: Job, have: Mapping[str, float], wishes: HostWishes) -> Iterator[RenderableType]:
     """Yield what a person wants to know before a run starts. Reads datasets and identifies victims; runs nothing.
+
+    Args:
+        job: the job.
+        have: what the machine or cluster has, see placement.place.
+        wishes: what a person has said of the hosts.
 
     Raises:
         UsageError: whatever makes the job impossible, as `raygrid run` would say it.
@@ -42,6 +48,8 @@ def plan_report(job: Job) -> Iterator[RenderableType]:
         f"{len(plan.cells)} cells; {len(units)} score units, {scored} done, {len(units) - scored} to run; "
         f"{len(plan.crafts)} craft units, {len(waiting)} to run"
     )
+    chosen = place(have, max(len(units) - scored, 1), wishes)
+    yield f"placed on {chosen.hosts} hosts of {chosen.cpus} CPUs and {chosen.gpus:g} GPUs"
     for victim, count in passes.items():
         time = (
             f", about {count * pace[victim] / 3600:.2g} host-hours at the pace of earlier runs"

@@ -1,25 +1,13 @@
 """Hosts as Ray actors, on this machine or on a cluster. All that the project knows of Ray stands here and in `cluster.py`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import ray
 
 from raygrid.engine.executor import Outcome
-
-
-@dataclass(frozen=True)
-class HostOptions:
-    """What a host is given."""
-
-    hosts: int
-    gpus: float = 0.0
-    """GPUs of a host; 1/n packs n hosts on one GPU."""
-    cpus: int = 1
-    """CPU cores of a host, and threads of its torch. Results are bit-identical only at equal numbers."""
-    micro_batch: int | None = None
+from raygrid.engine.placement import HostOptions
 
 
 class HostActor:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 from rich import box
@@ -12,6 +11,7 @@ from rich.table import Table
 from raygrid.engine.downloads import download_report
 from raygrid.engine.executor import Executor
 from raygrid.engine.inputs import read_inputs
+from raygrid.engine.placement import HostWishes, place
 from raygrid.engine.progress import display
 from raygrid.engine.run import Options, Outcome, run
 from raygrid.grid import format_eps
@@ -21,17 +21,6 @@ from raygrid.spec import Job
 
 FAILURES = "SELECT victim, attack, eps, status, error FROM trials WHERE status IN ('error', 'timeout', 'invalid')"
 WORST_CASE = "SELECT victim, norm, eps, robust_accuracy_num, robust_accuracy_den, attacks FROM worst_case"
-
-
-@dataclass(frozen=True)
-class HostWishes:
-    """Where and on what the hosts should run, as far as a person has said."""
-
-    address: str | None = None
-    hosts: int | None = None
-    gpus: float | None = None
-    cpus: int = 1
-    micro_batch: int | None = None
 
 
 def run_job(job: Job, options: Options, wishes: HostWishes, console: Console) -> Outcome:
@@ -44,11 +33,11 @@ def run_job(job: Job, options: Options, wishes: HostWishes, console: Console) ->
     with ExitStack() as stack:
 
         def start(tasks: int) -> Executor:
-            from raygrid.engine.cluster import connected, host_options
+            from raygrid.engine.cluster import connected, resources
             from raygrid.engine.ray_executor import RayExecutor
 
             stack.enter_context(connected(wishes.address))
-            chosen = host_options(tasks, wishes.hosts, wishes.gpus, wishes.cpus, wishes.micro_batch)
+            chosen = place(resources(), tasks, wishes)
             return RayExecutor(open_store(job.results).locate(""), chosen)  # a relative path is another elsewhere
 
         report = stack.enter_context(download_report(console))

@@ -58,9 +58,9 @@ class GridFields(Params):
 class DataFields(Params):
     """What a job may say of any dataset."""
 
-    limit: int | None = Field(default=None, ge=1)
+    limit: int | None = Field(default=None, ge=1, json_schema_extra=_ONE)
     """Take the first so many samples. Default: all."""
-    shard: int = Field(default=32, ge=1)
+    shard: int = Field(default=32, ge=1, json_schema_extra=_ONE)
     """Samples that are attacked as one unit of work."""
 
 

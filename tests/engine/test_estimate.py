@@ -3,10 +3,11 @@
 from small_jobs import PGD, load, run_here, shown
 
 from raygrid.engine.estimate import plan_report
+from raygrid.engine.placement import HostWishes
 
 
 def plan(job):
-    return "\n".join(shown(part, width=200) for part in plan_report(job))
+    return "\n".join(shown(part, width=200) for part in plan_report(job, {"CPU": 2}, HostWishes()))
 
 
 def test_a_plan_counts_cells_units_and_passes_and_writes_nothing(tmp_path):

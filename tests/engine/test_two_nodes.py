@@ -11,9 +11,10 @@ import torch
 from ray.cluster_utils import Cluster
 from small_jobs import BOTH, PGD, load, parts, run_here, table, write_job
 
-from raygrid.engine.cluster import connected, host_options
+from raygrid.engine.cluster import connected, resources
 from raygrid.engine.inputs import read_inputs
-from raygrid.engine.ray_executor import HostOptions, RayExecutor
+from raygrid.engine.placement import HostOptions, HostWishes, place
+from raygrid.engine.ray_executor import RayExecutor
 from raygrid.engine.run import run
 from raygrid.errors import UsageError
 from raygrid.results.status import read_status
@@ -46,23 +47,18 @@ def joined(cluster):
 
 
 def test_one_host_a_gpu_is_started_where_the_cluster_has_gpus(joined):
-    assert host_options(9, None, None, 1, None) == HostOptions(2, 1.0)
-    assert host_options(9, None, 0.5, 1, None) == HostOptions(4, 0.5)
-    assert host_options(9, None, 0, 1, None) == HostOptions(2, 0)
-    assert host_options(1, None, None, 1, None) == HostOptions(1, 1.0)
-
-
-def test_a_host_that_fits_nowhere_is_told_with_the_way_to_wait_for_an_autoscaler(joined):
-    with pytest.raises(UsageError, match=r"no host of 8 CPUs and 0 GPUs fits.*2 CPUs and 2 GPUs.*--hosts N"):
-        host_options(9, None, 0, 8, None)
-    assert host_options(9, 3, 0, 8, None).hosts == 3
+    assert place(resources(), 9, HostWishes(joined.address)) == HostOptions(2, 1.0)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="torch sees a GPU here")
 def test_a_gpu_that_torch_does_not_see_is_told_and_never_made_up_for_on_the_cpu(joined, tmp_path):
     job = load(tmp_path, **JOB)
     with pytest.raises(UsageError, match=r"GPU, and torch .* sees none"):
-        run(job, read_inputs(job), lambda tasks: RayExecutor(job.results, host_options(tasks, None, None, 1, None)))
+        run(
+            job,
+            read_inputs(job),
+            lambda tasks: RayExecutor(job.results, place(resources(), tasks, HostWishes(joined.address))),
+        )
     assert not parts(job.results, "crafts")
 
 

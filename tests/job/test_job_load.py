@@ -119,11 +119,11 @@ def test_the_last_axis_is_the_fastest(load, attack, spread):
 
 def test_data_defenses_and_seed_have_axes(load):
     job = load(
-        "seed: [3, 1]\n" + grid(data="{use: imagenet-samples, limit: [5, 10]}"),
+        "seed: [3, 1]\n" + grid(data="{use: imagenet-samples, size: [112, 224]}"),
         "grids.g.defenses={use: noise, sigma: [0.1, 0.2]}",
     )
     assert job.seeds == (3, 1)
-    assert [d.limit for d in job.grids[0].data] == [5, 10]
+    assert [d.params.size for d in job.grids[0].data] == [112, 224]
     assert [d.params.sigma for d in job.grids[0].defenses] == [0.1, 0.2]
 
 

@@ -150,6 +150,10 @@ def test_a_wrong_attack_is_told_with_its_place(load, attack, message):
             "  raygrid describe imagenet-samples lists them.",
         ),
         (
+            grid(data="{use: imagenet-samples, limit: [5, 10]}"),
+            "4:42: grids.g.data.limit: must be a whole number, not a list",
+        ),
+        (
             grid(data="{use: imagenet-samples, limit: 0}"),
             "4:42: grids.g.data.limit: must be greater than or equal to 1, not 0",
         ),

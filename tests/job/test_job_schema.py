@@ -16,7 +16,7 @@ JOB = """\
 version: 1
 grids:
   g:
-    data: {use: imagenet-samples, limit: [5, 20]}
+    data: {use: imagenet-samples, limit: 20}
     victims: [efficientnet-lite0, torchvision:a, {use: torchvision, name: b, mean: [1/2, 0.5]}]
     defenses: {use: noise, sigma: [1/255, 0.1]}
     attacks:
@@ -56,8 +56,8 @@ def test_a_job_that_loads_is_valid(validator, load):
         ("grids:", "grid:"),
         ("data:", "date:"),
         ("limit:", "limt:"),
-        ("limit: [5, 20]", "limit: 0"),
-        ("limit: [5, 20]", "limit: []"),
+        ("limit: 20", "limit: 0"),
+        ("limit: 20", "limit: [5, 20]"),
         ("use: imagenet-samples", "use: imagenet-sample"),
         ("[efficientnet-lite0, torch", "[torchvision, torch"),
         ("torchvision:a", "efficientnet-lite0:a"),
