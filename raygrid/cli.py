@@ -91,7 +91,7 @@ def run(
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; what was committed stays, and the same command goes on\n")
         raise typer.Exit(130) from None
-    raise typer.Exit({"complete": 0, "failed": 3, "stopped": 130}[outcome.state])
+    raise typer.Exit(3 if outcome.unpublished else {"complete": 0, "failed": 3, "stopped": 130}[outcome.state])
 
 
 @app.command()
@@ -105,6 +105,8 @@ def plan(
     cpus_per_host: Cpus = 1,
 ) -> None:
     """Show what a job would run: units, what is done already, passes to come, and what can't be placed.
+
+    Data are read and victims identified, but not loaded: a checkpoint that does not fit is found by the run's preflight.
 
     Example: raygrid plan jobs/quickstart.yaml --results results/another
     """
@@ -147,7 +149,7 @@ def query(
 ) -> None:
     """Query results with SQL (DuckDB).
 
-    Example: raygrid query results/quickstart "SELECT victim, attack, eps, robust_accuracy FROM summary"
+    Example: raygrid query results/quickstart "SELECT victim, attack, eps, robust_accuracy, missing, error FROM summary"
     """
     from raygrid.results.query import query as run_query
 
@@ -198,6 +200,7 @@ def replay(
     unit: Annotated[str, typer.Argument(help="A unit_key of the view trials; its first digits do.")],
     sample: Annotated[str, typer.Argument(help="A sample_id of that unit.")],
     save: Annotated[Path, typer.Option(help="Where to put the example.")] = Path(),
+    trust: Annotated[bool, typer.Option("--trust", help="Let code run that the job of these results names.")] = False,
 ) -> None:
     """Recompute one trial from its job, say what differs from the stored row, and save the example.
 
@@ -207,7 +210,7 @@ def replay(
     """
     from raygrid.engine.replay import replay as recompute
 
-    same, parts = recompute(results, unit, sample, save)
+    same, parts = recompute(results, unit, sample, save, trust=trust)
     for part in parts:
         _console().print(part)
     raise typer.Exit(0 if same else 1)

@@ -52,6 +52,8 @@ class Component:
     """Attacks: the norms of the balls it searches."""
     goals: tuple[str, ...] = ()
     """Attacks: the goals it can pursue."""
+    minimal_norm: bool = False
+    """Attacks: looks for the closest example there is, so that one run serves every eps."""
 
 
 def resolve(path: str) -> Any:

@@ -1,7 +1,7 @@
 """What fooling means for a sample: a differentiable loss and a success rule over a classifier's logits."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -42,13 +42,23 @@ class Goal:
     """True classes [N]."""
     targets: Tensor | None = None
     """Classes to reach [N]; None when untargeted."""
+    rivals: Tensor | None = None
+    """Classes [N] that an untargeted attack steers for; any other wrong answer is a success just as well."""
 
     def at(self, index: Tensor) -> "Goal":
         """Return the goal of the samples at the positions `index`."""
-        return Goal(self.name, self.labels[index], None if self.targets is None else self.targets[index])
+        targets, rivals = (None if classes is None else classes[index] for classes in (self.targets, self.rivals))
+        return Goal(self.name, self.labels[index], targets, rivals)
+
+    def rival(self, classes: Tensor) -> "Goal":
+        """Return the goal with a loss that steers for these classes [N], z_y - z_rival, and with the same success."""
+        return replace(self, rivals=classes)
 
     def loss(self, logits: Tensor, kind: LossName = "ce") -> Tensor:
         """Return the loss [B] of logits [B, C]; lower is closer to success."""
+        if self.rivals is not None:
+            own, other = (logits.gather(1, c[:, None]).squeeze(1) for c in (self.labels, self.rivals))
+            return own - other
         if self.targets is None:
             return LOSSES[kind](logits, self.labels)
         return -LOSSES[kind](logits, self.targets)
@@ -59,11 +69,14 @@ class Goal:
             return _margin(logits, self.labels)
         return -_margin(logits, self.targets)
 
+    def met(self, logits: Tensor) -> Tensor:
+        """Return [B] bool: the goal is met by logits that are known to be finite."""
+        predicted = logits.argmax(1)
+        return predicted != self.labels if self.targets is None else predicted == self.targets
+
     def success(self, logits: Tensor) -> Tensor:
         """Return [B] bool: the goal is met. Logits that are not finite never meet it."""
-        predicted = logits.argmax(1)
-        met = predicted != self.labels if self.targets is None else predicted == self.targets
-        return met & torch.isfinite(logits).all(1)
+        return self.met(logits) & torch.isfinite(logits).all(1)
 
     @property
     def pointless(self) -> Tensor:

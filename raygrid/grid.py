@@ -5,6 +5,7 @@ Pure: datasets and victims come in as what they are (shards with fingerprints, V
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, NamedTuple
 
 from raygrid.component import ACCESS_ORDER, Params
@@ -118,7 +119,7 @@ def expand(
     mistakes: dict[str, None] = {}
     for grid in job.grids:
         models = [_model(v, infos[v.key], d) for v in grid.victims for d in grid.defenses]
-        attacks = [(attack, _attack_digest(attack)) for attack in grid.attacks]
+        attacks = [(attack, _attack_digest(attack.as_crafted)) for attack in grid.attacks]
         for spec in grid.data:
             data = datasets[spec.key]
             for model in models:
@@ -139,15 +140,16 @@ def expand(
 
 
 def _add(plan: Plan, cell: Cell, source: Model, attack_digest: str, shards: Iterable[ShardRef]) -> None:
+    reach = [cell.attack.eps] if cell.attack.component.minimal_norm else []
     for shard in shards:
         craft_key = content_key(
             ["craft", CRAFT_VERSION, PRECISION, source.digest, attack_digest, cell.seed, cell.classes, shard.key]
         )
         craft = plan.crafts.get(craft_key)
         if craft is None:
-            craft = Craft(craft_key, source, cell.attack, cell.seed, shard, cell.classes)
+            craft = Craft(craft_key, source, cell.attack.as_crafted, cell.seed, shard, cell.classes)
             plan.crafts[craft_key] = craft
-        key = content_key(["score", JUDGE_VERSION, PRECISION, craft_key, cell.model.digest, cell.data])
+        key = content_key(["score", JUDGE_VERSION, PRECISION, craft_key, cell.model.digest, cell.data, *reach])
         plan.scores.append(Score(key, craft, cell.model, cell))
 
 
@@ -165,7 +167,7 @@ def _attack_digest(attack: AttackSpec) -> str:
     return content_key(
         {
             "attack": [attack.component.name, attack.component.version, _values(attack.params)],
-            "constraint": [attack.norm, attack.eps],
+            "constraint": [attack.norm, attack.eps if isfinite(attack.eps) else None],
             "goal": [attack.goal, attack.target],
             "access": attack.access,
             "budget": [attack.budget.queries, attack.budget.gradients],
@@ -228,7 +230,7 @@ def _cell(grid: GridSpec, data: Dataset, model: Model, attack: AttackSpec, seed:
         "seed": str(seed),
     }
     identity = " ".join(f"{name}={value}" for name, value in parts.items() if value)
-    return Cell(identity, grid.name, data.name, data.classes, model, attack, seed)
+    return Cell(identity, grid.name, data.label, data.classes, model, attack, seed)
 
 
 def label(name: str, params: Params) -> str:

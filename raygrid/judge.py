@@ -1,8 +1,9 @@
 """The verdict on adversarial examples. The attack's claim plays no part: the victim is run afresh on the example itself."""
 
+import math
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -81,9 +82,7 @@ def run_model(model: Callable[[Tensor], Tensor], x: Tensor, classes: int, micro_
         where = pending.pop()
         try:
             with torch.no_grad():
-                part = model(x[where]).float()
-            if part.dim() != 2 or len(part) != len(where):
-                raise ValueError(f"outputs must be [{len(where)}, classes], not {list(part.shape)}")
+                part = _logits(model(x[where]), len(where))
         except Exception:  # torch.OutOfMemoryError among them: it too is a reason to try with less
             if len(where) == 1:
                 errors[where[0]] = traceback.format_exc(limit=TRACEBACK_FRAMES)
@@ -94,6 +93,13 @@ def run_model(model: Callable[[Tensor], Tensor], x: Tensor, classes: int, micro_
                 logits = part.new_full((len(x), part.shape[1]), float("nan"))
             logits[where] = part
     return Outputs(x.new_full((len(x), classes), float("nan")) if logits is None else logits, errors)
+
+
+def _logits(outputs: object, samples: int) -> Tensor:
+    if not isinstance(outputs, Tensor) or outputs.dim() != 2 or len(outputs) != samples:
+        found = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+        raise ValueError(f"a victim returns logits [B, classes], here [{samples}, classes], not {found}")
+    return outputs.float()
 
 
 def stored(x_adv: Tensor, x: Tensor) -> Tensor:
@@ -113,6 +119,8 @@ def judge(
     clean: Outputs,
     failures: Mapping[int, str],
     micro_batch: int | None = None,
+    *,
+    closest: bool = False,
 ) -> list[Verdict]:
     """Judge examples x_adv [B, C, H, W] made from x [B, C, H, W].
 
@@ -125,10 +133,12 @@ def judge(
         clean: the model's outputs on x.
         failures: position -> why no example could be crafted.
         micro_batch: samples in one pass.
+        closest: the examples are the closest that were found, at any distance; beyond eps, one says that none was found within.
     """
     classes = clean.logits.shape[1]
-    within = constraint.allows(x_adv, x)
-    shown = torch.where(within.view(-1, 1, 1, 1), x_adv, x)  # what is no valid input is not shown to the victim
+    allowed = constraint.allows(x_adv, x)
+    shown = torch.where(allowed.view(-1, 1, 1, 1), x_adv, x)  # what is no valid input is not shown to the victim
+    within = allowed | replace(constraint, eps=math.inf).allows(x_adv, x) if closest else allowed
     adversarial = run_model(model, shown, classes, micro_batch)
     on_file = run_model(model, stored(shown, x).to(x) / LEVELS, classes, micro_batch)
 

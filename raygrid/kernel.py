@@ -133,7 +133,8 @@ def score(
         micro_batch: samples in one pass at most.
     """
     constraint = Constraint(attack.norm, attack.eps)
-    return judge(model, goal_of(attack, batch, seed), batch.x, x_adv, constraint, clean, failures, micro_batch)
+    goal, closest = goal_of(attack, batch, seed), attack.component.minimal_norm
+    return judge(model, goal, batch.x, x_adv, constraint, clean, failures, micro_batch, closest=closest)
 
 
 def _attack(
@@ -161,7 +162,9 @@ def _attack(
     )
     run = resolve(attack.component.build)
     constraint = Constraint(attack.norm, attack.eps)
-    x_adv = run(oracle, goal, batch.x, constraint, _randomness(attack, batch, seed), **dict(attack.params))
+    x_adv = run(oracle, goal, batch.x, constraint, _randomness(attack, batch, seed), **dict(attack.params)).detach()
+    if x_adv.shape != batch.x.shape:
+        raise ValueError(f"the attack returned {list(x_adv.shape)} for inputs {list(batch.x.shape)}")
     for position, i in enumerate(where):
         result.x_adv[i] = x_adv[position]
         result.forwards[i] = int(oracle.forwards[position])

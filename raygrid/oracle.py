@@ -1,8 +1,10 @@
 """The attacker's only view of a victim: enforces access and per-sample budget, counts passes, keeps the active set."""
 
+import math
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -61,8 +63,8 @@ class Oracle:
         device: where the samples are.
 
     Attributes:
-        forwards, backwards: passes spent on each sample [N].
-        broken: [N] bool, the samples that the attack reported broken.
+        forwards, backwards: passes spent on each sample, NumPy [N]: bookkeeping stays off the device.
+        broken: the samples that the attack reported broken, NumPy [N] bool.
     """
 
     def __init__(
@@ -82,13 +84,18 @@ class Oracle:
         self.micro_batch = micro_batch
         self.stop_early = stop_early
         self.device = torch.device(device)
-        self.forwards = torch.zeros(samples, dtype=torch.long)
-        self.backwards = torch.zeros(samples, dtype=torch.long)
         budget = budget or Budget()
         self._most_forwards = UNLIMITED if budget.queries is None else budget.queries
         self._most_backwards = UNLIMITED if budget.gradients is None else budget.gradients
-        self.broken = torch.zeros(samples, dtype=torch.bool)
-        self._standing = torch.ones(samples, dtype=torch.bool) if skip is None else ~skip.cpu()
+        self.forwards = np.zeros(samples, dtype=np.int64)
+        self.backwards = np.zeros(samples, dtype=np.int64)
+        self.broken = np.zeros(samples, dtype=np.bool_)
+        self._standing = np.ones(samples, dtype=np.bool_)
+        if skip is not None:
+            self._standing &= ~skip.cpu().numpy()
+        self._limited = budget != Budget()
+        self._everyone = torch.arange(samples, device=self.device)
+        self._once = np.ones(samples, dtype=np.int64)
 
     def rounds(self, steps: int, *, queries: int = 1, gradients: int = 1) -> Iterator[Tensor]:
         """Yield, `steps` times at most, the positions of the samples that are still standing and can pay for a round."""
@@ -99,24 +106,28 @@ class Oracle:
             yield active
 
     def active(self, *, queries: int = 1, gradients: int = 0) -> Tensor:
-        """Return the positions of the samples that are still standing and can pay for this many passes."""
-        can_pay = (self.forwards + queries <= self._most_forwards) & (
-            self.backwards + gradients <= self._most_backwards
-        )
-        return (self._standing & can_pay).nonzero().squeeze(1).to(self.device)
+        """Return the positions, ascending, of the samples that are still standing and can pay for this many passes."""
+        ready = self._standing
+        if self._limited:
+            ready = ready & (self.forwards <= self._most_forwards - queries)
+            ready = ready & (self.backwards <= self._most_backwards - gradients)
+        if ready.all():
+            return self._everyone  # itself: what follows knows it again, and gathers nothing
+        return torch.from_numpy(np.flatnonzero(ready)).to(self.device)
 
     def remaining(self, index: Tensor) -> Tensor:
         """Return how many more forward passes each sample may cost [B]."""
-        return self._most_forwards - self.forwards[index.cpu()]
+        return torch.from_numpy(self._most_forwards - self.forwards[index.cpu().numpy()])
 
-    def retire(self, index: Tensor, success: Tensor) -> Tensor:
-        """Take note of broken samples, on which nothing more is spent, and return [B] bool: which go on."""
-        if bool(success.any()):
-            fallen = index[success].cpu()
-            self.broken[fallen] = True
-            if self.stop_early:
-                self._standing[fallen] = False
-        return ~success if self.stop_early else torch.ones_like(success)
+    def retire(self, index: Tensor, success: Tensor) -> Tensor | None:
+        """Take note of broken samples, on which nothing more is spent. Returns [B] bool, which go on; None where all do."""
+        fell = success.cpu().numpy()
+        where = slice(None) if index is self._everyone else index.cpu().numpy()
+        self.broken[where] |= fell
+        if not self.stop_early or not fell.any():
+            return None
+        self._standing[where] &= ~fell
+        return ~success
 
     def __call__(self, x: Tensor, index: Tensor) -> Tensor:
         """Return the victim's outputs [B, classes] for x [B, C, H, W]; needs score access."""
@@ -126,19 +137,19 @@ class Oracle:
     def look(self, goal: Goal, x: Tensor, index: Tensor, loss: LossName = "ce") -> Query:
         """Return loss and success of x [B, C, H, W]; needs score access."""
         logits = self(x, index)
-        at = goal.at(index)
-        return Query(at.loss(logits, loss), at.success(logits))
+        at = self._goal(goal, index)
+        return Query(at.loss(logits, loss), at.met(logits))
 
     def decide(self, goal: Goal, x: Tensor, index: Tensor) -> Tensor:
         """Return [B] bool: whether x meets the goal; needs decision access only."""
         self._charge(index, "decision", queries=1)
-        return goal.at(index).success(self._outputs(x, index))
+        return self._goal(goal, index).met(self._outputs(x, index))
 
     def gradient(self, goal: Goal, x: Tensor, index: Tensor, loss: LossName = "ce") -> GradientQuery:
         """Return loss, success and the gradient of the loss at x [B, C, H, W]; needs gradient access."""
         self._charge(index, "gradient", queries=1, gradients=1)
         parts = [
-            self._gradient(goal.at(where), z, where, loss)
+            self._gradient(self._goal(goal, where), z, where, loss)
             for z, where in zip(self._split(x), self._split(index), strict=True)
         ]
         if len(parts) == 1:
@@ -151,10 +162,10 @@ class Oracle:
             logits = self.victim(z)
             value = goal.loss(logits, loss)
             (gradient,) = torch.autograd.grad(value.sum(), z)
-        logits = logits.detach()
-        _require_finite("score", logits, index)
+        value = value.detach()
+        _require_finite("score", value, index)  # no loss is finite where the scores that decide it are not
         _require_finite("gradient", gradient, index)
-        return GradientQuery(value.detach(), goal.success(logits), gradient)
+        return GradientQuery(value, goal.met(logits.detach()), gradient)
 
     def _outputs(self, x: Tensor, index: Tensor) -> Tensor:
         with torch.no_grad():
@@ -168,20 +179,22 @@ class Oracle:
     def _charge(self, index: Tensor, access: Access, *, queries: int = 0, gradients: int = 0) -> None:
         if ACCESS_ORDER.index(access) > ACCESS_ORDER.index(self.access):
             raise AccessDeniedError(f"the attack asked for {access} access and has {self.access} access")
-        where = index.cpu()
-        forwards = self.forwards[where] + queries
-        backwards = self.backwards[where] + gradients
-        if bool((forwards > self._most_forwards).any()) or bool((backwards > self._most_backwards).any()):
+        # An index may name a sample more than once.
+        times = self._once if index is self._everyone else np.bincount(index.cpu().numpy(), minlength=len(self._once))
+        forwards, backwards = self.forwards + queries * times, self.backwards + gradients * times
+        if self._limited and ((forwards > self._most_forwards) | (backwards > self._most_backwards)).any():
             raise BudgetSpentError(
                 "the attack asked for a sample whose budget is spent; Oracle.rounds leaves those out"
             )
-        self.forwards[where] = forwards
-        self.backwards[where] = backwards
+        self.forwards, self.backwards = forwards, backwards
+
+    def _goal(self, goal: Goal, index: Tensor) -> Goal:
+        return goal if index is self._everyone else goal.at(index)
 
 
 def _require_finite(what: str, values: Tensor, index: Tensor) -> None:
     # One number tells of any NaN or infinity among them; rows are searched only when it does.
-    if not bool(torch.isfinite(values.sum())):
-        bad = ~torch.isfinite(values).flatten(1).all(1)
+    if not math.isfinite(float(values.sum())):
+        bad = ~torch.isfinite(values).view(len(values), -1).all(1)
         if bool(bad.any()):
             raise NotFiniteError(what, index[bad].tolist())

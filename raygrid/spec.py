@@ -1,6 +1,7 @@
 """A job after validation: concrete choices, every axis already expanded. What job.py makes and grid.py crosses."""
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from raygrid.component import Component, Params
@@ -73,6 +74,11 @@ class AttackSpec:
     source: VictimSpec | None = None
     """The surrogate, under `access: transfer`."""
     budget: Budget = Budget()
+
+    @property
+    def as_crafted(self) -> "AttackSpec":
+        """The attack as its examples are crafted: one that looks for the closest example knows no eps."""
+        return replace(self, eps=math.inf) if self.component.minimal_norm else self
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,14 @@
 """Networks that the tests of attacks share: small, and known in closed form where truth is asked for."""
 
+from functools import cache
+
 import torch
 from torch import Tensor, nn
+
+from raygrid.component import resolve
+from raygrid.data import dataset
+from raygrid.registry import find, parse
+from raygrid.victims.victim import Victim
 
 BISECTIONS = 60
 
@@ -27,10 +34,10 @@ class Linear(nn.Module):
         return x.flatten(1) @ self.weight.T + self.bias
 
 
-def radius(victim: Linear, x: Tensor, y: Tensor, norm: str) -> Tensor:
+def radius(victim: Linear, x: Tensor, y: Tensor, norm: str, rival: Tensor | None = None) -> Tensor:
     """The least eps [B] at which some point of ball and box is misclassified; infinite where the whole box is not.
 
-    For a rival class c, the ball's best point lowers the margin (w_y - w_c) x by the most; untargeted, the nearest rival counts.
+    For a rival class c, the ball's best point lowers the margin (w_y - w_c) x by the most. The nearest rival counts, or the given.
     """
     w, b, flat = victim.weight.detach().double(), victim.bias.detach().double(), x.flatten(1).double()
     rivals = []
@@ -39,7 +46,8 @@ def radius(victim: Linear, x: Tensor, y: Tensor, norm: str) -> Tensor:
         margin = (direction * flat).sum(1) + b[y] - b[c]
         room = torch.where(direction > 0, flat, 1 - flat)
         least = LEAST[norm](direction.abs(), room, margin.clamp_min(0))
-        rivals.append(torch.where(y == c, torch.inf, least))
+        excluded = y == c if rival is None else rival != c
+        rivals.append(torch.where(excluded, torch.inf, least))
     return torch.stack(rivals).amin(0)
 
 
@@ -76,3 +84,54 @@ def _bisect(drop, w: Tensor, room: Tensor, margin: Tensor, most: Tensor) -> Tens
 
 
 LEAST = {"linf": _least_linf, "l2": _least_l2, "l1": _least_l1}
+
+
+class Tiny(nn.Module):
+    """A small convolutional classifier of [B, 1, 6, 6] in three classes, whose weights are written out by a formula."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 3, 3)
+        self.head = nn.Linear(48, 3)
+        for i, layer in enumerate((self.conv, self.head)):
+            waves = torch.sin(torch.arange(layer.weight.numel(), dtype=torch.float64).square() * (1.3 + i))
+            layer.weight.data = (waves / layer.weight[0].numel() ** 0.5).view_as(layer.weight).float()
+            layer.bias.data.zero_()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 4 * self.head(self.conv(x).relu().flatten(1))
+
+
+class Counting(nn.Module):
+    """A victim that counts how many samples passed through it, forwards and backwards."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.forwards = self.backwards = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.forwards += len(x)
+        outputs = self.model(x)
+        if outputs.requires_grad:
+            outputs.register_hook(self._count)
+        return outputs
+
+    def _count(self, gradient: Tensor) -> None:
+        self.backwards += len(gradient)
+
+
+@cache
+def victim(name: str) -> Victim:
+    """A registered victim, with its defaults."""
+    component = find("victim", name)
+    params = parse(component, {})
+    return resolve(component.build)(params, resolve(component.identify)(params, name))
+
+
+@cache
+def digits(n: int) -> tuple[Tensor, Tensor]:
+    """The first held-out digits of mnist-5k, one of each class in turn: x [n, 1, 28, 28] and labels [n]."""
+    component = find("data", "mnist-5k")
+    table = resolve(component.build)(parse(component, {}), n).table
+    return torch.tensor(dataset.pixels(table)), torch.tensor(table.column("label").to_numpy())

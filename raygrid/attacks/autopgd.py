@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from raygrid.attacks.best import Best
+from raygrid.attacks.rows import rows, with_rows
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal, LossName
 from raygrid.oracle import Oracle
@@ -22,7 +23,7 @@ def checkpoints(steps: int) -> list[int]:
     p = [0.0, 0.22]
     while p[-1] < 1:
         p.append(p[-1] + max(p[-1] - p[-2] - 0.03, 0.06))
-    return sorted({math.ceil(share * steps) for share in p if share <= 1})
+    return sorted({math.ceil(round(share * steps, 6)) for share in p if share <= 1})  # 0.57 * 100 is 57.00000000000001
 
 
 def apgd(
@@ -86,17 +87,16 @@ def _descend(
     """One restart from z [N, ...]; what it finds goes into `best`."""
     n = len(x)
     η = torch.full((n,), FIRST_STEP * constraint.eps, device=x.device)
-    f = torch.full((n,), float("inf"), device=x.device)
-    lowest, lowest_at_checkpoint = f.clone(), f.clone()
+    f = torch.full((n,), -math.inf, device=x.device)  # the first look is no progress
+    lowest, lowest_at_checkpoint = -f, -f
     progress = torch.zeros(n, device=x.device)
     halved = torch.zeros(n, dtype=torch.bool, device=x.device)
-    x_best, g_best = z.clone(), torch.zeros_like(z)
-    previous = z.clone()
+    x_best, g_best, previous = z.clone(), torch.zeros_like(z), z.clone()
     marks = checkpoints(steps)
     last_mark = 0
 
     for k, on in enumerate(oracle.rounds(steps)):
-        here = z[on]
+        here = rows(z, on)
         value, success, g = oracle.gradient(goal, here, on, loss)
         best.keep_better(on, here, value, success)
         progress[on] += (value < f[on]).float()
@@ -115,17 +115,20 @@ def _descend(
             g = torch.where(_as(halve, g), g_best[on], g)
 
         go = oracle.retire(on, success)
-        on, here, g = on[go], here[go], g[go]
-        clean = x[on]
-        step = constraint.project(here + _as(η[on], g) * constraint.steepest(g, here), clean)
+        if go is not None:
+            on, here, g = on[go], here[go], g[go]
+        clean = rows(x, on)
+        step = constraint.project(constraint.descend(here, g, _as(η[on], g)), clean)
         if k > 0:
-            step = constraint.project(here + MOMENTUM * (step - here) + (1 - MOMENTUM) * (here - previous[on]), clean)
-        previous[on], z[on] = here, step
+            momentum = (1 - MOMENTUM) * (here - rows(previous, on))
+            step = constraint.project(here + MOMENTUM * (step - here) + momentum, clean)
+        previous, z = with_rows(previous, on, here), with_rows(z, on, step)
 
     for on in oracle.rounds(1, gradients=0):
-        value, success = oracle.look(goal, z[on], on, loss)
+        here = rows(z, on)
+        value, success = oracle.look(goal, here, on, loss)
         oracle.retire(on, success)
-        best.keep_better(on, z[on], value, success)
+        best.keep_better(on, here, value, success)
 
 
 def _as(values: Tensor, like: Tensor) -> Tensor:

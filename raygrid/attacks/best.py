@@ -14,9 +14,8 @@ class Best:
 
     def keep_successes(self, index: Tensor, z: Tensor, loss: Tensor, success: Tensor) -> None:
         """Take the points z [B, ...] that succeeded, for samples at the positions `index` [B]."""
-        if bool(success.any()):
-            where = index[success]
-            self.x[where], self.loss[where], self.success[where] = z[success], loss[success], True
+        where = index[success]
+        self.x[where], self.loss[where], self.success[where] = z[success], loss[success], True
 
     def keep_better(self, index: Tensor, z: Tensor, loss: Tensor, success: Tensor) -> Tensor:
         """Take the points that succeed where none did, or come closer at equal standing. Returns [B] bool: which were taken."""

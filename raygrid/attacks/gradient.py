@@ -1,8 +1,10 @@
 """Attacks that step along the gradient with a step size fixed in advance: FGSM and PGD."""
 
+import torch
 from torch import Tensor
 
 from raygrid.attacks.best import Best
+from raygrid.attacks.rows import rows, with_rows
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal, LossName
 from raygrid.oracle import Oracle
@@ -29,7 +31,7 @@ def fgsm(
     for active in oracle.rounds(1):
         clean = x[active]
         g = oracle.gradient(goal, clean, active, loss).gradient
-        z[active] = constraint.project(clean + constraint.eps * constraint.steepest(g, clean), clean)
+        z[active] = constraint.project(constraint.descend(clean, g, constraint.eps), clean)
     return z
 
 
@@ -46,7 +48,9 @@ def pgd(
     random_start: bool,
     loss: LossName,
 ) -> Tensor:
-    """Projected gradient descent (Madry et al., ICLR 2018); for L1 the sparse steps of SLIDE (Tramèr & Boneh, NeurIPS 2019).
+    """Projected gradient descent (Madry et al., ICLR 2018).
+
+    For L1 the sparse steps of SLIDE (Tramèr & Boneh, NeurIPS 2019), which move fewer values at a time towards the end.
 
     Args:
         oracle: the victim, with gradient access.
@@ -57,29 +61,49 @@ def pgd(
         steps: gradient steps of a restart.
         step_size: length of a step in input units; None: 2.5 * eps / steps, which lets the iterate cross the ball.
         restarts: runs from different starts; each attacks only what is left.
-        random_start: start at a random point of the ball, else (first restart only) at x.
+        random_start: start at a random point of the ball (L2, L1: at a random distance), else (first restart only) at x.
         loss: `ce` or `margin`.
 
     Returns:
-        Candidates [B, C, H, W] inside the constraint: a point seen to succeed, else the last iterate of lowest loss.
+        Candidates [B, C, H, W] inside the constraint: the first point seen to succeed where that ends the search, else the best
+        of the restarts' last points.
     """
     α = 2.5 * constraint.eps / steps if step_size is None else step_size
     best = Best(x)
     for restart in range(restarts):
+        start = oracle.active()
+        if not len(start):
+            break
         z = x.clone()
         if random_start or restart:
-            start = oracle.active()
-            z[start] = constraint.random_start(x[start], randomness, f"start/{restart}", start)
-        for active in oracle.rounds(steps):
-            here = z[active]
+            z[start] = _start(x[start], constraint, randomness, f"start/{restart}", start)
+        for step, active in enumerate(oracle.rounds(steps)):
+            here = rows(z, active)
             value, success, g = oracle.gradient(goal, here, active, loss)
             on = oracle.retire(active, success)
-            if not on.all():
+            if on is not None:
                 best.keep_successes(active, here, value, success)
                 active, here, g = active[on], here[on], g[on]
-            z[active] = constraint.project(here + α * constraint.steepest(g, here), x[active])
+            moved = constraint.project(constraint.descend(here, g, α, step / steps), rows(x, active))
+            z = with_rows(z, active, moved)
         for active in oracle.rounds(1, gradients=0):
-            value, success = oracle.look(goal, z[active], active, loss)
+            here = rows(z, active)
+            value, success = oracle.look(goal, here, active, loss)
             oracle.retire(active, success)
-            best.keep_better(active, z[active], value, success)
+            best.keep_better(active, here, value, success)
+        unseen = best.loss.isinf()  # no budget was left to look at the last iterate: it is still what the attack has
+        best.x[unseen] = z[unseen]
     return best.x
+
+
+def _start(x: Tensor, constraint: Constraint, randomness: Randomness, purpose: str, index: Tensor) -> Tensor:
+    """A random point of the ball; for L2 and L1 at a random distance.
+
+    Nearly all points of a round ball lie at its surface, and the steps do not suffice to forget a direction taken there: of 128
+    digits, PGD-20 (L2, eps 1) leaves 78 standing from there, and 74 from a random distance.
+    """
+    far = constraint.random_start(x, randomness, purpose, index)
+    if constraint.norm == "linf":
+        return far
+    share = randomness.uniform(f"{purpose}/distance", index, x.new_empty(len(x), 1)).view(-1, 1, 1, 1)
+    return torch.lerp(x, far, share)

@@ -15,7 +15,7 @@ from raygrid.engine.executor import Executor, Outcome
 from raygrid.engine.work import Backlog, Report, Task
 from raygrid.errors import UsageError
 from raygrid.grid import Craft, Score
-from raygrid.results.folder import Parts
+from raygrid.results.folder import WHOLE_CRAFT, Parts
 
 IN_FLIGHT = 2
 """Batches a host has at a time, so that it never waits for the driver (1, 2 and 4 gave 86, 87 and 86 % of 10 ms calls)."""
@@ -219,7 +219,8 @@ class Driver:
         return self._blame[key]
 
     def _is_committed(self, unit: Craft | Score) -> bool:
-        return self.is_done("crafts" if isinstance(unit, Craft) else "trials", unit.key)
+        parts: tuple[Parts, ...] = WHOLE_CRAFT if isinstance(unit, Craft) else ("trials",)
+        return all(self.is_done(part, unit.key) for part in parts)
 
     def _uncommitted(self, task: Task) -> Task | None:
         """Take note of the units of a task that were committed before its host was lost, and return the others."""

@@ -11,7 +11,7 @@ from raygrid.engine.placement import HostWishes, place
 from raygrid.engine.run import Done, what_is_done
 from raygrid.errors import UsageError
 from raygrid.grid import Craft, Plan
-from raygrid.results.folder import check
+from raygrid.results.folder import MARKER, check
 from raygrid.results.open import open_results
 from raygrid.results.store import open_store
 from raygrid.spec import Job
@@ -79,7 +79,7 @@ def _cells(plan: Plan, done: Done) -> Table:
 
 def _done(job: Job) -> Done:
     store = open_store(job.results)
-    if not store.exists("raygrid.json"):
+    if not store.exists(MARKER):
         return Done(set(), set())
     check(store)
     return what_is_done(store)

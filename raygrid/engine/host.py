@@ -159,8 +159,9 @@ class VictimHost:
         made = craft(
             self._model(unit.model), batch, unit.attack, unit.seed, access=access, micro_batch=self.micro_batch
         )
-        commit_craft(self.store, unit.key, *_craft_rows(unit, batch, made, table))
-        self.examples.get(unit.key, lambda: Examples(made.x_adv, made.failures, made.claimed))
+        _refuse_if_all_failed(made.failures, len(batch.ids))
+        if commit_craft(self.store, unit.key, *_craft_rows(unit, batch, made, table)):
+            self.examples.get(unit.key, lambda: Examples(made.x_adv, made.failures, made.claimed))
         return {}
 
     def _score(self, unit: Score, table: pa.Table) -> dict[str, int]:
@@ -176,13 +177,14 @@ class VictimHost:
         verdicts = score(
             model,
             batch,
-            craft_unit.attack,
+            unit.cell.attack,
             craft_unit.seed,
             examples.x_adv,
             examples.failures,
             clean,
             self.micro_batch,
         )
+        _refuse_if_all_failed({i: v.error or "" for i, v in enumerate(verdicts) if v.status == "error"}, len(verdicts))
         each = (time.perf_counter() - started) / len(verdicts)
         shared = {**trial_key(unit), "seconds": each, "device": self.device.type, "host": platform.node()}
         rows = [
@@ -200,10 +202,10 @@ class VictimHost:
         costs = {row["sample_id"]: row for row in read_crafts(self.store, unit.key).to_pylist()}
         x_adv = batch.x.clone()
         for i, sample in enumerate(batch.ids):
-            if sample in found:
+            if costs[sample]["status"] == "crafted":  # a missing example is a fault, never the clean input
                 values = np.frombuffer(found[sample], dtype="<f4").reshape(tuple(x_adv.shape[1:]))
                 x_adv[i] = torch.tensor(values, device=self.device)
-        failures = {i: costs[s]["error"] for i, s in enumerate(batch.ids) if costs[s]["status"] != "crafted"}
+        failures = {i: costs[s]["error"] or costs[s]["status"] for i, s in enumerate(batch.ids) if s not in found}
         return Examples(x_adv, failures, [costs[s]["attack_claimed"] for s in batch.ids])
 
     def _model(self, model: Model) -> Victim:
@@ -216,6 +218,15 @@ class VictimHost:
             return Batch(table.column("sample_id").to_pylist(), x, labels, classes)
 
         return make() if key == "preflight" else self.batches.get((key, classes), make)
+
+
+def _refuse_if_all_failed(failures: Mapping[int, str], samples: int) -> None:
+    """Raise where every sample failed: that is the unit's failure, to be tried again, and no result.
+
+    An outage, a bug or a broken device fails everything; what fails on some samples only is a property of those samples.
+    """
+    if len(failures) == samples:
+        raise RuntimeError(f"every sample failed; the first: {failures[0]}")
 
 
 def load_model(model: Model, device: torch.device | str = "cpu") -> Victim:

@@ -1,5 +1,6 @@
 """Hosts as Ray actors, on this machine or on a cluster. All that the project knows of Ray stands here and in `cluster.py`."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,9 @@ import ray
 
 from raygrid.engine.executor import Outcome
 from raygrid.engine.placement import HostOptions
+
+BROKEN_DEVICE = "CUDA error:"
+"""How torch's messages begin where a kernel failed; an out-of-memory error says otherwise and breaks nothing."""
 
 
 class HostActor:
@@ -27,8 +31,11 @@ class HostActor:
         self.host = VictimHost(results, "cuda" if gpus else "cpu", micro_batch)
 
     def call(self, method: str, first: Any, *tables: pa.Table) -> Any:
-        """Pass a call on to the host."""
-        return getattr(self.host, method)(first, *tables)
+        """Pass a call on to the host. A process whose CUDA context is broken fails whatever it is given: it ends itself."""
+        answer = getattr(self.host, method)(first, *tables)
+        if method == "run" and any(BROKEN_DEVICE in report.error for report in answer):
+            os._exit(1)
+        return answer
 
     @ray.method(concurrency_group="control")
     def stop(self) -> None:
@@ -75,10 +82,10 @@ class RayExecutor:
             ticket, _ = self._calls.pop(reference)
             try:
                 outcomes.append(Outcome(ticket, ray.get(reference)))
-            except ray.exceptions.RayActorError as error:
-                outcomes.append(Outcome(ticket, lost=_cause(error)))
             except ray.exceptions.RayTaskError as error:
                 outcomes.append(Outcome(ticket, lost=str(error)))
+            except ray.exceptions.RayError as error:
+                outcomes.append(Outcome(ticket, lost=_cause(error)))
         return outcomes
 
     def replace(self, host: str) -> str:

@@ -32,20 +32,29 @@ ELSEWHERE = {"run", "reused", "seconds", "device", "host"}
 VERDICT = ("status", "prediction", "success", "success_stored", "clean_prediction")
 
 
-def replay(results: str, unit: str, sample: str, folder: Path) -> tuple[bool, Iterator[RenderableType]]:
+def replay(
+    results: str, unit: str, sample: str, folder: Path, *, trust: bool = False
+) -> tuple[bool, Iterator[RenderableType]]:
     """Recompute the shard of one trial, in this process and without touching the results, and save the example.
 
     The whole shard is computed, since float32 results depend on what stands beside a sample in a batch.
+
+    Args:
+        results: the results folder.
+        unit: the first digits of the unit's key, or all.
+        sample: id of the sample.
+        folder: where the example is saved.
+        trust: whether code that the run's job names may run here. Whoever wrote the folder wrote that job.
 
     Returns:
         Whether the verdict is the same, and what to tell a person.
 
     Raises:
-        UsageError: no such trial, or the job can't be planned any more (a file moved, say).
+        UsageError: no such trial; the job can't be planned any more (a file moved, say); or it runs code and is not trusted.
     """
     found = open_results(results)
     before = _stored(found, unit, sample)
-    inputs = read_inputs(_job_of(found))
+    inputs = read_inputs(_job_of(found, trust=trust))
     wanted = next((score for score in inputs.plan.scores if score.key == before["unit_key"]), None)
     if wanted is None:
         raise UsageError(
@@ -71,12 +80,24 @@ def _stored(found: Results, unit: str, sample: str) -> dict[str, Any]:
     return dict(rows[0])
 
 
-def _job_of(found: Results) -> Job:
+def _job_of(found: Results, *, trust: bool) -> Job:
     manifest = next(json.loads(row["manifest"]) for row in found.runs().to_pylist() if row["run"] == found.run)
+    if not trust and _runs_code(manifest["job"]):
+        raise UsageError(
+            "the job of this run has victims built by Python code (trust: true); where you know who wrote these results, "
+            "say --trust to run that code here"
+        )
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch, "job.json")  # JSON is YAML
         file.write_text(json.dumps(manifest["job"]))
         return load_job(file)
+
+
+def _runs_code(job: object) -> bool:
+    """Whether any part of a job says `trust: true`."""
+    if isinstance(job, dict):
+        return job.get("trust") is True or any(map(_runs_code, job.values()))
+    return isinstance(job, list) and any(map(_runs_code, job))
 
 
 def _recompute(

@@ -1,5 +1,6 @@
 """One `raygrid run` as a person sees it: Ray started or joined, progress shown, the result table at the end."""
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -20,7 +21,9 @@ from raygrid.results.store import open_store
 from raygrid.spec import Job
 
 FAILURES = "SELECT victim, attack, eps, status, error FROM trials WHERE status IN ('error', 'timeout', 'invalid')"
-WORST_CASE = "SELECT victim, norm, eps, robust_accuracy_num, robust_accuracy_den, attacks FROM worst_case"
+PART = re.compile(r"(?:^| )(attack|goal|budget)=(\S+)")
+"""Parts of a cell's id, see grid.py."""
+WORST_CASE = "SELECT victim, norm, eps, robust_accuracy_worst, robust_accuracy_best, planned, attacks FROM worst_case"
 
 
 def run_job(job: Job, options: Options, wishes: HostWishes, console: Console) -> Outcome:
@@ -59,7 +62,10 @@ def _conclude(job: Job, outcome: Outcome, console: Console) -> None:
     if outcome.state == "stopped":
         console.print("the same command goes on where this one was stopped")
     if outcome.unpublished:
-        console.print(f"[red]not published[/red]: {outcome.unpublished}", soft_wrap=True)
+        console.print(
+            f"[red]not published[/red]: {outcome.unpublished}; delete its file under {job.results}/trials and run again",
+            soft_wrap=True,
+        )
     if outcome.failed:
         console.print(f"the same command tries them again; to see them: {_query(job, FAILURES)}", soft_wrap=True)
     console.print(f"next:\n  {_query(job, WORST_CASE)}\n  raygrid list attacks", highlight=False, soft_wrap=True)
@@ -72,6 +78,7 @@ def _query(job: Job, sql: str) -> str:
 def result_tables(results: str) -> Iterator[Table]:
     """Yield the summary of the latest run: a table a grid, one line a cell."""
     rows = open_results(results).query("SELECT * FROM summary").to_pylist()
+    with_seed = len({row["seed"] for row in rows}) > 1
     for grid in dict.fromkeys(row["grid"] for row in rows):
         table = Table(title=f"{grid}: robust accuracy", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("victim", no_wrap=True)
@@ -81,7 +88,9 @@ def result_tables(results: str) -> Iterator[Table]:
         for row in rows:
             if row["grid"] == grid:
                 n = str(row["n"]) if row["n"] == row["planned"] else f"{row['n']} of {row['planned']}"
-                table.add_row(_victim(row), _attack(row), _percent(row["clean_accuracy"]), *_rate(row), n)
+                table.add_row(
+                    _victim(row), _attack(row, with_seed=with_seed), _percent(row["clean_accuracy"]), *_rate(row), n
+                )
         yield table
 
 
@@ -89,10 +98,14 @@ def _victim(row: dict[str, Any]) -> str:
     return str(row["victim"]) if row["defense"] == "none" else f"{row['victim']} + {row['defense']}"
 
 
-def _attack(row: dict[str, Any]) -> str:
-    goal = "" if row["goal"] == "untargeted" else f", {row['goal']} (success rate)"
+def _attack(row: dict[str, Any], *, with_seed: bool) -> str:
+    """Say which attack, with the parameters that differ from their defaults, so that no two lines read alike."""
+    said = dict(PART.findall(row["cell_id"]))
     source = f" from {row['source']}" if row["source"] else ""
-    return f"{row['attack']}{source}{goal}, {row['norm']} {format_eps(row['eps'])}"
+    label = f"{said['attack']}{source}, {row['norm']} {format_eps(row['eps'])}"
+    goal = "" if row["goal"] == "untargeted" else f"{said['goal']} (success rate)"
+    seed = f"seed {row['seed']}" if with_seed else ""
+    return ", ".join(part for part in (label, goal, said.get("budget", ""), seed) if part)
 
 
 def _rate(row: dict[str, Any]) -> tuple[str, str]:

@@ -29,6 +29,8 @@ MARKER = "raygrid.json"
 Parts = Literal["trials", "crafts", "examples", "failures"]
 Row = Mapping[str, Any]
 
+WHOLE_CRAFT: tuple[Parts, ...] = ("crafts", "examples")
+"""The parts that a craft unit consists of; it is done when all are there."""
 INDEX_CHUNK = 20_000
 """Index rows that are held as Python objects at a time: a run of 1e6 units would take gigabytes otherwise."""
 
@@ -165,8 +167,12 @@ def commit_craft(store: Store, craft_key: str, craft_rows: Sequence[Row], exampl
     strangers = {row["sample_id"] for row in example_rows} - {row["sample_id"] for row in craft_rows}
     if strangers:
         raise ValueError(f"{craft_key}: examples without a craft row: {', '.join(sorted(strangers))}")
-    store.put_if_absent(part_name("examples", craft_key), encode(table(example_rows, EXAMPLES)))
-    return store.put_if_absent(part_name("crafts", craft_key), encode(costs))
+    if all(store.exists(part_name(parts, craft_key)) for parts in WHOLE_CRAFT):
+        return False
+    # Half a unit is what a host left that died in between: its other half would not fit this one. Replace it.
+    store.put(part_name("examples", craft_key), encode(table(example_rows, EXAMPLES)))
+    store.put(part_name("crafts", craft_key), encode(costs))
+    return True
 
 
 def read_examples(store: Store, craft_key: str) -> pa.Table:

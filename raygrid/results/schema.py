@@ -18,7 +18,8 @@ SCHEMA_VERSION = 1
 
 STATUSES = ("robust", "broken", "clean_wrong", "invalid", "error", "timeout", "skipped")
 """What may become of a trial. `clean_wrong`: the goal is met on the clean input already; `invalid`: the example breaks
-its constraint; `skipped`: an earlier stage of the suite left nothing to do. An error is never robust."""
+its constraint; `skipped`: nothing to do, since the target is the true class, or an earlier stage of a suite broke it. An error
+is never robust."""
 CRAFT_STATUSES = ("crafted", "error", "timeout", "skipped")
 """What may become of a craft. Whether the example fools anyone is said of trials only."""
 
@@ -113,7 +114,9 @@ RESULT = (
     Column("clean_correct", "bool", "Whether that is right."),
     Column("prediction", "string", "What it answers to the example as crafted."),
     Column("confidence", "float64", "Probability of that answer, in [0, 1]."),
-    Column("margin", "float64", "Logit of the true label less the best other one: negative when fooled."),
+    Column(
+        "margin", "float64", "Logit gap that still separates the example from success; at most 0 where the goal is met."
+    ),
     Column("success", "bool", "Whether the goal is met on the example as crafted (untargeted: the answer is wrong)."),
     Column("success_stored", "bool", "Whether it is met on the copy that a file can hold (8-bit image, 16-bit PCM)."),
     Column("draws", "int64", "Number of fresh draws of the randomness that it was judged by; 1 where there is none."),

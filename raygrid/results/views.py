@@ -6,7 +6,8 @@ The schema `raw` holds what those are made of.
 
 A proportion stands with its numerator, its denominator and a Wilson interval at 95 % over the effective number of
 samples `n_eff` (metrics/statistics.py: the same formulas, and their sources). Rows of status error, timeout or invalid,
-and rows that are missing, are unknown: the columns `_worst` and `_best` count them all against and for the victim.
+and rows that are missing, are unknown: the columns `_worst` and `_best` count them all against and for the victim, and
+the proportion itself is null, since it would leave them out of its denominator.
 """
 # ruff: noqa: S608 - the SQL is put together from constants only
 
@@ -96,11 +97,11 @@ COUNTS = {
 def _rate(name: str, goals: str, worst: str, best: str) -> str:
     """Return the columns of one proportion, null for cells of other goals."""
     columns = {
-        "": "num / nullif(den, 0)",
+        "": "CASE WHEN unknown = 0 THEN num / nullif(den, 0) END",
         "_num": "num",
         "_den": "den",
-        "_low": "wilson_low(num * n_eff / nullif(den, 0), n_eff)",
-        "_high": "wilson_high(num * n_eff / nullif(den, 0), n_eff)",
+        "_low": "CASE WHEN unknown = 0 THEN wilson_low(num * n_eff / nullif(den, 0), n_eff) END",
+        "_high": "CASE WHEN unknown = 0 THEN wilson_high(num * n_eff / nullif(den, 0), n_eff) END",
         "_worst": f"{worst} / nullif(den + unknown, 0)",
         "_best": f"{best} / nullif(den + unknown, 0)",
     }
@@ -113,7 +114,7 @@ SUMMARY = Template(f"""
 CREATE VIEW $name AS
 WITH judged AS (
     SELECT {KEY}, coalesce(cluster, sample_id) AS cluster, status, clean_correct,
-           status IN ('robust', 'broken', 'clean_wrong') AS known,
+           status IN ('robust', 'broken', 'clean_wrong') AND (goal = 'untargeted' OR success IS NOT NULL) AS known,
            CASE WHEN goal = 'untargeted' THEN status = 'robust' ELSE success END AS hit
     FROM $trials
 ),
@@ -133,11 +134,12 @@ counted AS (
 ),
 derived AS (
     SELECT * EXCLUDE (num_num, num_den, den_den),
-           planned - n AS missing, error + timeout + invalid + missing AS unknown,
+           planned - n AS missing, planned - den - skipped AS unknown,
            den / design_effect(num, den, clusters, num_num, num_den, den_den) AS n_eff
     FROM counted
 )
-SELECT * EXCLUDE (num, den, clusters, unknown, n_eff), clean_correct / nullif(clean_n, 0) AS clean_accuracy,
+SELECT * EXCLUDE (num, den, clusters, unknown, n_eff),
+       CASE WHEN clean_n = planned THEN clean_correct / nullif(clean_n, 0) END AS clean_accuracy,
        {_rate("robust_accuracy", "goal = 'untargeted'", worst="num", best="(num + unknown)")},
        {_rate("success_rate", "goal <> 'untargeted'", worst="(num + unknown)", best="num")},
        CASE WHEN goal = 'untargeted' THEN broken / nullif(robust + broken, 0) END AS attack_success_rate,

@@ -1,8 +1,9 @@
 """`use: module`: a torch module that the user's own Python code builds."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from raygrid.assets import sha256_of
 from raygrid.errors import UsageError
 from raygrid.keys import canonical
 from raygrid.victims import user_code
@@ -28,7 +29,7 @@ def identify(params: ModuleParams, id: str) -> VictimInfo:  # noqa: A002 - the r
     return checked(
         VictimInfo(
             id=id,
-            arch=f"{code.attribute}.{canonical(params.args)}",
+            arch=f"{code.attribute}.{canonical(_with_contents(params.args))}",
             classes=params.classes,
             input_shape=params.input,
             mean=(0.0,) * channels if params.mean is None else params.mean,
@@ -37,6 +38,14 @@ def identify(params: ModuleParams, id: str) -> VictimInfo:  # noqa: A002 - the r
             code_sha256=code.sha256,
         )
     )
+
+
+def _with_contents(args: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments with a hash beside each that names a file: what is in it decides what the victim is."""
+    return {
+        name: [value, sha256_of(Path(value))] if isinstance(value, str) and Path(value).is_file() else value
+        for name, value in args.items()
+    }
 
 
 def build(params: ModuleParams, info: VictimInfo) -> "Victim":

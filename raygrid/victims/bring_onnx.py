@@ -1,5 +1,6 @@
 """`onnx:FILE`: what an ONNX file says of itself (extra `onnx`). Torch-free; `onnx_to_torch.py` converts it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -84,7 +85,7 @@ def _graph_problem(onnx: Any, model: Any) -> str:
     inputs, outputs = _inputs(model), list(model.graph.output)
     if not inputs or not outputs:
         return "is no ONNX file, or its graph is empty"
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
+    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in _tensors(model.graph)):
         return "keeps its weights in another file; save it as one file (onnx.save, save_as_external_data=False)"
     if len(inputs) > 1 or len(outputs) > 1:
         names = [[value.name for value in values] for values in (inputs, outputs)]
@@ -92,6 +93,15 @@ def _graph_problem(onnx: Any, model: Any) -> str:
     if inputs[0].type.tensor_type.elem_type != onnx.TensorProto.FLOAT or len(_dims(inputs[0])) != 4:
         return f'has the input "{inputs[0].name}", which is not float32 [B, C, H, W]'
     return ""
+
+
+def _tensors(graph: Any) -> Iterator[Any]:
+    """Yield all tensors that a graph holds: initializers, constants of nodes, and those of inner graphs."""
+    yield from graph.initializer
+    for attribute in (attribute for node in graph.node for attribute in node.attribute):
+        yield from (attribute.t, *attribute.tensors)
+        for inner in (attribute.g, *attribute.graphs):
+            yield from _tensors(inner)
 
 
 def _inputs(model: Any) -> list[Any]:

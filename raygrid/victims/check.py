@@ -10,6 +10,8 @@ REPEAT_TOLERANCE = 1e-5
 """Largest difference of two runs of one batch, as a share of the largest output: sums in another order stay below."""
 BATCH_TOLERANCE = 1e-3
 """Largest influence of a batch's other samples on one, likewise. Other batch sizes may choose other kernels."""
+SUM_TOLERANCE = 1e-3
+"""How far the outputs of a sample may miss a sum of 1 and still be probabilities."""
 
 
 def check_victim(victim: Victim, x: Tensor, labels: Tensor, classes_of_data: int) -> list[str]:
@@ -80,8 +82,8 @@ def _repeat(victim: Victim, x: Tensor) -> list[str]:
     if gap <= REPEAT_TOLERANCE:
         return []
     return [
-        f"deterministic: two runs of one batch differ by {gap:.1e} of the largest output; a random victim must "
-        "declare it (deterministic: false), or leave its randomness to a defense"
+        f"output: two runs of one batch differ by {gap:.1e} of the largest output; random victims can't be judged yet, "
+        "since one lucky draw would count as robust: take the randomness out"
     ]
 
 
@@ -109,6 +111,13 @@ def _independence(victim: Victim, x: Tensor) -> list[str]:
 def _gradient(victim: Victim, x: Tensor) -> list[str]:
     if victim.info.access != "gradient":
         return []
+    with torch.no_grad():
+        outputs = victim(x)
+    if bool((outputs >= 0).all()) and bool(((outputs.sum(1) - 1).abs() < SUM_TOLERANCE).all()):
+        return [
+            "output: the victim returns probabilities, whose gradient vanishes where it is sure, so that attacks look weaker than "
+            "they are; return the logits before the softmax"
+        ]
     pixels = x.detach().clone().requires_grad_()
     best = victim(pixels).amax(1).sum()
     if not best.requires_grad:

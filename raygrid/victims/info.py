@@ -24,12 +24,9 @@ class VictimInfo:
     weights_sha256: str
     code_sha256: str = ""
     """Of the user's file that builds the model; empty for built-in code."""
-    version: int = 1
-    """Of the component, see Component.version."""
     task: Literal["classification"] = "classification"
     access: Access = "gradient"
     """The most an attack may ask."""
-    deterministic: bool = True
     resize: str = ""
     """How sizes other than the native one are brought to it, inside the victim."""
     license: str = ""

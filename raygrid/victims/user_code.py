@@ -123,7 +123,7 @@ def _file_sha256(victim: str, file: str) -> str:
 
 def _module_sha256(victim: str, name: str) -> str:
     spec = _find_module(name)
-    if spec is None or spec.origin is None:
+    if spec is None or spec.origin is None or not spec.has_location:
         raise UsageError(
             f'victim "{victim}": target: no module "{name}" on this machine\'s import path; install it on every host, '
             "or name a file: path/file.py:callable"

@@ -72,7 +72,7 @@ def test_a_sample_without_an_example_is_replayed_too(tmp_path):
     )
     run_here(job)
     unit = next(row["unit_key"] for row in table(job.results) if row["sample_id"] == "20")
-    same, said = replay(job.results, unit, "20", tmp_path / "saved")
+    same, said = replay(job.results, unit, "20", tmp_path / "saved", trust=True)
     assert same
     assert "error" in told(said)
     assert sorted(file.name for file in (tmp_path / "saved").iterdir()) == ["clean.png"]
@@ -93,5 +93,7 @@ def test_a_job_whose_victim_has_changed_since_is_told(tmp_path):
     run_here(job)
     unit, sample = first(job.results)
     code.open("a").write("#")
-    with pytest.raises(UsageError, match="is not in the job any more: data, weights, code or versions have changed"):
+    with pytest.raises(UsageError, match=r"trust: true.*say --trust to run that code here"):
         replay(job.results, unit, sample, tmp_path)
+    with pytest.raises(UsageError, match="is not in the job any more: data, weights, code or versions have changed"):
+        replay(job.results, unit, sample, tmp_path, trust=True)

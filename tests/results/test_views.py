@@ -35,10 +35,10 @@ def test_a_summary_counts_every_status_over_all_shards(folder):
         "robust": 2, "broken": 2, "clean_wrong": 1, "invalid": 1, "error": 1, "timeout": 1, "skipped": 1,
     }  # fmt: skip
     assert picked(row, "robust_accuracy", "robust_accuracy_num", "robust_accuracy_den") == {
-        "robust_accuracy": 2 / 5, "robust_accuracy_num": 2, "robust_accuracy_den": 5,
+        "robust_accuracy": None, "robust_accuracy_num": 2, "robust_accuracy_den": 5,
     }  # fmt: skip
     assert picked(row, "clean_correct", "clean_n", "clean_accuracy") == {
-        "clean_correct": 4, "clean_n": 5, "clean_accuracy": 4 / 5,
+        "clean_correct": 4, "clean_n": 5, "clean_accuracy": None,
     }  # fmt: skip
     assert picked(row, "attack_success_rate", "attack_success_rate_num", "attack_success_rate_den") == {
         "attack_success_rate": 2 / 4, "attack_success_rate_num": 2, "attack_success_rate_den": 4,
@@ -92,11 +92,17 @@ def test_a_targeted_goal_has_a_success_rate_and_no_robust_accuracy(folder, goal)
         name: value for name, value in row.items() if name.startswith(("robust_acc", "attack_succ")) and value
     } == {}
     assert picked(row, "success_rate", "success_rate_num", "success_rate_den") == {
-        "success_rate": 0.5, "success_rate_num": 2, "success_rate_den": 4,
+        "success_rate": None, "success_rate_num": 2, "success_rate_den": 4,
     }  # fmt: skip
-    assert (row["success_rate_low"], row["success_rate_high"]) == pytest.approx(wilson(2, 4))
     assert (row["success_rate_worst"], row["success_rate_best"]) == (3 / 5, 2 / 5)
     assert folder.rows("worst_case") == []
+
+
+def test_a_targeted_goal_without_unknowns_has_its_rate_and_interval(folder):
+    folder.run(Unit("c.0", FOUR, cell={"goal": "targeted"}))
+    row = only(folder.rows("summary"))
+    assert row["success_rate"] == row["success_rate_worst"] == row["success_rate_best"] == 0.5
+    assert (row["success_rate_low"], row["success_rate_high"]) == pytest.approx(wilson(2, 4))
 
 
 def test_an_empty_cell_is_shown_and_says_nothing(folder):
@@ -106,7 +112,7 @@ def test_an_empty_cell_is_shown_and_says_nothing(folder):
         "planned": 5, "n": 0, "missing": 5, "robust": 0, "clusters": 0,
     }  # fmt: skip
     assert row["robust_accuracy"] is None and row["clean_accuracy"] is None
-    assert (row["robust_accuracy_low"], row["robust_accuracy_high"]) == (0, 1)
+    assert (row["robust_accuracy_low"], row["robust_accuracy_high"]) == (None, None)
     assert (row["robust_accuracy_worst"], row["robust_accuracy_best"]) == (0, 1)
 
 

@@ -62,7 +62,7 @@ FAULTS = {
     "classes": ((lambda x: logits(x)[:, :3]), "classes: the victim returns 3 scores, not 4; say classes: 3"),
     "integers": ((lambda x: logits(x).long()), "output: the victim returns torch.int64; it must return float logits"),
     "nan": ((lambda x: logits(x).log()), "output: NaN or infinity for "),
-    "random": (random, "deterministic: two runs of one batch differ by "),
+    "random": (random, "output: two runs of one batch differ by "),
     "batch statistics": (normalized_over_the_batch, "output: one sample's output moves by "),
     "constant": (
         (lambda x: 0 * logits(x) + 1),

@@ -1,0 +1,174 @@
+"""FAB-T, the targeted fast adaptive boundary attack: projections on linearized class boundaries. One run serves every eps.
+
+Inside, images are flat [B, D] and numbers per sample are columns [B, 1].
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from raygrid.attacks.minimal_norm import SPHERES, TINY, Closest, level, search_radius
+from raygrid.attacks.rows import rows, with_rows
+from raygrid.constraints import Constraint
+from raygrid.goals import Goal
+from raygrid.oracle import Oracle
+from raygrid.randomness import Randomness
+
+USUAL_EPS = {"linf": 0.3, "l2": 1.0, "l1": 5.0}
+"""Random starts lie at half of it, as the reference implementation's."""
+SHORTEST = 1e-8
+"""Least length of a projection, for the quotient of two."""
+
+
+def fab(
+    oracle: Oracle,
+    goal: Goal,
+    x: Tensor,
+    constraint: Constraint,
+    randomness: Randomness,
+    *,
+    targets: int,
+    steps: int,
+    restarts: int,
+    alpha_max: float,
+    eta: float,
+    beta: float,
+) -> Tensor:
+    """FAB (Croce & Hein, ICML 2020), targeted as in AutoAttack: towards the boundaries with the likeliest rivals, one by one.
+
+    Args:
+        oracle: the victim, with gradient access.
+        goal: untargeted.
+        x: clean inputs [N, C, H, W] in [0, 1].
+        constraint: L-inf, L2 or L1, and the box; of any radius.
+        randomness: the samples' streams, for the starts after the first.
+        targets: rival classes, the likeliest on x first; all of them where there are fewer.
+        steps: projections of a run.
+        restarts: runs for each rival; the first starts at x, the others near it.
+        alpha_max: the most that the projection of x weighs, against that of the iterate.
+        eta: η, by which factor a step overshoots.
+        beta: β, the share of its perturbation from which a success goes on.
+
+    Returns:
+        [N, C, H, W]: for each sample the nearest point seen to succeed; x itself where none was.
+    """
+    closest = Closest(x)
+    lean = Lean(alpha_max, eta, beta)
+    rivals = _rivals(oracle, goal, x, targets)
+    for restart in range(restarts):
+        for k in range(rivals.shape[1]):
+            z = x.flatten(1).clone()
+            if restart:
+                on = oracle.active()
+                z[on] = _start(x[on], constraint, randomness, f"start/{restart}/{k}", on)
+            _approach(oracle, goal, goal.rival(rivals[:, k]), x, z, constraint, closest, steps, lean)
+    search_radius(oracle, goal, x, constraint, closest)
+    return closest.report(oracle).view_as(x)
+
+
+@dataclass(frozen=True)
+class Lean:
+    """How far steps lean towards x: α_max, η and β of the paper."""
+
+    alpha_max: float
+    eta: float
+    beta: float
+
+
+def _approach(
+    oracle: Oracle,
+    goal: Goal,
+    rival: Goal,
+    x: Tensor,
+    z: Tensor,
+    constraint: Constraint,
+    closest: Closest,
+    steps: int,
+    lean: Lean,
+) -> None:
+    """Walk from z [N, D] along the boundary with one rival class; what succeeds against any class goes into `closest`."""
+    clean, length, onto = x.flatten(1), SPHERES[constraint.norm].length, PROJECTIONS[constraint.norm]
+    for on in oracle.rounds(steps, queries=2):
+        origin, here = rows(clean, on), rows(z, on)
+        margin, _, g = oracle.gradient(rival, here.view(-1, *x.shape[1:]), on, "margin")
+        w, f = g.flatten(1), margin[:, None]
+        f_clean = f + (w * (origin - here)).sum(1, keepdim=True)
+        d = _to_plane(onto, torch.stack([here, origin]), w, torch.stack([f, f_clean]), constraint)
+        a, b = length(d.flatten(0, 1)).clamp_min(SHORTEST).chunk(2)
+        α = (a / (a + b)).clamp_max(lean.alpha_max)
+        there = (1 - α) * (here + lean.eta * d[0]) + α * (origin + lean.eta * d[1])
+        there = there.clamp(*constraint.box)
+        success = oracle.decide(goal, there.view(-1, *x.shape[1:]), on)
+        δ = there - origin
+        closest.offer(on, there, length(δ), success)
+        z = with_rows(z, on, torch.where(success[:, None], origin + lean.beta * δ, there))
+
+
+def _rivals(oracle: Oracle, goal: Goal, x: Tensor, most: int) -> Tensor:
+    """Return the likeliest classes [N, T] other than the true one; any others for samples that can't be attacked."""
+    on = oracle.active()
+    labels = goal.labels[on, None]
+    if not len(on):
+        return goal.labels[:, None][:, :0]
+    others = oracle(x[on], on).scatter(1, labels, float("-inf"))
+    likeliest = others.topk(min(most, others.shape[1] - 1), dim=1).indices
+    return with_rows(goal.labels[:, None].repeat(1, likeliest.shape[1]), on, likeliest)
+
+
+def _start(x: Tensor, constraint: Constraint, randomness: Randomness, purpose: str, index: Tensor) -> Tensor:
+    """Random points [B, D] of the box near x [B, C, H, W]."""
+    length, radius = SPHERES[constraint.norm].length, USUAL_EPS[constraint.norm] / 2
+    cube = constraint.norm == "linf"
+    t = 2 * randomness.uniform(purpose, index, x) - 1 if cube else randomness.normal(purpose, index, x)
+    t = t.flatten(1)
+    return (x.flatten(1) + t * (radius / length(t).clamp_min(TINY))).clamp(*constraint.box)
+
+
+def _to_plane(
+    onto: Callable[[Tensor, Tensor, Tensor], Tensor], z: Tensor, w: Tensor, f: Tensor, constraint: Constraint
+) -> Tensor:
+    """Return the shortest d with f + <w, d> = 0 and z + d in the box; as far as the box allows where there is none.
+
+    Args:
+        onto: one of PROJECTIONS.
+        z: points of the box [K, B, D], K for each sample.
+        w: slopes [B, D].
+        f: values [K, B, 1] at z of the linear functions.
+        constraint: the box.
+    """
+    scale = w.abs().amax(1, keepdim=True).clamp_min(TINY)  # slopes are squared below, and may be as small as 1e-20
+    direction = -f.sign() * w.sign()
+    room = torch.where(direction > 0, constraint.high - z, z - constraint.low)
+    return direction * onto(w.abs() / scale, room, f.abs() / scale)
+
+
+def _onto_linf(slope: Tensor, room: Tensor, gap: Tensor) -> Tensor:
+    """All values move alike, or to the edge of the box."""
+    return room.minimum(level(slope, room, gap))
+
+
+def _onto_l2(slope: Tensor, room: Tensor, gap: Tensor) -> Tensor:
+    """Values move in proportion to their slopes, or to the edge of the box."""
+    return room.minimum(slope * level(slope.square(), room / slope.clamp_min(TINY), gap))
+
+
+def _onto_l1(slope: Tensor, room: Tensor, gap: Tensor) -> Tensor:
+    """Values move to the edge of the box one after the other, the steepest first."""
+    slope, order = slope.sort(dim=1, descending=True)
+    order = order.expand_as(room)
+    room = room.gather(-1, order)
+    gain = slope * room
+    missing = gap - (gain.cumsum(-1) - gain)
+    move = (missing / slope.clamp_min(TINY)).clamp_min(0).minimum(room)
+    return torch.zeros_like(move).scatter(-1, order, move)
+
+
+PROJECTIONS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "linf": _onto_linf,
+    "l2": _onto_l2,
+    "l1": _onto_l1,
+}
+"""(slope [B, D] in [0, 1], room [K, B, D], gap [K, B, 1]) -> the shortest moves [K, B, D] of at most `room` in all with
+sum_i slope_i move_i = gap, or all the room where that does not suffice."""

@@ -1,0 +1,192 @@
+"""Square attack: random search over square patches, by scores alone."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from raygrid.attacks.best import Best
+from raygrid.constraints import Constraint
+from raygrid.goals import Goal
+from raygrid.oracle import Oracle
+from raygrid.randomness import Randomness
+
+HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+"""Queries, of 10,000, after which the share of pixels in a square is halved (section 3.1 of the paper)."""
+TILES = 5
+"""The L2 search starts from a grid of so many bumps a side."""
+MIN_BUMP = 3
+"""Pixels a side of the smallest bump."""
+TINY = 1e-12
+
+
+class Draws(NamedTuple):
+    """The random numbers of one step, for samples [B]: the same whatever stands beside a sample in its batch."""
+
+    place: Tensor
+    """[B, 4] in [0, 1): row and column of the square, and of the square that gives its length away (L2)."""
+    turn: Tensor
+    """[B] in [0, 1): which way the bump lies (L2)."""
+    color: Tensor
+    """[B, C, 1, 1] in {-1, 1}."""
+
+
+class Search(NamedTuple):
+    """How a norm starts, and how it changes a square."""
+
+    start: Callable[[Tensor, Constraint, Randomness, Tensor], Tensor]
+    """(x, constraint, randomness, index) -> the first points [B, C, H, W]."""
+    step: Callable[[Tensor, Tensor, Constraint, Draws, float], Tensor]
+    """(best points so far, x, constraint, draws, side of the square) -> the next points [B, C, H, W]."""
+
+
+def square(
+    oracle: Oracle,
+    goal: Goal,
+    x: Tensor,
+    constraint: Constraint,
+    randomness: Randomness,
+    *,
+    queries: int,
+    p_init: float,
+) -> Tensor:
+    """Square attack (Andriushchenko et al., ECCV 2020): keep a random change of a square where it lowers the margin.
+
+    Args:
+        oracle: the victim, with score access.
+        goal: what to reach.
+        x: clean inputs [B, C, H, W] in [0, 1].
+        constraint: L-inf or L2 ball, and box.
+        randomness: the samples' streams.
+        queries: looks at the victim, the first one at the starting point.
+        p_init: share of the pixels that the first squares cover.
+
+    Returns:
+        Candidates [B, C, H, W] inside the constraint: a point seen to succeed, else the one of lowest margin.
+    """
+    search = SEARCHES[constraint.norm]
+    best = Best(x)
+    n, c, h, w = x.shape
+    everyone = torch.arange(n, device=x.device)
+    numbers = randomness.uniform("steps", everyone, x.new_empty((n, queries, 5 + c)))
+    for step, active in enumerate(oracle.rounds(queries, gradients=0)):
+        clean = x[active]
+        if step == 0:
+            z = search.start(clean, constraint, randomness, active)
+        else:
+            row = numbers[active, step]
+            draws = Draws(row[:, :4], row[:, 4], _signs(row[:, 5:])[:, :, None, None])
+            share = p_init / 2 ** sum(step * 10_000 // queries > mark for mark in HALVINGS)
+            z = search.step(best.x[active], clean, constraint, draws, math.sqrt(share * h * w))
+        value, success = oracle.look(goal, z, active, "margin")
+        oracle.retire(active, success)
+        best.keep_better(active, z, value, success)
+    return best.x
+
+
+def _stripes(x: Tensor, constraint: Constraint, randomness: Randomness, index: Tensor) -> Tensor:
+    """Vertical stripes of +-eps, one color a channel."""
+    signs = _signs(randomness.uniform("stripes", index, x[:, :, :1, :]))
+    return constraint.project(x + constraint.eps * signs, x)
+
+
+def _step_linf(z: Tensor, x: Tensor, constraint: Constraint, draws: Draws, side: float) -> Tensor:
+    rows, columns = _places(x, draws.place[:, :2], max(round(side), 1))
+    inside = _mask(x, rows, columns)
+    return constraint.project(torch.where(inside, x + constraint.eps * draws.color, z), x)
+
+
+def _bumps(x: Tensor, constraint: Constraint, randomness: Randomness, index: Tensor) -> Tensor:
+    """A grid of bumps over the whole picture, each lying either way and of either sign in each channel."""
+    n, c, h, w = x.shape
+    s = min(h, w) // TILES
+    if s < MIN_BUMP:
+        return constraint.random_start(x, randomness, "bumps", index)
+    numbers = randomness.uniform("bumps", index, x.new_empty((n, TILES, TILES, 1 + c)))
+    bumps = _lying(_bump(s, x), numbers[..., 0])[:, :, :, None] * _signs(numbers[..., 1:])[..., None, None]
+    delta = torch.zeros_like(x)
+    top, left = (h - s * TILES) // 2, (w - s * TILES) // 2
+    grid = bumps.permute(0, 3, 1, 4, 2, 5).reshape(n, c, s * TILES, s * TILES)
+    delta[:, :, top : top + s * TILES, left : left + s * TILES] = grid
+    return _on_sphere(delta, x, constraint)
+
+
+def _step_l2(z: Tensor, x: Tensor, constraint: Constraint, draws: Draws, side: float) -> Tensor:
+    """Move the length of one square into a new bump on another, within what eps leaves."""
+    n, c, h, w = x.shape
+    s = min(max(round(side), MIN_BUMP) | 1, h, w)
+    delta = z - x
+    to, away = (_places(x, draws.place[:, i : i + 2], s) for i in (0, 2))
+    both = _mask(x, *to) | _mask(x, *away)
+    here = (
+        torch.arange(n, device=x.device)[:, None, None, None],
+        torch.arange(c, device=x.device)[None, :, None, None],
+        to[0][:, None, :, None],
+        to[1][:, None, None, :],
+    )
+    old = delta[here]
+    bump = _lying(_bump(s, x), draws.turn)[:, None] * draws.color + old / (_length(old, (2, 3)) + TINY)
+    left = (constraint.eps**2 - _length(delta, (1, 2, 3)) ** 2).clamp_min(0) / c
+    budget = (left + _length(delta.masked_fill(~both, 0.0), (2, 3)) ** 2).sqrt()
+    delta = delta.masked_fill(both, 0.0)
+    delta[here] = bump / (_length(bump, (2, 3)) + TINY) * budget
+    return _on_sphere(delta, x, constraint)
+
+
+SEARCHES: dict[str, Search] = {"linf": Search(_stripes, _step_linf), "l2": Search(_bumps, _step_l2)}
+
+
+def _signs(numbers: Tensor) -> Tensor:
+    return torch.where(numbers < 0.5, -1.0, 1.0).to(numbers)
+
+
+def _places(x: Tensor, place: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Return rows and columns [B, side] of squares at the places drawn [B, 2]."""
+    h, w = x.shape[2:]
+    first = (place * place.new_tensor((h - min(side, h) + 1, w - min(side, w) + 1))).long()
+    rows = first[:, :1] + torch.arange(min(side, h), device=x.device)
+    columns = first[:, 1:] + torch.arange(min(side, w), device=x.device)
+    return rows, columns
+
+
+def _mask(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Return [B, 1, H, W] bool: the square of these rows and columns."""
+    h, w = torch.arange(x.shape[2], device=x.device), torch.arange(x.shape[3], device=x.device)
+    in_rows = (h >= rows[:, :1]) & (h <= rows[:, -1:])
+    in_columns = (w >= columns[:, :1]) & (w <= columns[:, -1:])
+    return in_rows[:, None, :, None] & in_columns[:, None, None, :]
+
+
+def _bump(side: int, like: Tensor) -> Tensor:
+    """Two pyramids of opposite sign side by side, of length 1: [side, side] (appendix B of the paper)."""
+    half = side // 2
+    both = torch.cat([_pyramid(half, side), -_pyramid(side - half, side)]).to(like)
+    bump: Tensor = both / both.norm()
+    return bump
+
+
+def _pyramid(height: int, width: int) -> Tensor:
+    """Rectangles around the middle, the k-th adding 1 / k**2, of length 1: [height, width]."""
+    middle_h, middle_w = height // 2 + 1, width // 2 + 1
+    pyramid = torch.zeros(height, width)
+    for k in range(max(middle_h, middle_w)):
+        top, left = middle_h - 1 - k, middle_w - 1 - k
+        pyramid[max(top, 0) : top + 2 * k + 1, max(left, 0) : left + 2 * k + 1] += 1 / (k + 1) ** 2
+    unit: Tensor = pyramid / pyramid.norm()
+    return unit
+
+
+def _lying(bump: Tensor, turn: Tensor) -> Tensor:
+    """Return the bump [*turn.shape, side, side], transposed where the draw says so."""
+    return torch.where(turn[..., None, None] > 0.5, bump.T, bump)
+
+
+def _length(delta: Tensor, over: tuple[int, ...]) -> Tensor:
+    return delta.square().sum(over, keepdim=True).sqrt()
+
+
+def _on_sphere(delta: Tensor, x: Tensor, constraint: Constraint) -> Tensor:
+    """Stretch perturbations to the ball's surface and bring them into the box."""
+    return constraint.project(x + delta * (constraint.eps / (_length(delta, (1, 2, 3)) + TINY)), x)

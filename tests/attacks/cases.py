@@ -1,0 +1,80 @@
+"""Every attack with every norm, one line each, and what each is held to. A new attack costs a line here."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from raygrid.judge import Verdict, run_model
+from raygrid.kernel import Batch, Crafted, craft, score
+from raygrid.registry import find, parse
+from raygrid.spec import AttackSpec, Budget
+
+torch.set_num_threads(1)
+
+
+@dataclass(frozen=True)
+class Case:
+    """An attack, and what it can do."""
+
+    name: str
+    norm: str
+    few: dict[str, Any] = field(default_factory=dict)
+    """Parameters for an invariant that holds whatever the number of steps."""
+    two_classes: dict[str, Any] | None = None
+    """Parameters with which it finds the optimum of linear victims of two classes, `step_size` as a share of eps; None: it is not
+    held to it."""
+    box: bool = True
+    """Whether it does so where the box cuts into the ball, too."""
+    many_classes: dict[str, Any] | None = None
+    """Parameters with which it finds that of ten classes."""
+    access: str = "gradient"
+
+    def __str__(self) -> str:
+        return f"{self.name}-{self.norm}"
+
+    def spec(self, eps: float, *, budget: Budget | None = None, **rest: Any) -> AttackSpec:
+        """The attack as a job would have it; fields of AttackSpec go there, all others are parameters."""
+        component = find("attack", self.name)
+        fields = {key: rest.pop(key) for key in ("goal", "target", "access", "source") if key in rest}
+        return AttackSpec(component, parse(component, rest), self.norm, eps, budget=budget or Budget(), **fields)
+
+
+SHORT = {"steps": 6, "restarts": 2}
+
+ATTACKS = [
+    Case("fgsm", "linf", two_classes={}),
+    # One step along the gradient is not the best where the box stops some values of it.
+    Case("fgsm", "l2", two_classes={}, box=False),
+    Case("pgd", "linf", SHORT, two_classes={}, many_classes={"loss": "margin"}),
+    # 40 steps of 2.5 eps / 40 leave exp(-2.5) of a start's wrong direction; steps of eps / 5 leave nothing.
+    Case("pgd", "l2", SHORT, two_classes={"step_size": 0.2}, many_classes={"step_size": 0.2, "loss": "margin"}),
+    Case("pgd", "l1", SHORT, two_classes={}, many_classes={"loss": "margin"}),
+    Case("apgd-ce", "linf", SHORT, two_classes={}),
+    Case("apgd-ce", "l2", SHORT, two_classes={}),
+    *(Case("square", norm, {"queries": 12}, access="score") for norm in ("linf", "l2")),
+    *(
+        Case(noise, norm, {"draws": 4}, access="decision")
+        for noise in ("uniform-noise", "gaussian-noise")
+        for norm in ("linf", "l2", "l1")
+    ),
+]
+GRADIENT = [case for case in ATTACKS if case.access == "gradient"]
+
+
+def batch_of(x: Tensor, y: Tensor, classes: int, ids: list[str] | None = None) -> Batch:
+    return Batch(ids or [f"sample-{i}" for i in range(len(x))], x, y, classes)
+
+
+def run(
+    model: Any, batch: Batch, attack: AttackSpec, *, seed: int = 0, micro_batch: int | None = None, access: Any = None
+) -> tuple[Crafted, list[Verdict]]:
+    """Craft and judge, as a host does."""
+    made = craft(model, batch, attack, seed, access=access or attack.component.access, micro_batch=micro_batch)
+    clean = run_model(model, batch.x, batch.classes, micro_batch)
+    return made, score(model, batch, attack, seed, made.x_adv, made.failures, clean, micro_batch)
+
+
+def statuses(verdicts: list[Verdict]) -> list[str]:
+    return [verdict.status for verdict in verdicts]

@@ -1,0 +1,289 @@
+"""What holds for every attack that looks for the nearest example: DDN, FMN, C&W and FAB."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from models import LEAST, Linear, numbers, pixels
+from torch import Tensor
+
+from raygrid.attacks.carlini_wagner import carlini_wagner
+from raygrid.attacks.fab import fab
+from raygrid.attacks.minimal_norm import ddn, fmn, level
+from raygrid.component import resolve
+from raygrid.constraints import Constraint
+from raygrid.data.dataset import pixels as images
+from raygrid.goals import Goal
+from raygrid.oracle import Oracle
+from raygrid.randomness import Randomness
+from raygrid.registry import find, parse
+from raygrid.spec import Budget
+from raygrid.victims.victim import Victim
+
+SHAPE = (3, 8, 8)
+SAMPLES = 24
+LENGTHS = {
+    "linf": lambda d: d.abs().amax(1),
+    "l2": lambda d: d.norm(dim=1),
+    "l1": lambda d: d.abs().sum(1),
+    "l0": lambda d: (d != 0).sum(1).double(),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """An attack at a size at which it has settled, and what it spends."""
+
+    attack: Callable[..., Tensor]
+    norm: str
+    params: Mapping[str, object]
+    forwards: Callable[[int], int]
+    """Of the number of rival classes."""
+    backwards: Callable[[int], int]
+
+    def __str__(self) -> str:
+        return f"{self.attack.__name__}-{self.norm}"
+
+
+FMN = {"steps": 100, "gamma": None, "gamma_last": 0.001}
+FAB = {"targets": 9, "steps": 10, "restarts": 1, "alpha_max": 0.1, "eta": 1.05, "beta": 0.9}
+CW = {"steps": 300, "binary_steps": 6, "lr": 0.01, "c_init": 0.01, "kappa": 0.0, "abort_early": False}
+CASES = [
+    Case(ddn, "l2", {"steps": 100, "gamma": 0.05, "init_norm": 1.0}, lambda t: 105, lambda t: 100),
+    *(Case(fmn, norm, FMN, lambda t: 100, lambda t: 100) for norm in LENGTHS),
+    Case(carlini_wagner, "l2", CW, lambda t: 1805, lambda t: 1800),
+    *(Case(fab, n, FAB, lambda t: 6 + 20 * t, lambda t: 10 * t) for n in ("linf", "l2", "l1")),
+]
+TARGETED = [case for case in CASES if case.attack is not fab]
+QUICK = [case for case in CASES if case.attack is not carlini_wagner] + [
+    Case(
+        carlini_wagner,
+        "l2",
+        CW | {"steps": 30, "binary_steps": 2, "lr": 0.1, "c_init": 1.0},
+        lambda t: 65,
+        lambda t: 60,
+    )
+]
+
+
+def linear(classes: int, edge: bool) -> tuple[Linear, Tensor, Tensor]:
+    """A linear victim and samples that look like their class: in the middle of the box, or half of their pixels at its edge."""
+    size = math.prod(SHAPE)
+    weight = numbers(classes, size, seed=1)
+    y = torch.arange(SAMPLES) % classes
+    looks = 0.25 * (weight - weight.mean(0))[y] / weight.std()
+    noise = pixels(SAMPLES, size, seed=2)
+    x = (1.6 * noise - 0.3 + looks).clamp(0, 1) if edge else 0.4 + 0.2 * noise + 0.4 * looks
+    return Linear(weight, -weight.sum(1) / 2), x.view(-1, *SHAPE), y
+
+
+def run(case: Case, victim, x: Tensor, goal: Goal, ids=None, **oracle) -> tuple[Tensor, Oracle]:
+    eyes = Oracle(victim, len(x), **oracle)
+    randomness = Randomness(0, "attack", [str(i) for i in range(len(x))] if ids is None else ids)
+    z = case.attack(eyes, goal, x, Constraint(case.norm, math.inf), randomness, **case.params)
+    return z, eyes
+
+
+def distance(case: Case, z: Tensor, x: Tensor) -> Tensor:
+    return LENGTHS[case.norm]((z.double() - x.double()).flatten(1))
+
+
+def fewest(slope: Tensor, room: Tensor, margin: Tensor) -> Tensor:
+    """The least number of values to change: those of the largest gain, moved to the edge of the box."""
+    gains = (slope * room).sort(1, descending=True).values.cumsum(1)
+    return torch.where(gains[:, -1] < margin, math.inf, (gains < margin[:, None]).sum(1) + 1.0)
+
+
+def boundaries(victim: Linear, x: Tensor, y: Tensor, norm: str) -> Tensor:
+    """The distance [B, classes] to the boundary with each class."""
+    w, b, flat = victim.weight.detach().double(), victim.bias.detach().double(), x.flatten(1).double()
+    columns = []
+    for c in range(len(w)):
+        direction = w[y] - w[c]
+        room = torch.where(direction > 0, flat, 1 - flat)
+        least = (LEAST | {"l0": fewest})[norm](direction.abs(), room, (direction * flat).sum(1) + b[y] - b[c])
+        columns.append(torch.where(y == c, math.inf, least))
+    return torch.stack(columns, 1)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("classes", [2, 10])
+@pytest.mark.parametrize("edge", [False, True], ids=["inside", "at the edge"])
+def test_comes_within_a_twentieth_of_the_boundary_of_a_linear_victim(case, classes, edge):
+    victim, x, y = linear(classes, edge)
+    least = boundaries(victim, x, y, case.norm)
+    likeliest = victim(x).scatter(1, y[:, None], -math.inf).argmax(1, keepdim=True)
+    # FAB tries all rivals. The others go down the margin, towards the likeliest, of whom another may be a little nearer.
+    nearest = least.amin(1)
+    sought = nearest if case.attack is fab else least.gather(1, likeliest).squeeze(1)
+
+    z, oracle = run(case, victim, x, Goal("untargeted", y))
+
+    assert (victim(z).argmax(1) != y).all()
+    assert oracle.broken.all()
+    found = distance(case, z, x)
+    assert (found >= (1 - 1e-5) * nearest).all()
+    assert (found / sought).max() <= (1.25 if case.norm == "l0" else 1.05)
+
+
+@pytest.mark.parametrize("case", TARGETED, ids=str)
+def test_reaches_its_target(case):
+    victim, x, y = linear(10, edge=True)
+    targets = (y + 3) % 10
+
+    z, oracle = run(case, victim, x, Goal("targeted", y, targets))
+
+    assert (victim(z).argmax(1) == targets).all()
+    assert oracle.broken.all()
+
+
+@pytest.mark.parametrize("case", QUICK, ids=str)
+def test_returns_points_of_the_box_and_leaves_the_input_alone(case):
+    victim, x, y = linear(10, edge=True)
+    before = x.clone()
+
+    z, _ = run(case, victim, x, Goal("untargeted", y), skip=y == 3)
+
+    assert z.shape == x.shape
+    assert z.dtype == x.dtype
+    assert z.min() >= 0
+    assert z.max() <= 1
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("weight", [0.0, 1e-3], ids=["no gradient", "too small a gradient"])
+@pytest.mark.parametrize("case", QUICK, ids=str)
+def test_a_sample_that_nothing_can_fool_comes_back_as_it_was(case, weight):
+    x = pixels(4, *SHAPE)
+    victim = Linear(weight * numbers(3, x[0].numel()), torch.tensor([100.0, 0.0, 0.0]))
+
+    z, oracle = run(case, victim, x, Goal("untargeted", torch.zeros(4, dtype=torch.long)))
+
+    assert torch.equal(z, x)
+    assert not oracle.broken.any()
+
+
+@pytest.mark.parametrize("case", QUICK, ids=str)
+@pytest.mark.parametrize("classes", [2, 10])
+def test_costs_what_it_says_and_nothing_for_samples_that_it_skips(case, classes):
+    victim, x, y = linear(classes, edge=False)
+    skip = torch.arange(SAMPLES) % 3 == 0
+
+    z, oracle = run(case, victim, x, Goal("untargeted", y), skip=skip)
+
+    assert set(oracle.forwards[~skip]) == {case.forwards(min(9, classes - 1))}
+    assert set(oracle.backwards[~skip]) == {case.backwards(min(9, classes - 1))}
+    assert not oracle.forwards[skip].any()
+    assert torch.equal(z[skip], x[skip])
+    assert oracle.broken.tolist() == (~skip).tolist()
+
+
+@pytest.mark.parametrize("case", QUICK, ids=str)
+@pytest.mark.parametrize("budget", [Budget(0, 0), Budget(5, None), Budget(None, 3), Budget(20, 12)], ids=str)
+def test_spends_no_more_than_its_budget(case, budget):
+    victim, x, y = linear(10, edge=False)
+
+    z, oracle = run(case, victim, x, Goal("untargeted", y), budget=budget)
+
+    assert budget.queries is None or oracle.forwards.max() <= budget.queries
+    assert budget.gradients is None or oracle.backwards.max() <= budget.gradients
+    assert torch.equal(victim(z).argmax(1) != y, torch.from_numpy(oracle.broken))
+
+
+@pytest.mark.parametrize("case", QUICK, ids=str)
+def test_finds_the_same_distances_for_any_batch_size_and_order(case):
+    if case.attack is fab:
+        case = replace(case, params=case.params | {"restarts": 2})  # random starts
+    victim, x, y = linear(10, edge=True)
+    together = distance(case, run(case, victim, x, Goal("untargeted", y))[0], x)
+
+    for part in torch.arange(SAMPLES).flip(0).split(7):
+        ids = [str(i) for i in part.tolist()]
+        z, _ = run(case, victim, x[part], Goal("untargeted", y[part]), ids)
+        assert torch.allclose(distance(case, z, x[part]), together[part], rtol=1e-3)
+
+
+def test_carlini_wagner_gives_the_confidence_it_was_asked_for():
+    victim, x, y = linear(10, edge=False)
+    case = Case(carlini_wagner, "l2", CW | {"kappa": 2.0}, lambda t: 1805, lambda t: 1800)
+    goal = Goal("untargeted", y)
+
+    z, _ = run(case, victim, x, goal)
+
+    assert (goal.margin(victim(z)) <= -2).all()
+
+
+def test_early_abort_saves_passes_and_hardly_costs_strength():
+    victim, x, y = linear(10, edge=False)
+    goal = Goal("untargeted", y)
+    patient, hasty = (
+        Case(carlini_wagner, "l2", CW | {"abort_early": abort}, lambda t: 1805, lambda t: 1800)
+        for abort in (False, True)
+    )
+
+    z, all_passes = run(patient, victim, x, goal)
+    z_hasty, fewer_passes = run(hasty, victim, x, goal)
+
+    assert fewer_passes.forwards.sum() < 0.9 * all_passes.forwards.sum()
+    assert (distance(hasty, z_hasty, x) <= 1.02 * distance(patient, z, x)).all()
+
+
+@pytest.mark.parametrize("share", [0.0, 1e-4, 0.3, 0.999])
+def test_the_water_level_holds_the_amount(share):
+    weight, room = pixels(5, 2000, seed=1).double(), pixels(5, 2000, seed=2).double() ** 4
+    amount = share * (weight * room).sum(1, keepdim=True)
+
+    t = level(weight, room, amount)
+
+    assert torch.allclose((weight * room.minimum(t)).sum(1, keepdim=True), amount, rtol=2e-6)
+
+
+def test_the_water_level_is_above_every_vessel_when_they_hold_too_little():
+    weight, room = pixels(5, 20, seed=1), pixels(5, 20, seed=2)
+
+    assert (level(weight, room, torch.full((5, 1), 1e3)) >= room).all()
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[Victim, Tensor, Tensor]:
+    """The plain MNIST CNN and digits that it gets right."""
+    component, data = find("victim", "mnist-cnn"), find("data", "mnist-5k")
+    params = parse(component, {})
+    victim = resolve(component.build)(params, resolve(component.identify)(params, "mnist-cnn"))
+    table = resolve(data.build)(parse(data, {}), 24).table
+    x, y = torch.tensor(images(table)), torch.tensor(table.column("label").to_numpy())
+    right = victim(x).argmax(1) == y
+    return victim, x[right], y[right]
+
+
+@pytest.mark.parametrize(
+    ("case", "peer"), [(CASES[0], "DDNAttack"), (CASES[1], "LInfFMNAttack"), (CASES[2], "L2FMNAttack")], ids=str
+)
+def test_finds_digits_as_near_as_foolbox(case, peer, digits):
+    foolbox = pytest.importorskip("foolbox", reason="foolbox is the reference of this test")
+    victim, x, y = digits
+    model = foolbox.PyTorchModel(victim, bounds=(0, 1), device="cpu")
+
+    theirs, _, found = getattr(foolbox.attacks, peer)(steps=100)(model, x, y, epsilons=None)
+    ours, _ = run(case, victim, x, Goal("untargeted", y))
+
+    assert (victim(ours).argmax(1) != y).all()
+    least = torch.where(found, distance(case, theirs, x), math.inf)
+    assert distance(case, ours, x).median() <= 1.02 * least.median()
+
+
+@pytest.mark.parametrize(("norm", "name", "eps"), [("linf", "Linf", 0.08), ("l2", "L2", 1.1)])
+def test_fab_leaves_as_many_digits_standing_as_the_reference(norm, name, eps, digits):
+    torchattacks = pytest.importorskip("torchattacks", reason="torchattacks has the reference implementation of FAB")
+    victim, x, y = digits
+    case = Case(fab, norm, FAB, lambda t: 6 + 20 * t, lambda t: 10 * t)
+
+    with torch.random.fork_rng():  # the reference seeds the global generator
+        theirs = torchattacks.FAB(victim, norm=name, eps=eps, steps=10, multi_targeted=True, n_classes=10)(x, y)
+    ours, _ = run(case, victim, x, Goal("untargeted", y))
+
+    standing = [int(((distance(case, z, x) > eps) | (victim(z).argmax(1) == y)).sum()) for z in (ours, theirs)]
+    assert 0.2 * len(x) <= standing[1] <= 0.8 * len(x)
+    assert abs(standing[0] - standing[1]) <= 1

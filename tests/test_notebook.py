@@ -1,0 +1,228 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from models import Linear, Tiny, digits, pixels, victim
+from torch import nn
+
+import raygrid
+from raygrid.errors import UsageError
+from raygrid.judge import Verdict
+from raygrid.notebook import Attacked
+from raygrid.spec import Budget
+
+X = pixels(8, 1, 6, 6, seed=5)
+Y = Tiny()(X).argmax(1)
+
+
+def test_attacks_a_module_in_one_line():
+    attacked = raygrid.attack(Tiny(), X, Y, "pgd", eps=0.06)
+    assert attacked.x_adv.shape == X.shape
+    assert attacked.statuses["broken"] >= 2
+    assert attacked.robust_accuracy == attacked.statuses["robust"] / 8
+    low, high = attacked.interval
+    assert low < attacked.robust_accuracy < high
+    assert "robust accuracy" in repr(attacked) and "'broken'" in repr(attacked)
+    assert attacked.forwards.max() <= 41 and attacked.backwards.max() <= 40
+
+
+def test_attacks_a_victim_by_its_name():
+    x, y = digits(10)
+    by_name = raygrid.attack("mnist-cnn", x, y, "fgsm", eps=0.1, norm="l2")
+    assert torch.equal(by_name.x_adv, raygrid.attack(victim("mnist-cnn"), x, y, "fgsm", eps=0.1, norm="l2").x_adv)
+
+
+def test_a_seed_gives_the_same_examples_again():
+    once, again, other = (raygrid.attack(Tiny(), X, Y, "pgd", eps=0.05, seed=seed).x_adv for seed in (3, 3, 4))
+    assert torch.equal(once, again)
+    assert not torch.equal(once, other)
+
+
+@pytest.mark.parametrize("name", ["pgd", "uniform-noise"])
+def test_a_budget_holds(name):
+    attacked = raygrid.attack(Tiny(), X, Y, name, eps=0.01, budget=Budget(3))
+    assert attacked.forwards.max() <= 3
+
+
+class Mixed(nn.Module):
+    """Part in train mode, part frozen, some statistics that a careless forward would move."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.drop, self.model = nn.BatchNorm2d(1), nn.Dropout(0.5), Tiny()
+        self.train()
+        self.norm.eval()
+        self.model.conv.eval()
+        self.model.head.bias.requires_grad_(False)
+
+    def forward(self, x):
+        return self.model(self.drop(self.norm(x)))
+
+
+def state(model):
+    return (
+        [module.training for module in model.modules()],
+        [parameter.requires_grad for parameter in model.parameters()],
+        [parameter.grad for parameter in model.parameters()],
+        {name: value.clone() for name, value in model.state_dict().items()},
+    )
+
+
+@pytest.mark.parametrize("name", ["pgd", "no such attack"])
+def test_a_module_is_given_back_as_it_was(name):
+    model = Mixed()
+    *before, weights = state(model)
+    if name == "pgd":
+        raygrid.attack(model, X, Y, name, eps=0.1)
+    with pytest.raises(UsageError):
+        raygrid.attack(model, X, Y + 7, "pgd", eps=0.1)
+    *after, weights_after = state(model)
+    assert after == before
+    assert all(torch.equal(weights[key], weights_after[key]) for key in weights)
+    assert {True, False} == set(after[0]) == set(after[1])
+
+
+def test_the_callers_tensors_are_left_alone():
+    x, y = X.clone().requires_grad_(), Y.clone()
+    attacked = raygrid.attack(Tiny(), x, y, "pgd", eps=0.3)
+    assert torch.equal(x, X) and torch.equal(y, Y)
+    assert not attacked.x_adv.requires_grad
+
+
+def test_dropout_is_off():
+    attacked = raygrid.attack(Mixed(), X, Y, "pgd", eps=0.0)
+    assert [v.prediction for v in attacked.verdicts] == Mixed().eval()(X).argmax(1).tolist()
+
+
+def pairs(x):
+    return x, x
+
+
+def itself(x):
+    return x
+
+
+def fails(x):
+    raise KeyError("lost")
+
+
+class Calls(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+MISTAKES = {
+    "an unknown attack": ({"name": "pdg"}, 'unknown attack "pdg"; did you mean "pgd"?'),
+    "an unknown victim": ({"victim": "mnist-cn"}, 'unknown victim "mnist-cn"; did you mean "mnist-cnn"?'),
+    "an unknown parameter": ({"step": 3}, 'unknown parameter "step" of attack "pgd"; did you mean "steps"?'),
+    "a parameter out of range": ({"steps": 0}, "steps: input should be greater than or equal to 1, not 0"),
+    "an unknown norm": ({"norm": "linff"}, 'attack "pgd" has no norm "linff"; did you mean "linf"?'),
+    "a norm that the attack lacks": ({"name": "fgsm", "norm": "l1"}, 'attack "fgsm" has no norm "l1"'),
+    "an unknown goal": ({"goal": "untarget"}, 'has no goal "untarget"; did you mean'),
+    "targeted without a target": ({"goal": "targeted"}, "goal targeted needs a target"),
+    "a target without targeted": ({"target": 1}, "no other goal takes one"),
+    "a target that is no class": ({"goal": "targeted", "target": 3}, "target must lie in 0..2"),
+    "a negative eps": ({"eps": -0.1}, "eps must be a radius of at least 0, not -0.1"),
+    "an eps that is no number": ({"eps": math.nan}, "eps must be a radius of at least 0, not nan"),
+    "an eps beyond the range": ({"eps": 8}, "larger than the whole input range"),
+    "an eps beyond any example": ({"eps": 9, "norm": "l2"}, "larger than the whole input range"),
+    "pixels of 0..255": ({"x": 255 * X}, "x must lie in [0, 1], not in ["),
+    "normalized pixels": ({"x": X - 0.5}, "victims normalize inside"),
+    "a NaN pixel": ({"x": X * math.nan}, "x must lie in [0, 1]"),
+    "one sample without its batch": ({"x": X[0]}, "x must be [B, C, H, W]"),
+    "labels of another length": ({"y": Y[:3]}, "with the same B >= 1, not [8, 1, 6, 6] and [3]"),
+    "no samples": ({"x": X[:0], "y": Y[:0]}, "the same B >= 1"),
+    "one-hot labels": ({"y": nn.functional.one_hot(Y, 3)}, "y [B]"),
+    "labels as floats": ({"y": Y.float()}, "as integers, not torch.float32"),
+    "a label that is no class": ({"y": Y + 3}, "y must lie in 0..2, the victim's classes, not in"),
+    "a negative label": ({"y": Y - 3}, "y must lie in 0..2"),
+    "an empty micro-batch": ({"micro_batch": 0}, "micro_batch must be at least 1, not 0"),
+    "a victim of tuples": ({"victim": Calls(pairs)}, "not tuple"),
+    "a victim of images": (
+        {"victim": Calls(itself)},
+        "returns logits [B, classes], here [1, classes], not [1, 1, 6, 6]",
+    ),
+    "a victim that always raises": ({"victim": Calls(fails)}, "fails on every sample; on the first: KeyError: 'lost'"),
+    "a victim of one class": (
+        {"victim": Linear(torch.ones(1, 36), torch.zeros(1)), "y": 0 * Y},
+        "the victim has one class",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "words"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_a_mistake_gets_one_clear_message(changes, words):
+    arguments = {"victim": Tiny(), "x": X, "y": Y, "name": "pgd", "eps": 0.1, **changes}
+    victim_, x, y, name = (arguments.pop(key) for key in ("victim", "x", "y", "name"))
+    with pytest.raises(UsageError) as caught:
+        raygrid.attack(victim_, x, y, name, **arguments)
+    assert len(caught.value.messages) == 1
+    assert words in str(caught.value)
+
+
+def test_several_wrong_parameters_are_told_at_once():
+    with pytest.raises(UsageError) as caught:
+        raygrid.attack(Tiny(), X, Y, "pgd", eps=0.1, steps=0, restart=2)
+    assert len(caught.value.messages) == 2
+
+
+class FailsOnOne(Tiny):
+    def forward(self, x):
+        if (x == X[3]).flatten(1).all(1).any():
+            raise KeyError("lost")
+        return super().forward(x)
+
+
+def test_a_sample_without_a_verdict_leaves_the_accuracy_unknown():
+    attacked = raygrid.attack(FailsOnOne(), X, Y, "pgd", eps=0.05)
+    assert attacked.statuses["error"] == 1
+    low, high = attacked.robust_accuracy_bounds
+    assert high - low == pytest.approx(1 / 8)
+    with pytest.raises(ValueError, match=r"between .* and .*; see verdicts\[i\].error"):
+        _ = attacked.robust_accuracy
+    assert "between" in repr(attacked)
+    assert "KeyError" in attacked.verdicts[3].error
+
+
+def test_a_failure_on_the_first_sample_is_a_failure_of_that_sample():
+    order = [3, 0, 1, 2]
+    attacked = raygrid.attack(FailsOnOne(), X[order], Y[order], "fgsm", eps=0.05)
+    assert [v.status == "error" for v in attacked.verdicts] == [True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    "goal", [{"goal": "targeted", "target": 1}, {"goal": "random-target"}], ids=lambda g: g["goal"]
+)
+def test_a_target_has_a_success_rate_and_no_robust_accuracy(goal):
+    attacked = raygrid.attack(Tiny(), X, Y, "pgd", eps=1.0, **goal)
+    judged = [v.success for v in attacked.verdicts if v.status != "skipped"]
+    assert attacked.success_rate == pytest.approx(np.mean(judged))
+    assert attacked.success_rate > 0
+    with pytest.raises(ValueError, match="see success_rate"):
+        _ = attacked.robust_accuracy
+    assert "success rate" in repr(attacked)
+
+
+def verdict(status):
+    return Verdict(status, 0, True, 0, 1.0, 1.0, status in {"broken", "clean_wrong"}, False, 0, 0, 0, 0, None)
+
+
+BOUNDS = [
+    (["robust", "broken", "clean_wrong", "robust"], (0.5, 0.5)),
+    (["robust", "error"], (0.5, 1.0)),
+    (["robust", "invalid", "broken", "error"], (0.25, 0.75)),
+    (["robust", "skipped"], (1.0, 1.0)),
+    (["skipped"], (0.0, 1.0)),
+    (["error"], (0.0, 1.0)),
+]
+
+
+@pytest.mark.parametrize(("found", "bounds"), BOUNDS, ids=lambda v: "-".join(map(str, v)))
+def test_bounds_count_what_has_no_verdict_both_ways(found, bounds):
+    attacked = Attacked(X, [verdict(status) for status in found], torch.zeros(1), torch.zeros(1))
+    assert attacked.robust_accuracy_bounds == bounds
