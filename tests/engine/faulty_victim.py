@@ -1,6 +1,6 @@
 """A victim that a job brings as code: mnist-cnn, but for the marked sample, on which it fails in the way the job says.
 
-It behaves while the file `mended` exists. Keys are the same either way, since neither code nor arguments change.
+It behaves while the folder `mended` exists. Keys are the same either way, since neither code nor arguments change.
 """
 
 import os
@@ -30,7 +30,7 @@ def _kill(mended, logits, marked):
 
 
 def _kill_once(mended, logits, marked):
-    mended.touch()
+    mended.mkdir(exist_ok=True)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
