@@ -91,7 +91,7 @@ def pgd(
             value, success = oracle.look(goal, here, active, loss)
             oracle.retire(active, success)
             best.keep_better(active, here, value, success)
-        unseen = best.loss.isinf()  # no budget was left to look at the last iterate: it is still what the attack has
+        unseen = start[best.loss[start].isinf()]  # no budget was left to look at the last iterate: it is still what there is
         best.x[unseen] = z[unseen]
     return best.x
 
