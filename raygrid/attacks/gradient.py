@@ -91,7 +91,8 @@ def pgd(
             value, success = oracle.look(goal, here, active, loss)
             oracle.retire(active, success)
             best.keep_better(active, here, value, success)
-        unseen = start[best.loss[start].isinf()]  # no budget was left to look at the last iterate: it is still what there is
+        # Where no budget was left to look at the last iterate, it is still what the attack has.
+        unseen = start[best.loss[start].isinf()]
         best.x[unseen] = z[unseen]
     return best.x
 
