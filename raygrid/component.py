@@ -12,6 +12,7 @@ Access = Literal["gradient", "score", "decision", "none"]
 """What may be asked of a victim: its gradient, its scores, its decisions, or nothing at all. Each includes the next."""
 
 ACCESS_ORDER: tuple[Access, ...] = ("none", "decision", "score", "gradient")
+ALL_GOALS = ("untargeted", "targeted", "random-target")
 
 
 class Params(BaseModel):

@@ -1,6 +1,6 @@
 """What every attack made of eight inputs of a fixed network, and at which version: outputs move only with a new version.
 
-After a change that is meant: raise `version` of the component in raygrid/attacks/catalog.py, then run
+After a change that is meant: raise `version` of the component in raygrid/attacks/catalog_*.py, then run
 
     python tests/attacks/test_golden.py
 
@@ -26,7 +26,8 @@ from raygrid.registry import find
 FILE = Path(__file__).parents[1] / "golden" / "attacks.json"
 EPS = {"linf": 0.08, "l2": 0.3, "l1": 0.7}
 TOLERANCE = 1e-4
-HOW = f"Raise its version in raygrid/attacks/catalog.py, if the change is meant, and run python tests/attacks/{Path(__file__).name}"
+SCRIPT = "python tests/attacks/test_golden.py"
+HOW = f"Raise its version in raygrid/attacks/catalog_*.py, if the change is meant, and run {SCRIPT}"
 
 
 def inputs() -> tuple[Tensor, Tensor]:

@@ -1,0 +1,88 @@
+"""The attacks that follow the gradient inside a ball of a given radius. Declarations only: imports neither torch nor ray."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from raygrid.component import ALL_GOALS, Component, Params
+
+
+class FGSM(Params):
+    """Parameters of the fast gradient sign method."""
+
+    loss: Literal["ce", "margin"] = "ce"
+    """What the gradient is of: cross-entropy, or the margin between the true class and the best other one."""
+
+    def passes(self) -> tuple[int, int]:
+        """One of each."""
+        return 1, 1
+
+
+class PGD(Params):
+    """Parameters of projected gradient descent."""
+
+    steps: int = Field(40, ge=1)
+    """Gradient steps of each restart."""
+    step_size: float | None = Field(None, gt=0)
+    """Length of a step in input units; by default 2.5 * eps / steps, which lets the iterate cross the ball."""
+    restarts: int = Field(1, ge=1)
+    """Runs from different random starts; each attacks only the samples that still stand."""
+    random_start: bool = True
+    """Start at a random point of the ball; off: the first restart starts at the clean input."""
+    loss: Literal["ce", "margin"] = "ce"
+    """What is descended: cross-entropy, or the margin between the true class and the best other one."""
+
+    def passes(self) -> tuple[int, int]:
+        """One gradient a step, and a last look at the end of each restart."""
+        return self.restarts * (self.steps + 1), self.restarts * self.steps
+
+
+class APGD(Params):
+    """Parameters of Auto-PGD."""
+
+    steps: int = Field(100, ge=2)
+    """Gradient steps of each restart."""
+    restarts: int = Field(1, ge=1)
+    """Runs from different random starts; each attacks only the samples that still stand."""
+    rho: float = Field(0.75, gt=0, le=1)
+    """Share of the steps between two checkpoints that must make progress, else the step size is halved."""
+    loss: Literal["ce"] = "ce"
+    """The surrogate loss: what makes this APGD the one named apgd-ce."""
+
+    def passes(self) -> tuple[int, int]:
+        """One gradient a step, and a last look at the end of each restart."""
+        return self.restarts * (self.steps + 1), self.restarts * self.steps
+
+
+COMPONENTS: tuple[Component, ...] = (
+    Component(
+        kind="attack",
+        name="fgsm",
+        summary="One step of length eps along the sign of the gradient (L2: along the gradient).",
+        build="raygrid.attacks.gradient:fgsm",
+        params=FGSM,
+        source="Goodfellow, Shlens & Szegedy, ICLR 2015",
+        norms=("linf", "l2"),
+        goals=ALL_GOALS,
+    ),
+    Component(
+        kind="attack",
+        name="pgd",
+        summary="Projected gradient descent from random starts.",
+        build="raygrid.attacks.gradient:pgd",
+        params=PGD,
+        source="Madry et al., ICLR 2018; for L1 the steps of Tramèr & Boneh, NeurIPS 2019",
+        norms=("linf", "l2", "l1"),
+        goals=ALL_GOALS,
+    ),
+    Component(
+        kind="attack",
+        name="apgd-ce",
+        summary="Auto-PGD on the cross-entropy: momentum, and a step size that follows the progress made.",
+        build="raygrid.attacks.autopgd:apgd",
+        params=APGD,
+        source="Croce & Hein, ICML 2020",
+        norms=("linf", "l2"),
+        goals=ALL_GOALS,
+    ),
+)

@@ -1,0 +1,126 @@
+"""The attacks that look for the closest example there is. Declarations only: imports neither torch nor ray."""
+
+from pydantic import Field
+
+from raygrid.component import ALL_GOALS, Component, Params
+
+
+class DDN(Params):
+    """Parameters of Decoupled Direction and Norm."""
+
+    steps: int = Field(100, ge=2)
+    """Gradient steps."""
+    gamma: float = Field(0.05, gt=0, lt=1)
+    """How much the radius shrinks after a success and grows after a failure, as a share of it."""
+    init_norm: float = Field(1.0, gt=0)
+    """Radius of the first step, in input units."""
+
+    def passes(self) -> tuple[int, int]:
+        """One gradient a step, and a line search of five looks at the end."""
+        return self.steps + 5, self.steps
+
+
+class FMN(Params):
+    """Parameters of the Fast Minimum-Norm attack."""
+
+    steps: int = Field(100, ge=2)
+    """Gradient steps."""
+    gamma: float | None = Field(None, gt=0, lt=1)
+    """How much the radius moves at first, as a share of it; by default 0.05."""
+    gamma_last: float = Field(0.001, gt=0, lt=1)
+    """How much it moves at last."""
+
+    def passes(self) -> tuple[int, int]:
+        """One gradient a step."""
+        return self.steps, self.steps
+
+
+class CarliniWagner(Params):
+    """Parameters of the Carlini & Wagner L2 attack."""
+
+    steps: int = Field(1000, ge=1)
+    """Steps of Adam for each constant."""
+    binary_steps: int = Field(9, ge=1)
+    """Constants tried for each sample, by binary search."""
+    lr: float = Field(0.01, gt=0)
+    """Learning rate of Adam, in tanh space."""
+    c_init: float = Field(0.01, gt=0)
+    """The first constant: weight of the margin against the distance."""
+    kappa: float = Field(0.0, ge=0)
+    """Margin in logits by which a success must be clear."""
+    abort_early: bool = True
+    """Leave a constant once its loss no longer falls."""
+
+    def passes(self) -> tuple[int, int]:
+        """One gradient a step, and a line search of five looks at the end."""
+        return self.binary_steps * self.steps + 5, self.binary_steps * self.steps
+
+
+class FAB(Params):
+    """Parameters of FAB-T."""
+
+    targets: int = Field(9, ge=1)
+    """Rival classes that are steered for in turn, the likeliest first; at most all others."""
+    steps: int = Field(100, ge=1)
+    """Steps towards the boundary with each rival."""
+    restarts: int = Field(1, ge=1)
+    """Runs for each rival; the second and later start at random."""
+    alpha_max: float = Field(0.1, gt=0, le=1)
+    """How far an iterate leans back towards the clean input at most."""
+    eta: float = Field(1.05, ge=1)
+    """How far a step overshoots the boundary."""
+    beta: float = Field(0.9, gt=0, lt=1)
+    """How far a success is pulled back towards the clean input."""
+
+    def passes(self) -> tuple[int, int]:
+        """A gradient and a look a step, one look to find the rivals, and a line search of five at the end."""
+        runs = self.targets * self.restarts * self.steps
+        return 6 + 2 * runs, runs
+
+
+COMPONENTS: tuple[Component, ...] = (
+    Component(
+        kind="attack",
+        name="ddn",
+        summary="The closest example in L2: direction by gradient, norm by success. One run serves every eps.",
+        build="raygrid.attacks.minimal_norm:ddn",
+        params=DDN,
+        source="Rony et al., CVPR 2019",
+        norms=("l2",),
+        goals=ALL_GOALS,
+        minimal_norm=True,
+    ),
+    Component(
+        kind="attack",
+        name="fmn",
+        summary="The closest example in L-inf, L2 or L1, by a radius that follows the boundary. One run serves every eps.",
+        build="raygrid.attacks.minimal_norm:fmn",
+        params=FMN,
+        source="Pintor et al., NeurIPS 2021",
+        norms=("linf", "l2", "l1"),
+        goals=ALL_GOALS,
+        minimal_norm=True,
+    ),
+    Component(
+        kind="attack",
+        name="carlini-wagner",
+        summary="The closest example in L2, by Adam on distance plus margin. Thorough and slow; one run serves every eps.",
+        build="raygrid.attacks.carlini_wagner:carlini_wagner",
+        params=CarliniWagner,
+        source="Carlini & Wagner, S&P 2017",
+        norms=("l2",),
+        goals=ALL_GOALS,
+        minimal_norm=True,
+    ),
+    Component(
+        kind="attack",
+        name="fab",
+        summary="FAB-T: the closest example, by steps onto the linearized boundary with each likely rival class.",
+        build="raygrid.attacks.fab:fab",
+        params=FAB,
+        source="Croce & Hein, ICML 2020",
+        norms=("linf", "l2", "l1"),
+        goals=("untargeted",),
+        minimal_norm=True,
+    ),
+)
