@@ -1,7 +1,8 @@
 """What attacks cost against their floor: the forward and backward passes they issue, timed in the same run."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 
@@ -30,13 +31,21 @@ class Timing:
 
     attack_seconds: float
     floor_seconds: float
+    ratio: float
+    """Cost of the attack over its floor: the median over pairs of neighbors, which share what else the machine does."""
     forwards: int
     backwards: int
 
-    @property
-    def ratio(self) -> float:
-        """Cost of the attack over its floor."""
-        return self.attack_seconds / self.floor_seconds
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """Let torch use so many threads. More than a machine has idle cores makes every pass wait for the slowest of them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def attack_table(victims: list[str], attacks: list[str], steps: int, samples: int, repeats: int, device: str) -> Table:
@@ -99,7 +108,8 @@ def time_attack(victim: Victim, x: Tensor, y: Tensor, name: str, norm: str, step
 
     floor()
     times = [(_seconds(attack, x), _seconds(floor, x)) for _ in range(repeats)]
-    return Timing(median(a for a, _ in times), median(f for _, f in times), forwards, backwards)
+    a, f = (median(column) for column in zip(*times, strict=True))
+    return Timing(a, f, median(attacked / bare for attacked, bare in times), forwards, backwards)
 
 
 def _seconds(work: Callable[[], object], x: Tensor) -> float:

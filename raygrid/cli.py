@@ -272,14 +272,16 @@ def bench_attacks(
     samples: Annotated[int, typer.Option(min=1, help="Samples in a batch.")] = 32,
     repeats: Annotated[int, typer.Option(min=1, help="Interleaved repetitions; the median counts.")] = 7,
     device: Annotated[str, typer.Option(help="A torch device.")] = "cpu",
+    cpus: Annotated[int, typer.Option(min=1, help="Torch threads; a host has one by default.")] = 1,
 ) -> None:
     """Time attacks against their floor: the forward and backward passes they issued, and nothing else.
 
     Example: raygrid bench attacks --victim mnist-cnn --attack pgd
     """
-    from raygrid.bench import attack_table
+    from raygrid.bench import attack_table, threads
 
-    _console().print(attack_table(victims or ["mnist-cnn"], attacks or ["pgd"], steps, samples, repeats, device))
+    with threads(cpus):
+        _console().print(attack_table(victims or ["mnist-cnn"], attacks or ["pgd"], steps, samples, repeats, device))
 
 
 def _load(job: Path, overrides: list[str] | None, results: str | None) -> "Job":

@@ -19,8 +19,11 @@ L1_SHARE = 0.01
 L1_CANDIDATES = 64
 """Values that an L1 step may choose among, at least; five times those that it moves at first, where that is more."""
 
-L1_BISECTIONS = 30
-"""Halvings of the threshold in the L1 projection: 2**-30 of the largest entry, below float32 resolution."""
+L1_ROUNDS = 80
+"""Rounds of the L1 projection at most; 3 to 6 for points that a step has taken out of the ball."""
+
+L1_OVER = 1e-7
+"""The L1 projection ends when the length exceeds eps by this share of it at most; what is left is scaled off."""
 
 TINY = 1e-30
 """Stands in for a length of zero in a quotient."""
@@ -98,20 +101,28 @@ def _shrink_l1(delta: Tensor, eps: float, x: Tensor, box: Box) -> Tensor:
     """
     magnitude = delta.abs()
     room = torch.where(delta > 0, box.high - x, x - box.low)
-
-    def kept(threshold: Tensor) -> Tensor:
-        return torch.minimum((magnitude - _column(threshold, delta)).clamp_min(0), room)
-
-    def fits(threshold: Tensor) -> Tensor:
-        return kept(threshold).flatten(1).sum(1) <= eps
-
-    below = torch.zeros_like(magnitude.flatten(1)[:, 0])
-    above = torch.where(fits(below), below, magnitude.flatten(1).amax(1))
-    for _ in range(L1_BISECTIONS):
-        middle = (below + above) / 2
-        good = fits(middle)
-        below, above = torch.where(good, below, middle), torch.where(good, middle, above)
-    return _rounded_inwards(delta.sign() * kept(above), x)
+    # The length falls with the threshold, first slowly: values that the box stops do not shorten yet. Where there are none it is
+    # convex, and Newton's method rises to the solution; once it has gone too far, every other round halves what is in question.
+    threshold = torch.zeros_like(magnitude.flatten(1)[:, 0])
+    below, above = threshold, torch.full_like(threshold, math.inf)
+    kept, length = magnitude, threshold
+    for k in range(L1_ROUNDS):
+        left = magnitude - _column(threshold, delta)
+        kept = left.clamp_min(0).minimum(room)
+        length = kept.flatten(1).sum(1)
+        over = length > eps * (1 + L1_OVER)
+        closing = above.isinf() | (above - below > L1_OVER * above)
+        loose = (length < eps * (1 - L1_OVER)) & (threshold > 0) & closing
+        if not bool((over | loose).any()):
+            break
+        below, above = torch.where(over, threshold, below), torch.where(loose, threshold, above)
+        falling = ((left > 0) & (left <= room)).flatten(1).sum(1).clamp_min(1)
+        step = threshold + (length - eps) / falling
+        newton = above.isinf() | ((step > below) & (step < above) & (k % 2 == 0))
+        step = torch.where(newton, step, (below + above) / 2)
+        threshold = torch.where(over | loose, step, threshold)
+    kept = kept * _column((eps / length.clamp_min(TINY)).clamp_max(1.0), kept)
+    return _rounded_inwards(delta.sign() * kept, x)
 
 
 def _rounded_inwards(delta: Tensor, x: Tensor) -> Tensor:

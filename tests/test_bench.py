@@ -5,7 +5,7 @@ import torch
 from models import Counting, victim
 
 from raygrid import bench
-from raygrid.bench import Timing, attack_table, time_attack
+from raygrid.bench import attack_table, time_attack
 from raygrid.errors import UsageError
 
 STEPS = 3
@@ -42,10 +42,6 @@ def test_the_floor_runs_the_passes_that_the_attack_issued(norm, monkeypatch):
     timing = time_attack(model, x, y, "pgd", norm, STEPS, repeats=2)
     assert spent == [(4 * (STEPS + 1), 4 * STEPS)] * 4
     assert (timing.forwards, timing.backwards) == (STEPS + 1, STEPS)
-
-
-def test_a_timing_is_told_as_a_ratio():
-    assert Timing(3.0, 2.0, 41, 40).ratio == 1.5
 
 
 @pytest.mark.parametrize("name", ["fgsm", "uniform-noise"])
