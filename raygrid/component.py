@@ -1,7 +1,7 @@
 """What a victim, dataset, attack, defense or channel says of itself: the one entry from which help texts, the JSON Schema,
 `raygrid list`, `raygrid describe` and the validation of job files follow. Imports neither torch nor ray."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Literal
 
@@ -55,6 +55,22 @@ class Component:
     """Attacks: the goals it can pursue."""
     minimal_norm: bool = False
     """Attacks: looks for the closest example there is, so that one run serves every eps."""
+    suite: bool = False
+    """Attacks: several in turn, each on what the former left; `build` says which."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One attack of a suite."""
+
+    attack: str
+    """Name of the attack."""
+    params: dict[str, Any] = field(default_factory=dict)
+    """Parameters that differ from the attack's defaults."""
+    eot: int = 1
+    """Draws of the victim's randomness that each look averages over."""
+    when: str = ""
+    """Name of the evidence that calls for the stage, see evidence.py; empty: always."""
 
 
 def resolve(path: str) -> Any:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from raygrid import registry
 from raygrid.assets import Asset, verify
-from raygrid.component import Component, Params, resolve
+from raygrid.component import Component, Params, Stage, resolve
 from raygrid.errors import UsageError, did_you_mean
 from raygrid.pins import ASSETS
 from raygrid.victims.info import VictimInfo
@@ -102,6 +102,9 @@ def _facts(component: Component) -> Iterator[tuple[str, str]]:
         yield "access needed", component.access
         yield "norms", ", ".join(component.norms)
         yield "goals", ", ".join(component.goals)
+    if component.suite:
+        listed: tuple[Stage, ...] = resolve(component.build)(component.params(), component.norms[0])
+        yield f"stages ({component.norms[0]})", ", ".join(_stage(stage) for stage in listed)
     if component.identify and not any(field.is_required() for field in component.params.model_fields.values()):
         info: VictimInfo = resolve(component.identify)(component.params(), component.name)
         yield "input", f"{' x '.join(str(size or 'any') for size in info.input_shape)}, pixels in [0, 1]"
@@ -114,6 +117,11 @@ def _facts(component: Component) -> Iterator[tuple[str, str]]:
             "in a job",
             f"{component.name}:{component.shorthand.upper()}, or {{use: {component.name}, {component.shorthand}: ...}}",
         )
+
+
+def _stage(stage: Stage) -> str:
+    said = ", ".join(f"{name}={value}" for name, value in stage.params.items())
+    return stage.attack + (f"({said})" if said else "") + (f" if {stage.when}" if stage.when else "")
 
 
 def _type_of(params: type[Params], name: str) -> str:

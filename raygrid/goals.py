@@ -10,7 +10,10 @@ from torch import Tensor
 from raygrid.randomness import Randomness
 from raygrid.spec import GoalName
 
-LossName = Literal["ce", "margin"]
+LossName = Literal["ce", "margin", "dlr"]
+
+TINY = 1e-12
+"""Stands in for a spread of zero between logits in a quotient."""
 
 
 def _cross_entropy_gap(logits: Tensor, y: Tensor) -> Tensor:
@@ -29,7 +32,23 @@ def _margin(logits: Tensor, y: Tensor) -> Tensor:
     return logits.gather(1, y[:, None]).squeeze(1) - others.amax(1)
 
 
-LOSSES: dict[LossName, Callable[[Tensor, Tensor], Tensor]] = {"ce": _cross_entropy_gap, "margin": _margin}
+def _dlr(logits: Tensor, y: Tensor) -> Tensor:
+    """Difference of logits ratio (Croce & Hein, ICML 2020): the margin in units of the largest logit's lead over the third.
+
+    It does not change when the logits are scaled. Of two classes, where there is no third, it is the margin.
+    """
+    return _margin(logits, y) / _spread(logits, 3)
+
+
+def _spread(logits: Tensor, ranks: int) -> Tensor:
+    """z_1 minus the mean of z_3 to z_ranks, logits in descending order; 1 where there are fewer than three."""
+    largest = logits.topk(min(ranks, logits.shape[1]), dim=1).values
+    if largest.shape[1] < 3:
+        return torch.ones_like(largest[:, 0])
+    return largest[:, 0] - largest[:, 2:].mean(1) + TINY
+
+
+LOSSES: dict[LossName, Callable[[Tensor, Tensor], Tensor]] = {"ce": _cross_entropy_gap, "margin": _margin, "dlr": _dlr}
 """Each is high where the class y wins by far: an untargeted attack lowers it, a targeted one raises it for its target."""
 
 
@@ -51,14 +70,17 @@ class Goal:
         return Goal(self.name, self.labels[index], targets, rivals)
 
     def rival(self, classes: Tensor) -> "Goal":
-        """Return the goal with a loss that steers for these classes [N], z_y - z_rival, and with the same success."""
+        """Return the goal with a loss that steers for these classes [N], and with the same success.
+
+        The loss is z_y - z_rival; `dlr` divides it by z_1 - (z_3 + z_4) / 2, which is the targeted form of Croce & Hein.
+        """
         return replace(self, rivals=classes)
 
     def loss(self, logits: Tensor, kind: LossName = "ce") -> Tensor:
         """Return the loss [B] of logits [B, C]; lower is closer to success."""
         if self.rivals is not None:
             own, other = (logits.gather(1, c[:, None]).squeeze(1) for c in (self.labels, self.rivals))
-            return own - other
+            return (own - other) / _spread(logits, 4) if kind == "dlr" else own - other
         if self.targets is None:
             return LOSSES[kind](logits, self.labels)
         return -LOSSES[kind](logits, self.targets)

@@ -12,11 +12,12 @@ from raygrid.component import ACCESS_ORDER, Params
 from raygrid.errors import UsageError
 from raygrid.job import check_eps
 from raygrid.keys import content_key
-from raygrid.registry import find
+from raygrid.registry import find, label
+from raygrid.series import in_turn, ladders
 from raygrid.spec import AttackSpec, DefenseSpec, GridSpec, Job, VictimSpec
 from raygrid.victims.info import VictimInfo
 
-CRAFT_VERSION = 1
+CRAFT_VERSION = 2
 """Bumped when oracle, goals, constraints or randomness change what an unchanged attack crafts."""
 JUDGE_VERSION = 1
 """Bumped when the judge's verdict on unchanged examples changes."""
@@ -61,6 +62,8 @@ class Craft(NamedTuple):
     seed: int
     shard: ShardRef
     classes: int
+    parent: "Score | None" = None
+    """The unit whose successes it inherits: the stage before it, or the next smaller eps. Judged on the same model."""
 
 
 class Score(NamedTuple):
@@ -104,7 +107,7 @@ def expand(
     """Cross victims x defenses x attacks x seeds x shards of every grid.
 
     White-box examples are crafted on the very model that judges them. Under `access: transfer` they are crafted once on the bare
-    source and judged on every model of the grid.
+    source and judged on every model of the grid. Stages of suites and rungs of eps ladders follow one another, see series.py.
 
     Args:
         job: the job.
@@ -119,38 +122,44 @@ def expand(
     mistakes: dict[str, None] = {}
     for grid in job.grids:
         models = [_model(v, infos[v.key], d) for v in grid.victims for d in grid.defenses]
-        attacks = [(attack, _attack_digest(attack.as_crafted)) for attack in grid.attacks]
+        series = ladders(grid.attacks)
         for spec in grid.data:
             data = datasets[spec.key]
             for model in models:
-                for attack, digest in attacks:
-                    if excluded(grid, model.victim, model.defense, attack):
-                        continue
-                    source = _source(attack, model, infos)
-                    mistakes.update(dict.fromkeys(_mistakes(grid, data, model, source, attack)))
-                    for seed in job.seeds:
-                        cell = _cell(grid, data, model, attack, seed)
-                        if cell.id in plan.cells:
-                            continue  # an axis names the same value twice
-                        plan.cells[cell.id] = cell
-                        _add(plan, cell, source, digest, data.shards)
+                for ladder in series:
+                    rungs = [rung for rung in ladder if not excluded(grid, model.victim, model.defense, rung)]
+                    for rung in rungs:
+                        mistakes.update(dict.fromkeys(_mistakes(grid, data, model, _source(rung, model, infos), rung)))
+                    for seed in job.seeds if rungs else ():
+                        cells = [_cell(grid, data, model, attack, seed) for attack in in_turn(rungs)]
+                        _add(plan, cells, _source(rungs[0], model, infos), data.shards)
     if mistakes:
         raise UsageError(*mistakes)
     return plan
 
 
-def _add(plan: Plan, cell: Cell, source: Model, attack_digest: str, shards: Iterable[ShardRef]) -> None:
-    reach = [cell.attack.eps] if cell.attack.component.minimal_norm else []
-    for shard in shards:
-        craft_key = content_key(
-            ["craft", CRAFT_VERSION, PRECISION, source.digest, attack_digest, cell.seed, cell.classes, shard.key]
-        )
-        craft = plan.crafts.get(craft_key)
-        if craft is None:
-            craft = Craft(craft_key, source, cell.attack.as_crafted, cell.seed, shard, cell.classes)
-            plan.crafts[craft_key] = craft
-        key = content_key(["score", JUDGE_VERSION, PRECISION, craft_key, cell.model.digest, cell.data, *reach])
-        plan.scores.append(Score(key, craft, cell.model, cell))
+def _add(plan: Plan, cells: Sequence[Cell], source: Model, shards: Iterable[ShardRef]) -> None:
+    """Add the units of cells of one series."""
+    parents: dict[str, Score] = {}
+    for cell in cells:
+        if cell.id in plan.cells:
+            continue  # an axis names the same value twice
+        plan.cells[cell.id] = cell
+        attack_digest = _attack_digest(cell.attack.as_crafted)
+        reach = [cell.attack.eps] if cell.attack.serves_every_eps else []
+        for shard in shards:
+            parent = parents.get(shard.key) if len(cells) > 1 else None
+            made_by = [source.digest, attack_digest, cell.seed, cell.classes, shard.key]
+            craft_key = content_key(
+                ["craft", CRAFT_VERSION, PRECISION, *made_by, *([parent.key] if parent is not None else [])]
+            )
+            craft = plan.crafts.get(craft_key)
+            if craft is None:
+                craft = Craft(craft_key, source, cell.attack.as_crafted, cell.seed, shard, cell.classes, parent)
+                plan.crafts[craft_key] = craft
+            key = content_key(["score", JUDGE_VERSION, PRECISION, craft_key, cell.model.digest, cell.data, *reach])
+            plan.scores.append(Score(key, craft, cell.model, cell))
+            parents[shard.key] = plan.scores[-1]
 
 
 def _model(victim: VictimSpec, info: VictimInfo, defense: DefenseSpec) -> Model:
@@ -171,6 +180,8 @@ def _attack_digest(attack: AttackSpec) -> str:
             "goal": [attack.goal, attack.target],
             "access": attack.access,
             "budget": [attack.budget.queries, attack.budget.gradients],
+            "eot": attack.eot,
+            "when": attack.stage.when if attack.stage else "",
         }
     )
 
@@ -227,16 +238,13 @@ def _cell(grid: GridSpec, data: Dataset, model: Model, attack: AttackSpec, seed:
         "goal": attack.goal if attack.target is None else f"{attack.goal}({attack.target})",
         "access": attack.access if attack.source is None else f"{attack.access}({attack.source.id})",
         "budget": _budget_label(attack),
+        "eot": "" if attack.eot == 1 else str(attack.eot),
+        "suite": attack.stage.suite if attack.stage else "",
+        "stage": str(attack.stage.number) if attack.stage else "",
         "seed": str(seed),
     }
     identity = " ".join(f"{name}={value}" for name, value in parts.items() if value)
     return Cell(identity, grid.name, data.label, data.classes, model, attack, seed)
-
-
-def label(name: str, params: Params) -> str:
-    """Name a component with the parameters that differ from their defaults."""
-    values = params.model_dump(mode="json", exclude_defaults=True)
-    return f"{name}({','.join(f'{k}={v}' for k, v in sorted(values.items()))})" if values else name
 
 
 def _budget_label(attack: AttackSpec) -> str:

@@ -45,6 +45,8 @@ class Verdict:
     snr_db: float | None
     """10 log10 of the clean input's power over the perturbation's; None where nothing changed."""
     error: str | None = None
+    obtained: Literal["attacked", "inherited"] = "attacked"
+    """Whether this attack made the example, or the one before it in its series."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ What goes wrong with a sample becomes that sample's error, and never stops the o
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -55,6 +55,29 @@ class Crafted:
     seconds: float = 0.0
     failures: dict[int, str] = field(default_factory=dict)
     """Position -> why no example could be crafted."""
+    kept: list[bool] = field(default_factory=list)
+    """Which samples were not attacked: their example is the one inherited."""
+    zero_gradients: list[int] = field(default_factory=list)
+    """Looks at which the gradient of a sample was zero throughout."""
+
+
+@dataclass(frozen=True)
+class Inherited:
+    """What an attack in a series takes over from the one before it."""
+
+    x_adv: Tensor
+    """[N, C, H, W], the examples judged there."""
+    broken: Sequence[bool]
+    """Which of them met the goal there."""
+    called: Sequence[bool]
+    """Which of the others are to be attacked now; the rest keep their example."""
+    failures: Mapping[int, str] = field(default_factory=dict)
+    """Position -> why there is no example."""
+
+    @property
+    def kept(self) -> list[bool]:
+        """Which samples are not attacked now."""
+        return [broken or not called for broken, called in zip(self.broken, self.called, strict=True)]
 
 
 def goal_of(attack: AttackSpec, batch: Batch, seed: int) -> Goal:
@@ -63,7 +86,14 @@ def goal_of(attack: AttackSpec, batch: Batch, seed: int) -> Goal:
 
 
 def craft(
-    model: Model, batch: Batch, attack: AttackSpec, seed: int, *, access: Access, micro_batch: int | None = None
+    model: Model,
+    batch: Batch,
+    attack: AttackSpec,
+    seed: int,
+    *,
+    access: Access,
+    micro_batch: int | None = None,
+    inherited: Inherited | None = None,
 ) -> Crafted:
     """Run an attack on a batch.
 
@@ -77,35 +107,45 @@ def craft(
         seed: the job's.
         access: the most that the attack may ask of the model.
         micro_batch: samples in one pass at most; halved while memory does not suffice.
+        inherited: what the attack before it in its series left.
     """
     started = time.perf_counter()
     n = len(batch.ids)
-    clean = run_model(model, batch.x, batch.classes, micro_batch)
-    result = Crafted(batch.x.clone(), [0] * n, [0] * n, [False] * n, micro_batch)
-    result.failures = {i: why for i in range(n) if (why := clean.why(i))}
-    pending = [[i for i in range(n) if i not in result.failures]]
+    kept = inherited.kept if inherited else [False] * n
+    result = Crafted(batch.x.clone(), [0] * n, [0] * n, [False] * n, micro_batch, kept=kept, zero_gradients=[0] * n)
+    if inherited:
+        where = [i for i in range(n) if kept[i]]
+        result.x_adv[where] = inherited.x_adv[where]
+        result.failures = {i: why for i, why in inherited.failures.items() if kept[i]}
+        for i in where:
+            result.claimed[i] = bool(inherited.broken[i])
+    left = [i for i in range(n) if not kept[i]]
+    clean = run_model(model, batch.x[left], batch.classes, micro_batch)
+    result.failures |= {i: why for position, i in enumerate(left) if (why := clean.why(position))}
+    pending = [[position for position, i in enumerate(left) if i not in result.failures]]
     while pending:
-        where = pending.pop()
+        positions = pending.pop()
+        where = [left[position] for position in positions]
         if not where:
             continue
         try:
-            _attack(model, batch.take(where), where, clean.logits[where], attack, seed, access, result)
+            _attack(model, batch.take(where), where, clean.logits[positions], attack, seed, access, result)
         except torch.OutOfMemoryError:
             size = min(result.micro_batch or len(where), len(where))
             if size == 1:
                 result.failures.update(dict.fromkeys(where, "out of memory with one sample in a pass"))
             else:
                 result.micro_batch = size // 2
-                pending.append(where)
+                pending.append(positions)
         except NotFiniteError as error:
-            bad = {where[position] for position in error.positions}
-            result.failures.update(dict.fromkeys(bad, str(error)))
-            pending.append([i for i in where if i not in bad])
+            bad = {positions[position] for position in error.positions}
+            result.failures.update(dict.fromkeys((left[position] for position in bad), str(error)))
+            pending.append([position for position in positions if position not in bad])
         except Exception:
             if len(where) == 1:
                 result.failures[where[0]] = traceback.format_exc(limit=TRACEBACK_FRAMES)
             else:
-                pending += [where[len(where) // 2 :], where[: len(where) // 2]]
+                pending += [positions[len(where) // 2 :], positions[: len(where) // 2]]
     result.seconds = time.perf_counter() - started
     return result
 
@@ -119,6 +159,7 @@ def score(
     failures: Mapping[int, str],
     clean: Outputs,
     micro_batch: int | None = None,
+    inherited: Inherited | None = None,
 ) -> list[Verdict]:
     """Judge the examples x_adv [N, C, H, W] of a batch on a model.
 
@@ -131,10 +172,24 @@ def score(
         failures: position -> why no example could be crafted.
         clean: the model's outputs on the clean inputs.
         micro_batch: samples in one pass at most.
+        inherited: what was taken over from the attack before it in its series. A success that does not hold any more is an error.
     """
     constraint = Constraint(attack.norm, attack.eps)
     goal, closest = goal_of(attack, batch, seed), attack.component.minimal_norm
-    return judge(model, goal, batch.x, x_adv, constraint, clean, failures, micro_batch, closest=closest)
+    verdicts = judge(model, goal, batch.x, x_adv, constraint, clean, failures, micro_batch, closest=closest)
+    if inherited is None:
+        return verdicts
+    return [
+        _after(verdict, broken=broken, kept=kept)
+        for verdict, broken, kept in zip(verdicts, inherited.broken, inherited.kept, strict=True)
+    ]
+
+
+def _after(verdict: Verdict, *, broken: bool, kept: bool) -> Verdict:
+    """Say of a verdict that its example was inherited; never call a sample robust that was broken before."""
+    if broken and verdict.status == "robust":
+        verdict = replace(verdict, status="error", error="the example broke the sample before, and does not any more")
+    return replace(verdict, obtained="inherited") if kept else verdict
 
 
 def _attack(
@@ -158,6 +213,7 @@ def _attack(
         micro_batch=result.micro_batch,
         stop_early=not transfers,
         skip=goal.pointless if transfers else goal.pointless | goal.success(clean),
+        eot=attack.eot,
         device=batch.x.device,
     )
     run = resolve(attack.component.build)
@@ -165,11 +221,13 @@ def _attack(
     x_adv = run(oracle, goal, batch.x, constraint, _randomness(attack, batch, seed), **dict(attack.params)).detach()
     if x_adv.shape != batch.x.shape:
         raise ValueError(f"the attack returned {list(x_adv.shape)} for inputs {list(batch.x.shape)}")
+    zero_gradients = oracle.zero_gradients.tolist()
     for position, i in enumerate(where):
         result.x_adv[i] = x_adv[position]
         result.forwards[i] = int(oracle.forwards[position])
         result.backwards[i] = int(oracle.backwards[position])
         result.claimed[i] = bool(oracle.broken[position])
+        result.zero_gradients[i] = int(zero_gradients[position])
 
 
 def _randomness(attack: AttackSpec, batch: Batch, seed: int) -> Randomness:

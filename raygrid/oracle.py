@@ -60,10 +60,12 @@ class Oracle:
         micro_batch: samples in one pass at most; None: all at once.
         stop_early: whether a sample that was broken costs nothing more. Off for examples that are to transfer, and in benchmarks.
         skip: [N] bool, samples that are not to be attacked at all.
+        eot: passes that each look consists of, averaged (Athalye et al., ICML 2018): for victims that answer at random.
         device: where the samples are.
 
     Attributes:
         forwards, backwards: passes spent on each sample, NumPy [N]: bookkeeping stays off the device.
+        zero_gradients: looks at which a sample's gradient was zero throughout [N], on the device.
         broken: the samples that the attack reported broken, NumPy [N] bool.
     """
 
@@ -77,12 +79,14 @@ class Oracle:
         micro_batch: int | None = None,
         stop_early: bool = True,
         skip: Tensor | None = None,
+        eot: int = 1,
         device: torch.device | str = "cpu",
     ) -> None:
         self.victim = victim
         self.access = access
         self.micro_batch = micro_batch
         self.stop_early = stop_early
+        self.eot = eot
         self.device = torch.device(device)
         budget = budget or Budget()
         self._most_forwards = UNLIMITED if budget.queries is None else budget.queries
@@ -90,6 +94,7 @@ class Oracle:
         self.forwards = np.zeros(samples, dtype=np.int64)
         self.backwards = np.zeros(samples, dtype=np.int64)
         self.broken = np.zeros(samples, dtype=np.bool_)
+        self.zero_gradients = torch.zeros(samples, dtype=torch.long, device=self.device)
         self._standing = np.ones(samples, dtype=np.bool_)
         if skip is not None:
             self._standing &= ~skip.cpu().numpy()
@@ -109,15 +114,15 @@ class Oracle:
         """Return the positions, ascending, of the samples that are still standing and can pay for this many passes."""
         ready = self._standing
         if self._limited:
-            ready = ready & (self.forwards <= self._most_forwards - queries)
-            ready = ready & (self.backwards <= self._most_backwards - gradients)
+            ready = ready & (self.forwards <= self._most_forwards - queries * self.eot)
+            ready = ready & (self.backwards <= self._most_backwards - gradients * self.eot)
         if ready.all():
             return self._everyone  # itself: what follows knows it again, and gathers nothing
         return torch.from_numpy(np.flatnonzero(ready)).to(self.device)
 
     def remaining(self, index: Tensor) -> Tensor:
-        """Return how many more forward passes each sample may cost [B]."""
-        return torch.from_numpy(self._most_forwards - self.forwards[index.cpu().numpy()])
+        """Return how many more looks each sample may cost [B]."""
+        return torch.from_numpy((self._most_forwards - self.forwards[index.cpu().numpy()]) // self.eot)
 
     def retire(self, index: Tensor, success: Tensor) -> Tensor | None:
         """Take note of broken samples, on which nothing more is spent. Returns [B] bool, which go on; None where all do."""
@@ -132,18 +137,20 @@ class Oracle:
     def __call__(self, x: Tensor, index: Tensor) -> Tensor:
         """Return the victim's outputs [B, classes] for x [B, C, H, W]; needs score access."""
         self._charge(index, "score", queries=1)
-        return self._outputs(x, index)
+        return _mean([self._outputs(x, index) for _ in range(self.eot)])
 
     def look(self, goal: Goal, x: Tensor, index: Tensor, loss: LossName = "ce") -> Query:
         """Return loss and success of x [B, C, H, W]; needs score access."""
-        logits = self(x, index)
+        self._charge(index, "score", queries=1)
         at = self._goal(goal, index)
-        return Query(at.loss(logits, loss), at.met(logits))
+        draws = [self._outputs(x, index) for _ in range(self.eot)]
+        return Query(_mean([at.loss(logits, loss) for logits in draws]), _mostly([at.met(logits) for logits in draws]))
 
     def decide(self, goal: Goal, x: Tensor, index: Tensor) -> Tensor:
         """Return [B] bool: whether x meets the goal; needs decision access only."""
         self._charge(index, "decision", queries=1)
-        return self._goal(goal, index).met(self._outputs(x, index))
+        at = self._goal(goal, index)
+        return _mostly([at.met(self._outputs(x, index)) for _ in range(self.eot)])
 
     def gradient(self, goal: Goal, x: Tensor, index: Tensor, loss: LossName = "ce") -> GradientQuery:
         """Return loss, success and the gradient of the loss at x [B, C, H, W]; needs gradient access."""
@@ -157,15 +164,24 @@ class Oracle:
         return GradientQuery(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
     def _gradient(self, goal: Goal, x: Tensor, index: Tensor, loss: LossName) -> GradientQuery:
+        values, gradients, successes = [], [], []
         with torch.enable_grad():
-            z = x.detach().requires_grad_(True)
-            logits = self.victim(z)
-            value = goal.loss(logits, loss)
-            (gradient,) = torch.autograd.grad(value.sum(), z)
-        value = value.detach()
+            for _ in range(self.eot):
+                z = x.detach().requires_grad_(True)
+                logits = self.victim(z)
+                value = goal.loss(logits, loss)
+                gradients.append(torch.autograd.grad(value.sum(), z)[0])
+                values.append(value.detach())
+                successes.append(goal.met(logits.detach()))
+        value, gradient = _mean(values), _mean(gradients)
         _require_finite("score", value, index)  # no loss is finite where the scores that decide it are not
-        _require_finite("gradient", gradient, index)
-        return GradientQuery(value, goal.met(logits.detach()), gradient)
+        size = gradient.flatten(1).abs().sum(1)
+        _require_finite("gradient", size, index)
+        if index is self._everyone:
+            self.zero_gradients += size == 0
+        else:
+            self.zero_gradients[index] += size == 0
+        return GradientQuery(value, _mostly(successes), gradient)
 
     def _outputs(self, x: Tensor, index: Tensor) -> Tensor:
         with torch.no_grad():
@@ -181,6 +197,7 @@ class Oracle:
             raise AccessDeniedError(f"the attack asked for {access} access and has {self.access} access")
         # An index may name a sample more than once.
         times = self._once if index is self._everyone else np.bincount(index.cpu().numpy(), minlength=len(self._once))
+        times = times * self.eot if self.eot > 1 else times
         forwards, backwards = self.forwards + queries * times, self.backwards + gradients * times
         if self._limited and ((forwards > self._most_forwards) | (backwards > self._most_backwards)).any():
             raise BudgetSpentError(
@@ -190,6 +207,15 @@ class Oracle:
 
     def _goal(self, goal: Goal, index: Tensor) -> Goal:
         return goal if index is self._everyone else goal.at(index)
+
+
+def _mean(draws: list[Tensor]) -> Tensor:
+    return draws[0] if len(draws) == 1 else torch.stack(draws).mean(0)
+
+
+def _mostly(draws: list[Tensor]) -> Tensor:
+    """Return [B] bool: true in more than half of the draws."""
+    return draws[0] if len(draws) == 1 else 2 * torch.stack(draws).sum(0) > len(draws)
 
 
 def _require_finite(what: str, values: Tensor, index: Tensor) -> None:

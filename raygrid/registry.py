@@ -6,6 +6,7 @@ Signatures of `Component.build`, by kind (p: the component's Params):
              and `identify`: (p, id: str) -> VictimInfo  in the driver, without torch
     data     (p, limit: int | None) -> Dataset           in the driver
     attack   (oracle, goal, x, constraint, randomness, **p) -> x_adv   on a host
+             a suite: (p, norm) -> tuple[Stage, ...]     in the driver, without torch
     defense  (p, victim: Victim) -> Victim               on a host
 
 Another package registers through the entry point group `raygrid.components`, whose objects are iterables of Component.
@@ -107,3 +108,9 @@ def explain(component: Component, loc: tuple[int | str, ...], kind: str, message
     if kind == "missing":
         return f'{component.kind} "{component.name}" needs the parameter "{field}"'
     return f"{field}: {message[0].lower()}{message[1:]}, not {value!r}"
+
+
+def label(name: str, params: Params) -> str:
+    """Name a component with the parameters that differ from their defaults."""
+    values = params.model_dump(mode="json", exclude_defaults=True)
+    return f"{name}({','.join(f'{k}={v}' for k, v in sorted(values.items()))})" if values else name

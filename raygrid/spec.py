@@ -59,6 +59,20 @@ class DefenseSpec:
 
 
 @dataclass(frozen=True)
+class StageOf:
+    """Which stage of which suite an attack is."""
+
+    suite: str
+    """Name of the suite, with the parameters that differ from their defaults."""
+    number: int
+    """From 1."""
+    stages: int
+    """How many the suite has."""
+    when: str = ""
+    """Name of the evidence that calls for the stage, see evidence.py; empty: always."""
+
+
+@dataclass(frozen=True)
 class AttackSpec:
     """An attack with its parameters and all that the job may say around any attack."""
 
@@ -74,11 +88,22 @@ class AttackSpec:
     source: VictimSpec | None = None
     """The surrogate, under `access: transfer`."""
     budget: Budget = Budget()
+    eot: int = 1
+    """Draws of the victim's randomness that each look averages over."""
+    ladder: bool = True
+    """Whether a success at a smaller eps of the same grid counts, and is not looked for again."""
+    stage: StageOf | None = None
+    """Set on the stages of a suite."""
+
+    @property
+    def serves_every_eps(self) -> bool:
+        """Whether the examples are crafted once for every eps: the closest that there are, wherever that is."""
+        return self.component.minimal_norm and self.stage is None
 
     @property
     def as_crafted(self) -> "AttackSpec":
         """The attack as its examples are crafted: one that looks for the closest example knows no eps."""
-        return replace(self, eps=math.inf) if self.component.minimal_norm else self
+        return replace(self, eps=math.inf) if self.serves_every_eps else self
 
 
 @dataclass(frozen=True)

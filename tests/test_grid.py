@@ -92,9 +92,9 @@ def test_two_grids_share_the_units_that_are_the_same(tmp_path):
 
 
 GOLDEN = {
-    "score": "9a090417c351fa69e2b019816bcf557e",
-    "craft": "d9f9390ca6dad7bf3017d57cadb0f364",
-    "transfer": "fb63e4e15f89c540f2f64517fb781de2",
+    "score": "1f739c521507c56484bdea9545620245",
+    "craft": "52c80efcb8a81b0473d08c32fa5c0327",
+    "transfer": "a7f9648188c4ce19dc5ac1d3dd16b404",
 }
 REGENERATE = (
     "The content keys of unchanged units have moved, so that everybody's stored results would be computed again. If the maths "
@@ -167,7 +167,9 @@ def test_a_key_changes_with_the_versions_of_crafting_and_judging(tmp_path, monke
     monkeypatch.setattr(f"raygrid.grid.{constant}", 99)
     after = plan(job_of(tmp_path))
     assert not keys(before) & keys(after)
-    assert (before.crafts.keys() == after.crafts.keys()) == (constant == "JUDGE_VERSION")
+    # An example that is not inherited does not depend on any verdict.
+    first = {key for key, craft in before.crafts.items() if craft.parent is None}
+    assert (first <= after.crafts.keys()) == (constant == "JUDGE_VERSION")
 
 
 def test_a_key_changes_with_the_seed_the_shard_the_number_of_classes_and_the_name_of_the_data(tmp_path):

@@ -21,7 +21,12 @@ FILES = {"assets", "mnist_split", "pins"}
 """What ships in packages."""
 SEARCH = {"channels", "constraints", "goals", "oracle", "randomness"}
 """What an attack is given."""
-RUN = WORDS | FILES | SEARCH | {"attacks", "data", "defenses", "job", "judge", "kernel", "metrics", "victims"}
+RUN = (
+    WORDS
+    | FILES
+    | SEARCH
+    | {"attacks", "data", "defenses", "evidence", "job", "judge", "kernel", "metrics", "series", "victims"}
+)
 """All that it takes to attack a victim, without Ray and without a results folder."""
 
 MAY_IMPORT = {
@@ -47,7 +52,9 @@ MAY_IMPORT = {
     "judge": WORDS | SEARCH,
     "kernel": WORDS | SEARCH | {"judge"},
     "job": WORDS,
-    "grid": WORDS | {"data", "job", "victims"},
+    "series": WORDS,
+    "evidence": set(),
+    "grid": WORDS | {"data", "job", "series", "victims"},
     "results": WORDS | {"metrics"},
     "engine": RUN | {"grid", "results"},
     "notebook": RUN,
@@ -77,6 +84,7 @@ PLANNING = (
     "raygrid.engine.session",
     "raygrid.engine.work",
     "raygrid.errors",
+    "raygrid.evidence",
     "raygrid.grid",
     "raygrid.job",
     "raygrid.job.*",
@@ -84,6 +92,7 @@ PLANNING = (
     "raygrid.mnist_split",
     "raygrid.pins",
     "raygrid.registry",
+    "raygrid.series",
     "raygrid.spec",
     "raygrid.victims.info",
 )

@@ -1,11 +1,13 @@
-"""Auto-PGD: gradient steps with momentum whose size follows the progress made."""
+"""Auto-PGD in L-inf and L2: gradient steps with momentum whose size follows the progress made. L1 stands in autopgd_l1.py."""
 
 import math
 
 import torch
 from torch import Tensor
 
+from raygrid.attacks.autopgd_l1 import descend_l1
 from raygrid.attacks.best import Best
+from raygrid.attacks.rivals import likeliest_rivals
 from raygrid.attacks.rows import rows, with_rows
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal, LossName
@@ -44,29 +46,65 @@ def apgd(
         oracle: the victim, with gradient access.
         goal: what to reach.
         x: clean inputs [B, C, H, W] in [0, 1].
-        constraint: L-inf or L2 ball, and box.
+        constraint: L-inf, L2 or L1 ball, and box.
         randomness: the samples' streams, for the random starts.
         steps: gradient steps of a restart.
         restarts: runs from different random starts; each attacks only what is left.
-        rho: share of the steps since the last checkpoint that must lower the loss, else the step is halved.
-        loss: the surrogate loss; `ce` is APGD-CE.
+        rho: share of the steps since the last checkpoint that must lower the loss, else the step is halved; unused in L1.
+        loss: the surrogate loss: `ce` is APGD-CE, `dlr` APGD-DLR.
 
     Returns:
         Candidates [B, C, H, W] inside the constraint: a point seen to succeed, else the one of lowest loss.
     """
     best = Best(x)
     for restart in range(restarts):
-        start = oracle.active()
-        if not len(start):
-            break
-        z = x.clone()
-        z[start] = _start(x[start], constraint, randomness, f"start/{restart}", start)
-        _descend(oracle, goal, x, z, constraint, best, steps, rho, loss)
+        _descend(oracle, goal, x, constraint, randomness, f"start/{restart}", best, steps, rho, loss)
+    return best.x
+
+
+def apgd_t(
+    oracle: Oracle,
+    goal: Goal,
+    x: Tensor,
+    constraint: Constraint,
+    randomness: Randomness,
+    *,
+    targets: int,
+    steps: int,
+    restarts: int,
+    rho: float,
+    loss: LossName,
+) -> Tensor:
+    """APGD-T (Croce & Hein, ICML 2020): Auto-PGD towards the likeliest rival classes, one after the other.
+
+    Args:
+        oracle: the victim, with gradient access.
+        goal: untargeted.
+        x: clean inputs [B, C, H, W] in [0, 1].
+        constraint: L-inf, L2 or L1 ball, and box.
+        randomness: the samples' streams, for the random starts.
+        targets: rival classes, the likeliest on x first; all of them where there are fewer.
+        steps: gradient steps of a run.
+        restarts: runs for each rival.
+        rho: as in `apgd`.
+        loss: `dlr`, the targeted form of the paper, or `margin`, its numerator.
+
+    Returns:
+        As `apgd`; among points that fail, losses with different rivals are compared.
+    """
+    best = Best(x)
+    rivals = likeliest_rivals(oracle, goal, x, targets)
+    for restart in range(restarts):
+        for k in range(rivals.shape[1]):
+            steered = goal.rival(rivals[:, k])
+            _descend(oracle, steered, x, constraint, randomness, f"start/{restart}/{k}", best, steps, rho, loss)
     return best.x
 
 
 def _start(x: Tensor, constraint: Constraint, randomness: Randomness, purpose: str, index: Tensor) -> Tensor:
-    """A random direction, stretched to the ball's surface as the reference implementation does."""
+    """A random direction, stretched to the ball's surface as the reference implementation does; in L1 left to the projection."""
+    if constraint.norm == "l1":
+        return x + randomness.normal(purpose, index, x)
     cube = constraint.norm == "linf"
     t = 2 * randomness.uniform(purpose, index, x) - 1 if cube else randomness.normal(purpose, index, x)
     length = constraint.ball.norm(t.flatten(1)).clamp_min(1e-12)
@@ -77,14 +115,23 @@ def _descend(
     oracle: Oracle,
     goal: Goal,
     x: Tensor,
-    z: Tensor,
     constraint: Constraint,
+    randomness: Randomness,
+    purpose: str,
     best: Best,
     steps: int,
     rho: float,
     loss: LossName,
 ) -> None:
-    """One restart from z [N, ...]; what it finds goes into `best`."""
+    """One run from a random start, over the samples that still stand; what it finds goes into `best`."""
+    start = oracle.active()
+    if not len(start):
+        return
+    z = x.clone()
+    z[start] = _start(x[start], constraint, randomness, purpose, start)
+    if constraint.norm == "l1":
+        descend_l1(oracle, goal, x, z, constraint, best, steps, loss)
+        return
     n = len(x)
     η = torch.full((n,), FIRST_STEP * constraint.eps, device=x.device)
     f = torch.full((n,), -math.inf, device=x.device)  # the first look is no progress

@@ -10,8 +10,8 @@ from raygrid.component import ALL_GOALS, Component, Params
 class FGSM(Params):
     """Parameters of the fast gradient sign method."""
 
-    loss: Literal["ce", "margin"] = "ce"
-    """What the gradient is of: cross-entropy, or the margin between the true class and the best other one."""
+    loss: Literal["ce", "margin", "dlr"] = "ce"
+    """What the gradient is of: cross-entropy, the margin between the true class and the best other one, or its ratio (DLR)."""
 
     def passes(self) -> tuple[int, int]:
         """One of each."""
@@ -29,29 +29,62 @@ class PGD(Params):
     """Runs from different random starts; each attacks only the samples that still stand."""
     random_start: bool = True
     """Start at a random point of the ball; off: the first restart starts at the clean input."""
-    loss: Literal["ce", "margin"] = "ce"
-    """What is descended: cross-entropy, or the margin between the true class and the best other one."""
+    loss: Literal["ce", "margin", "dlr"] = "ce"
+    """What is descended: cross-entropy, the margin between the true class and the best other one, or its ratio (DLR)."""
 
     def passes(self) -> tuple[int, int]:
         """One gradient a step, and a last look at the end of each restart."""
         return self.restarts * (self.steps + 1), self.restarts * self.steps
 
 
-class APGD(Params):
-    """Parameters of Auto-PGD."""
+class AutoPGD(Params):
+    """Parameters that all forms of Auto-PGD share."""
 
     steps: int = Field(100, ge=2)
     """Gradient steps of each restart."""
     restarts: int = Field(1, ge=1)
     """Runs from different random starts; each attacks only the samples that still stand."""
     rho: float = Field(0.75, gt=0, le=1)
-    """Share of the steps between two checkpoints that must make progress, else the step size is halved."""
-    loss: Literal["ce"] = "ce"
-    """The surrogate loss: what makes this APGD the one named apgd-ce."""
+    """Share of the steps between two checkpoints that must make progress, else the step size is halved; unused in L1."""
 
     def passes(self) -> tuple[int, int]:
         """One gradient a step, and a last look at the end of each restart."""
         return self.restarts * (self.steps + 1), self.restarts * self.steps
+
+
+class APGD(AutoPGD):
+    """Parameters of Auto-PGD with a loss of choice."""
+
+    loss: Literal["ce", "margin", "dlr"] = "ce"
+    """What is descended: cross-entropy, the margin between the true class and the best other one, or its ratio (DLR)."""
+
+
+class APGDCE(AutoPGD):
+    """Parameters of APGD-CE."""
+
+    loss: Literal["ce"] = "ce"
+    """What makes this APGD the one named apgd-ce."""
+
+
+class APGDDLR(AutoPGD):
+    """Parameters of APGD-DLR."""
+
+    loss: Literal["dlr"] = "dlr"
+    """What makes this APGD the one named apgd-dlr."""
+
+
+class APGDT(AutoPGD):
+    """Parameters of APGD-T."""
+
+    targets: int = Field(9, ge=1)
+    """Rival classes that are steered for in turn, the likeliest first; at most all others."""
+    loss: Literal["dlr", "margin"] = "dlr"
+    """What is descended: the difference of logits ratio with the rival, or the difference alone."""
+
+    def passes(self) -> tuple[int, int]:
+        """One look to find the rivals; for each and each restart one gradient a step, and a last look."""
+        runs = self.targets * self.restarts
+        return 1 + runs * (self.steps + 1), runs * self.steps
 
 
 COMPONENTS: tuple[Component, ...] = (
@@ -77,12 +110,42 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     Component(
         kind="attack",
-        name="apgd-ce",
-        summary="Auto-PGD on the cross-entropy: momentum, and a step size that follows the progress made.",
+        name="apgd",
+        summary="Auto-PGD: momentum, and a step size that follows the progress made.",
         build="raygrid.attacks.autopgd:apgd",
         params=APGD,
-        source="Croce & Hein, ICML 2020",
-        norms=("linf", "l2"),
+        source="Croce & Hein, ICML 2020; for L1 ICML 2021",
+        norms=("linf", "l2", "l1"),
         goals=ALL_GOALS,
+    ),
+    Component(
+        kind="attack",
+        name="apgd-ce",
+        summary="Auto-PGD on the cross-entropy.",
+        build="raygrid.attacks.autopgd:apgd",
+        params=APGDCE,
+        source="Croce & Hein, ICML 2020; for L1 ICML 2021",
+        norms=("linf", "l2", "l1"),
+        goals=ALL_GOALS,
+    ),
+    Component(
+        kind="attack",
+        name="apgd-dlr",
+        summary="Auto-PGD on the difference of logits ratio, which confident victims can't saturate.",
+        build="raygrid.attacks.autopgd:apgd",
+        params=APGDDLR,
+        source="Croce & Hein, ICML 2020; for L1 ICML 2021",
+        norms=("linf", "l2", "l1"),
+        goals=ALL_GOALS,
+    ),
+    Component(
+        kind="attack",
+        name="apgd-t",
+        summary="Auto-PGD towards the likeliest rival classes, one after the other.",
+        build="raygrid.attacks.autopgd:apgd_t",
+        params=APGDT,
+        source="Croce & Hein, ICML 2020; for L1 ICML 2021",
+        norms=("linf", "l2", "l1"),
+        goals=("untargeted",),
     ),
 )

@@ -167,14 +167,17 @@ class Driver:
         for score in task.scores:
             if score.key in reports and not reports[score.key].error:
                 self.watcher.done(score, reports[score.key].counts)
-        if task.craft and task.craft.key in reports and not reports[task.craft.key].error:
-            self.backlog.release(task.craft.key)
+        for craft in task.crafts:
+            if craft.key in reports and not reports[craft.key].error:
+                self.backlog.release(craft.key)
 
     def _fail(self, task: Task, failed: str, status: str, error: str, done: set[str]) -> None:
         """Record that a unit of a task failed, and with it the units that come after it or need its examples."""
         lost = [score for score in task.scores if score.key not in done]
-        if task.craft and task.craft.key == failed:
-            lost += [score for other in self.backlog.drop(failed) for score in other.scores]
+        keys = [unit.key for unit in task.units]
+        for craft in task.crafts:
+            if keys.index(craft.key) >= keys.index(failed):
+                lost += [score for other in self.backlog.drop(craft.key) for score in other.scores]
         for score in lost:
             self.watcher.failed(score, status, error)
         self._stopping = self._stopping or self.fail_fast

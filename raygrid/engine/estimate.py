@@ -60,7 +60,7 @@ def plan_report(job: Job, have: Mapping[str, float], wishes: HostWishes) -> Iter
 
 
 def _passes(craft: Craft) -> int:
-    return sum(craft.attack.params.passes()) * craft.shard.size
+    return sum(craft.attack.params.passes()) * craft.attack.eot * craft.shard.size
 
 
 def _cells(plan: Plan, done: Done) -> Table:
@@ -81,7 +81,7 @@ def _done(job: Job) -> Done:
     store = open_store(job.results)
     if not store.exists(MARKER):
         return Done(set(), set())
-    check(store)
+    check(store, writing=True)
     return what_is_done(store)
 
 

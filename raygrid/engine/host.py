@@ -9,6 +9,7 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -21,10 +22,11 @@ from raygrid.data.dataset import pixels
 from raygrid.engine.rows import Row, sample_rows, trial_key
 from raygrid.engine.work import Preflight, Report, Task
 from raygrid.errors import UsageError
+from raygrid.evidence import CONDITIONS, Record
 from raygrid.grid import Craft, Model, Score
 from raygrid.judge import TRACEBACK_FRAMES, Outputs, Verdict, run_model, stored
-from raygrid.kernel import Batch, Crafted, craft, score
-from raygrid.results.folder import commit_craft, commit_trials, read_crafts, read_examples
+from raygrid.kernel import Batch, Crafted, Inherited, craft, score
+from raygrid.results.folder import commit_craft, commit_trials, read_crafts, read_examples, read_trials
 from raygrid.results.store import open_store
 from raygrid.victims.check import check_victim
 from raygrid.victims.victim import Victim
@@ -33,6 +35,8 @@ MODEL_BYTES = 4 << 30
 """Weights kept on a host; the least recently used go first. Far below what a GPU holds, so that activations fit beside them."""
 SMALL_CACHE = 8
 """Shards, clean outputs and crafted examples kept on a host: what the tasks of a batch share, and little more."""
+RECORDS = 64
+"""Verdicts of earlier units kept on a host: small, and each unit of a series asks for all before it."""
 PREFLIGHT_SAMPLES = 8
 CPU_PASS_VALUES = 8 * 3 * 224 * 224
 """Input values of one pass on a CPU at most, where nobody says otherwise: eight photos. EfficientNet-Lite0 then takes 1.3 GB for
@@ -86,6 +90,7 @@ class VictimHost:
         self.batches = Cache(SMALL_CACHE)
         self.clean = Cache(SMALL_CACHE)
         self.examples = Cache(SMALL_CACHE)
+        self.records = Cache(RECORDS)
         self.stopping = False
 
     def stop(self) -> None:
@@ -160,7 +165,13 @@ class VictimHost:
         batch = self._batch(unit.shard.key, table, unit.classes)
         access = unit.attack.component.access if unit.attack.access == "transfer" else unit.attack.access
         made = craft(
-            self._model(unit.model), batch, unit.attack, unit.seed, access=access, micro_batch=self._at_once(batch)
+            self._model(unit.model),
+            batch,
+            unit.attack,
+            unit.seed,
+            access=access,
+            micro_batch=self._at_once(batch),
+            inherited=self._inherited(unit, batch),
         )
         _refuse_if_all_failed(made.failures, len(batch.ids))
         if commit_craft(self.store, unit.key, *_craft_rows(unit, batch, made, table)):
@@ -176,7 +187,7 @@ class VictimHost:
             (unit.model.digest, craft_unit.shard.key),
             lambda: run_model(model, batch.x, batch.classes, self._at_once(batch)),
         )
-        examples = self.examples.get(craft_unit.key, lambda: self._read_examples(craft_unit, batch))
+        examples = self._examples(craft_unit, batch)
         verdicts = score(
             model,
             batch,
@@ -186,6 +197,7 @@ class VictimHost:
             examples.failures,
             clean,
             self._at_once(batch),
+            self._inherited(craft_unit, batch),
         )
         _refuse_if_all_failed({i: v.error or "" for i, v in enumerate(verdicts) if v.status == "error"}, len(verdicts))
         each = (time.perf_counter() - started) / len(verdicts)
@@ -200,15 +212,52 @@ class VictimHost:
             counts[verdict.status] = counts.get(verdict.status, 0) + 1
         return counts
 
+    def _inherited(self, unit: Craft, batch: Batch) -> Inherited | None:
+        """Read what a unit takes over from the one before it in its series, and whom it is called to attack."""
+        if unit.parent is None:
+            return None
+        records: list[Record] = []
+        parent: Score | None = unit.parent
+        while parent is not None:
+            records.insert(0, self.records.get(parent.key, partial(self._record, parent, batch)))
+            parent = parent.craft.parent
+        examples = self._examples(unit.parent.craft, batch)
+        when = unit.attack.stage.when if unit.attack.stage else ""
+        return Inherited(examples.x_adv, records[-1].broken, CONDITIONS[when](records), examples.failures)
+
+    def _record(self, unit: Score, batch: Batch) -> Record:
+        trials, crafts = (
+            {row["sample_id"]: row for row in table.to_pylist()}
+            for table in (read_trials(self.store, unit.key), read_crafts(self.store, unit.craft.key))
+        )
+        return Record(
+            unit.craft.attack.component.name,
+            unit.craft.attack.component.access,
+            unit.craft.attack.eps,
+            [trials[sample]["status"] == "broken" for sample in batch.ids],
+            [trials[sample]["obtained"] == "attacked" for sample in batch.ids],
+            [crafts[sample]["zero_gradients"] for sample in batch.ids],
+            [crafts[sample]["backwards"] for sample in batch.ids],
+        )
+
+    def _examples(self, unit: Craft, batch: Batch) -> Examples:
+        return self.examples.get(unit.key, lambda: self._read_examples(unit, batch))
+
     def _read_examples(self, unit: Craft, batch: Batch) -> Examples:
         found = {row["sample_id"]: row["x_adv"] for row in read_examples(self.store, unit.key).to_pylist()}
         costs = {row["sample_id"]: row for row in read_crafts(self.store, unit.key).to_pylist()}
-        x_adv = batch.x.clone()
+        before = self._examples(unit.parent.craft, batch) if unit.parent is not None else None
+        x_adv, failures = batch.x.clone(), dict[int, str]()
         for i, sample in enumerate(batch.ids):
-            if costs[sample]["status"] == "crafted":  # a missing example is a fault, never the clean input
+            status = costs[sample]["status"]
+            if status == "inherited" and before is not None:
+                x_adv[i] = before.x_adv[i]
+                failures |= {i: before.failures[i]} if i in before.failures else {}
+            elif status == "crafted":  # a missing example is a fault, never the clean input
                 values = np.frombuffer(found[sample], dtype="<f4").reshape(tuple(x_adv.shape[1:]))
                 x_adv[i] = torch.tensor(values, device=self.device)
-        failures = {i: costs[s]["error"] or costs[s]["status"] for i, s in enumerate(batch.ids) if s not in found}
+            else:
+                failures[i] = costs[sample]["error"] or status
         return Examples(x_adv, failures, [costs[s]["attack_claimed"] for s in batch.ids])
 
     def _at_once(self, batch: Batch) -> int | None:
@@ -259,11 +308,13 @@ def _craft_rows(unit: Craft, batch: Batch, made: Crafted, table: pa.Table) -> tu
         {
             "craft_key": unit.key,
             "sample_id": sample,
-            "status": "error" if i in made.failures else "crafted",
+            "status": "inherited" if made.kept[i] else "error" if i in made.failures else "crafted",
             "error": made.failures.get(i),
             "forwards": made.forwards[i],
             "backwards": made.backwards[i],
             "queries": made.forwards[i],
+            "zero_gradients": made.zero_gradients[i],
+            "parent_key": unit.parent.key if unit.parent is not None else None,
             "seconds": made.seconds / n,
             "attack_claimed": made.claimed[i],
         }
@@ -282,7 +333,7 @@ def _craft_rows(unit: Craft, batch: Batch, made: Crafted, table: pa.Table) -> tu
             "x_stored": on_file[i].tobytes(),
         }
         for i, sample in enumerate(batch.ids)
-        if i not in made.failures
+        if i not in made.failures and not made.kept[i]
     ]
     return costs, examples
 

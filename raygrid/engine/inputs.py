@@ -10,8 +10,9 @@ from raygrid.component import resolve
 from raygrid.data.check import check
 from raygrid.data.dataset import Dataset
 from raygrid.errors import UsageError
-from raygrid.grid import Plan, ShardRef, expand, label
+from raygrid.grid import Plan, ShardRef, expand
 from raygrid.job import excluded
+from raygrid.registry import label
 from raygrid.spec import DataSpec, Job, VictimSpec
 from raygrid.victims.info import VictimInfo
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from raygrid.engine.executor import Executor
 from raygrid.engine.work import Preflight, Task
 from raygrid.errors import UsageError
+from raygrid.grid import Craft
 
 WAIT_SECONDS = 0.5
 LIMIT_SECONDS = 900.0
@@ -26,7 +27,7 @@ def preflights(tasks: Iterable[Task]) -> list[Preflight]:
     """Return one check for every model and number of classes, each over the first shard that the model will see."""
     checks: dict[tuple[str, int], Preflight] = {}
     for task in tasks:
-        classes = (task.craft or task.scores[0].craft).classes
+        classes = next(unit if isinstance(unit, Craft) else unit.craft for unit in task.units).classes
         checks.setdefault((task.model.digest, classes), Preflight(task.model, task.shard, classes))
     return list(checks.values())
 

@@ -18,7 +18,7 @@ from raygrid.engine.host import VictimHost
 from raygrid.engine.inputs import read_inputs
 from raygrid.engine.work import Task
 from raygrid.errors import UsageError
-from raygrid.grid import Score
+from raygrid.grid import Craft, Score
 from raygrid.job import load_job
 from raygrid.judge import LEVELS
 from raygrid.results.folder import decode, part_name, read_examples
@@ -106,14 +106,20 @@ def _recompute(
     """Return the row of the sample, its example as crafted and as stored; without example where crafting failed."""
     with tempfile.TemporaryDirectory() as scratch:
         host = VictimHost(scratch)
-        task = Task(score.model, score.craft.shard.key, (score.craft, score), "replay")
+        units: list[Craft | Score] = []
+        unit: Score | None = score
+        while unit is not None:  # what it inherited is recomputed too
+            units[:0] = [unit.craft, unit]
+            unit = unit.craft.parent
+        task = Task(score.model, score.craft.shard.key, tuple(units), "replay")
         for report in host.run([task], table):
             if report.error:
                 raise UsageError(f"the unit fails when it is recomputed: {report.error}")
         rows = decode(host.store.get(part_name("trials", score.key))).to_pylist()
-        examples = read_examples(host.store, score.craft.key).to_pylist()
+        made = [read_examples(host.store, unit.key).to_pylist() for unit in units if isinstance(unit, Craft)]
     row = next(row for row in rows if row["sample_id"] == sample)
-    example = next((example for example in examples if example["sample_id"] == sample), None)
+    latest = (example for examples in reversed(made) for example in examples if example["sample_id"] == sample)
+    example = next(latest, None)
     if example is None:
         return row, None, None
     shape = tuple(example["shape"])

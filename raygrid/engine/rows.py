@@ -39,6 +39,10 @@ def cell_row(cell: Cell) -> Row:
         "channel": None,
         "norm": attack.norm,
         "eps": attack.eps,
+        "eot": attack.eot,
+        "suite": attack.stage.suite if attack.stage else None,
+        "stage": attack.stage.number if attack.stage else None,
+        "stages": attack.stage.stages if attack.stage else None,
         "seed": cell.seed,
     }
 
@@ -83,5 +87,4 @@ def trial_key(score: Score) -> Row:
         "craft_key": score.craft.key,
         **cell_row(score.cell),
         "victim_sha256": score.model.info.weights_sha256,
-        "obtained": "attacked",
     }

@@ -21,7 +21,9 @@ from raygrid.results.store import open_store
 from raygrid.spec import Job
 
 FAILURES = "SELECT victim, attack, eps, status, error FROM trials WHERE status IN ('error', 'timeout', 'invalid')"
-PART = re.compile(r"(?:^| )(attack|goal|budget)=(\S+)")
+LINES = "SELECT * FROM summary WHERE stage IS NOT DISTINCT FROM stages"
+"""A suite is shown as one line, that of its last stage, which counts what all before it broke."""
+PART = re.compile(r"(?:^| )(attack|suite|goal|budget|eot)=(\S+)")
 """Parts of a cell's id, see grid.py."""
 WORST_CASE = "SELECT victim, norm, eps, robust_accuracy_worst, robust_accuracy_best, planned, attacks FROM worst_case"
 
@@ -77,7 +79,7 @@ def _query(job: Job, sql: str) -> str:
 
 def result_tables(results: str) -> Iterator[Table]:
     """Yield the summary of the latest run: a table a grid, one line a cell."""
-    rows = open_results(results).query("SELECT * FROM summary").to_pylist()
+    rows = open_results(results).query(LINES).to_pylist()
     with_seed = len({row["seed"] for row in rows}) > 1
     for grid in dict.fromkeys(row["grid"] for row in rows):
         table = Table(title=f"{grid}: robust accuracy", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
@@ -102,10 +104,11 @@ def _attack(row: dict[str, Any], *, with_seed: bool) -> str:
     """Say which attack, with the parameters that differ from their defaults, so that no two lines read alike."""
     said = dict(PART.findall(row["cell_id"]))
     source = f" from {row['source']}" if row["source"] else ""
-    label = f"{said['attack']}{source}, {row['norm']} {format_eps(row['eps'])}"
+    label = f"{said.get('suite', said['attack'])}{source}, {row['norm']} {format_eps(row['eps'])}"
     goal = "" if row["goal"] == "untargeted" else f"{said['goal']} (success rate)"
     seed = f"seed {row['seed']}" if with_seed else ""
-    return ", ".join(part for part in (label, goal, said.get("budget", ""), seed) if part)
+    eot = f"eot {said['eot']}" if "eot" in said and "suite" not in said else ""
+    return ", ".join(part for part in (label, goal, said.get("budget", ""), eot, seed) if part)
 
 
 def _rate(row: dict[str, Any]) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """What the driver sends to hosts and gets back, and the policy of what runs next. Pure: no ray, no torch, no clock.
 
-A task is what one host does in one go: a craft unit with the score units that need the same model, or score units alone.
+A task is what one host does in one go: a craft unit with the score units that need the same model, or score units alone; and, in
+series, what inherits from those.
 """
 
 from collections import Counter, defaultdict, deque
@@ -34,9 +35,9 @@ class Task(NamedTuple):
         return [unit for unit in self.units if isinstance(unit, Score)]
 
     @property
-    def craft(self) -> Craft | None:
-        """The craft unit of the task, if it has one."""
-        return self.units[0] if isinstance(self.units[0], Craft) else None
+    def crafts(self) -> list[Craft]:
+        """The craft units of the task."""
+        return [unit for unit in self.units if isinstance(unit, Craft)]
 
 
 class Preflight(NamedTuple):
@@ -175,16 +176,28 @@ def plan_tasks(scores: Iterable[Score], scored: set[str], crafted: set[str]) -> 
         if score.key not in seen:
             seen.add(score.key)
             needed.setdefault(score.craft.key, (score.craft, []))[1].append(score)
+    chains: list[list[Craft | Score]] = []
+    chain_of: dict[str, list[Craft | Score]] = {}
     for craft_key, (craft, waiting) in needed.items():
         by_model: dict[str, list[Score]] = defaultdict(list)
         for score in waiting:
             by_model[score.model.digest].append(score)
-        if craft_key not in crafted:
-            own = by_model.pop(craft.model.digest, [])
-            backlog.add(_task(craft.model, (craft, *own)))
-        backlog.block(craft_key, [_task(group[0].model, tuple(group)) for group in by_model.values()])
-        if craft_key in crafted:
-            backlog.release(craft_key)
+        done = craft_key in crafted
+        own = by_model.pop(craft.model.digest, [])
+        units: list[Craft | Score] = [*([] if done else [craft]), *own]
+        chain = chain_of.get(craft.parent.key, []) if craft.parent is not None else []
+        if units and not chain:
+            chains.append(chain)
+        chain += units
+        chain_of |= dict.fromkeys((score.key for score in own), chain)
+        others = [_task(group[0].model, tuple(group)) for group in by_model.values()]
+        if done:
+            for task in others:
+                backlog.add(task)
+        else:
+            backlog.block(craft_key, others)
+    for chain in chains:
+        backlog.add(_task(chain[0].model, tuple(chain)))
     return backlog
 
 
@@ -192,5 +205,5 @@ def _task(model: Model, units: tuple[Craft | Score, ...]) -> Task:
     first = units[0]
     craft = first if isinstance(first, Craft) else first.craft
     attack = craft.attack
-    kind = f"{model.digest} {type(first).__name__} {attack.component.name} {attack.norm} {attack.params}"
+    kind = f"{model.digest} {type(first).__name__} {len(units)} {attack.component.name} {attack.norm} {attack.params}"
     return Task(model, craft.shard.key, units, intern(kind))  # a million tasks share a few kinds

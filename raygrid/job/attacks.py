@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Container, Iterator, Sequence
 
 from raygrid.component import ACCESS_ORDER, Component
-from raygrid.job.fields import AttackFields
+from raygrid.job.fields import AttackFields, BudgetFields
 from raygrid.job.uses import Problem
 from raygrid.spec import AttackerAccess, AttackSpec
 
@@ -42,8 +42,25 @@ def problems(component: Component, fields: AttackFields, keys: Container[str]) -
         yield "access", 'access "transfer" needs "source", the victim to craft on'
     if access != "transfer" and has_source:
         yield "source", f'is for access "transfer", not "{access}"; make it an attack of its own'
+    if component.suite:
+        yield from _problems_of_suite(this, fields, access)
     if access != "transfer" and ACCESS_ORDER.index(access) < ACCESS_ORDER.index(component.access):
         yield "access", f'{this} needs {component.access} access, more than "{access}"'
+
+
+def _problems_of_suite(this: str, fields: AttackFields, access: str) -> Iterator[Problem]:
+    if access == "transfer":
+        yield (
+            "access",
+            f"{this} is a suite whose stages attack what the former left of this very victim; transfer one of its attacks",
+        )
+    if fields.budget != BudgetFields():
+        yield (
+            "budget",
+            f"{this} is a suite, and a budget would end its stages one by one; give one of its attacks a budget",
+        )
+    if fields.eot != 1:
+        yield "eot", f"{this} is a suite and sets eot for its stages itself"
 
 
 def check_eps(attack: AttackSpec, shape: Sequence[int]) -> str | None:

@@ -106,8 +106,11 @@ class AttackFields(Params):
         default="none", json_schema_extra=_planned("attacks that average over random defenses")
     )
     """Which randomness the attacker averages over while crafting."""
-    ladder: Literal[False] = Field(default=False, json_schema_extra=_planned("inheriting successes from smaller eps"))
-    """Whether a success at a smaller eps counts at the larger ones."""
+    eot: int = Field(default=1, ge=1)
+    """Draws of the victim's randomness that each look of the attack averages over; each costs a pass."""
+    ladder: bool = Field(default=True, json_schema_extra=_ONE)
+    """Whether a success at a smaller eps of the grid counts at the larger ones, where it is judged again, and is not looked for
+    anew. Not for transfer, nor for minimal-norm attacks, which look once for all eps."""
 
 
 FIELDS: dict[Kind, type[Params]] = {

@@ -170,6 +170,8 @@ def _attack(use: Use[AttackFields], source: VictimSpec | None) -> AttackSpec:
         access=access_of(use.component, fields),
         source=source,
         budget=Budget(fields.budget.queries, fields.budget.gradients),
+        eot=fields.eot,
+        ladder=fields.ladder,
     )
 
 

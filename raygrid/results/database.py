@@ -12,6 +12,16 @@ from raygrid.results.folder import Parts, index_name, keys, part_name, snapshot_
 from raygrid.results.schema import CRAFTS, EXAMPLES, INDEX, PLACED_TRIALS, TRIALS, Table
 from raygrid.results.store import Store
 
+SQL_TYPES = {
+    "string": "VARCHAR",
+    "json": "VARCHAR",
+    "int64": "BIGINT",
+    "float64": "DOUBLE",
+    "bool": "BOOLEAN",
+    "binary": "BLOB",
+    "shape": "BIGINT[]",
+}
+"""Type of a column (schema.TYPES) -> its type in DuckDB, for columns that a folder of an earlier schema version lacks."""
 Source = Callable[[duckdb.DuckDBPyConnection, str, Table, Sequence[str]], None]
 """Makes the view of a name over the files of one table."""
 
@@ -64,7 +74,11 @@ def _from_files(connection: duckdb.DuckDBPyConnection, view: str, kind: Table, p
     """Let DuckDB read the files itself: the fastest way, and cursors of the connection see the view too."""
     if paths:
         files = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
-        connection.execute(f"CREATE VIEW {view} AS FROM read_parquet([{files}])")
+        older = {column.name for column in kind.columns} - set(pq.read_schema(paths[0]).names)
+        columns = ", ".join(
+            f"NULL::{SQL_TYPES[c.type]} AS {c.name}" if c.name in older else c.name for c in kind.columns
+        )
+        connection.execute(f"CREATE VIEW {view} AS SELECT {columns} FROM read_parquet([{files}])")  # noqa: S608 - names of columns
     else:
         connection.register("nothing", kind.arrow.empty_table())
         connection.execute(f"CREATE TABLE {view} AS FROM nothing").unregister("nothing")

@@ -43,11 +43,14 @@ def prepare(store: Store) -> None:
     """
     marker = json.dumps({"schema_version": SCHEMA_VERSION}).encode()
     if not store.put_if_absent(MARKER, marker):
-        check(store)
+        check(store, writing=True)
 
 
-def check(store: Store) -> None:
-    """Check that the store is a results folder of this schema version.
+def check(store: Store, *, writing: bool = False) -> None:
+    """Check that the store is a results folder that can be read, or, with `writing`, added to.
+
+    Folders of earlier schema versions are read: columns that they lack are null. They are not added to, so that the files of a
+    folder never differ in schema.
 
     Raises:
         UsageError: it is not; the message says what it is and what to do.
@@ -61,10 +64,15 @@ def check(store: Store) -> None:
         ) from None
     except (ValueError, KeyError, TypeError):
         raise UsageError(f"{where}/{MARKER} is not what raygrid writes there; use another folder") from None
-    if found != SCHEMA_VERSION:
+    if not isinstance(found, int) or not 1 <= found <= SCHEMA_VERSION:
         raise UsageError(
-            f"{where} has schema version {found}, this raygrid reads and writes version {SCHEMA_VERSION}: "
+            f"{where} has schema version {found}, this raygrid writes version {SCHEMA_VERSION} and reads no later one: "
             "use another folder or upgrade raygrid"
+        )
+    if writing and found < SCHEMA_VERSION:
+        raise UsageError(
+            f"{where} has schema version {found}: it can be read and queried; new results are of version {SCHEMA_VERSION} "
+            "and need a folder of their own, `--results FOLDER`"
         )
 
 
@@ -191,6 +199,15 @@ def read_crafts(store: Store, craft_key: str) -> pa.Table:
         FileNotFoundError: the unit is not done.
     """
     return decode(store.get(part_name("crafts", craft_key)))
+
+
+def read_trials(store: Store, unit_key: str) -> pa.Table:
+    """Return the results of a score unit, see schema.TRIALS.
+
+    Raises:
+        FileNotFoundError: the unit is not done.
+    """
+    return decode(store.get(part_name("trials", unit_key)))
 
 
 def write_index(store: Store, run: str, rows: Iterable[Row]) -> None:

@@ -14,14 +14,14 @@ import pyarrow as pa
 
 from raygrid.errors import did_you_mean
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 STATUSES = ("robust", "broken", "clean_wrong", "invalid", "error", "timeout", "skipped")
 """What may become of a trial. `clean_wrong`: the goal is met on the clean input already; `invalid`: the example breaks
-its constraint; `skipped`: nothing to do, since the target is the true class, or an earlier stage of a suite broke it. An error
-is never robust."""
-CRAFT_STATUSES = ("crafted", "error", "timeout", "skipped")
-"""What may become of a craft. Whether the example fools anyone is said of trials only."""
+its constraint; `skipped`: nothing to do, since the target is the true class. An error is never robust."""
+CRAFT_STATUSES = ("crafted", "error", "timeout", "inherited")
+"""What may become of a craft; `inherited`: the sample was not attacked, its example is that of the unit before. Whether it fools
+anyone is said of trials only."""
 
 TYPES = {
     "string": pa.string(),
@@ -98,6 +98,14 @@ CELL = (
     Column("channel", "string", "The physical path between the example and the victim."),
     Column("norm", "string", "Norm of the ball: linf, l2, l1, l0."),
     Column("eps", "float64", "Radius of the ball, in input units."),
+    Column("eot", "int64", "Draws of the victim's randomness that each of the attack's looks averages over."),
+    Column(
+        "suite", "string", "The suite that the attack is a stage of, such as autoattack; null for an attack of its own."
+    ),
+    Column(
+        "stage", "int64", "Number of the stage, from 1. Each stage attacks what the former left; rows are cumulative."
+    ),
+    Column("stages", "int64", "How many stages the suite has: the rows of the last one are the suite's verdict."),
     Column("seed", "int64", "Seed of the job."),
 )
 
@@ -108,7 +116,12 @@ RESULT = (
     Column("metadata", "json", "The sample's own further columns, for slices."),
     Column("label", "string", "True label."),
     Column("victim_sha256", "string", "Digest of the victim's weights."),
-    Column("obtained", "string", "attacked, or inherited from a smaller eps or an earlier stage."),
+    Column(
+        "obtained",
+        "string",
+        "attacked, or inherited from a smaller eps or an earlier stage: its example, judged afresh.",
+        choices=("attacked", "inherited"),
+    ),
     Column("status", "string", "What became of the trial.", choices=STATUSES),
     Column("clean_prediction", "string", "What the defended victim answers to the clean input."),
     Column("clean_correct", "bool", "Whether that is right."),
@@ -151,8 +164,10 @@ CRAFTS = Table(
         Column("forwards", "int64", "Forward passes spent on the sample, counting every draw of an expectation."),
         Column("backwards", "int64", "Backward passes spent on the sample."),
         Column("queries", "int64", "Answers of the victim that the attack saw; what a query budget limits."),
+        Column("zero_gradients", "int64", "Backward passes at which the sample's gradient was zero throughout."),
         Column("seconds", "float64", "The sample's share of the wall time of crafting."),
         Column("attack_claimed", "bool", "Whether the attack itself believed to have succeeded; never the verdict."),
+        Column("parent_key", "string", "The score unit that successes were inherited from; null where none were."),
     ),
 )
 """What crafting cost, one row a sample."""

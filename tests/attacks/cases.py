@@ -30,6 +30,8 @@ class Case:
     many_classes: dict[str, Any] | None = None
     """Parameters with which it finds that of ten classes."""
     access: str = "gradient"
+    strong: dict[str, Any] = field(default_factory=dict)
+    """Parameters with which it is compared with random noise."""
 
     def __str__(self) -> str:
         return f"{self.name}-{self.norm}"
@@ -51,8 +53,19 @@ ATTACKS = [
     # 40 steps of 2.5 eps / 40 leave exp(-2.5) of a start's wrong direction; steps of eps / 5 leave nothing.
     Case("pgd", "l2", SHORT, two_classes={"step_size": 0.2}, many_classes={"step_size": 0.2, "loss": "margin"}),
     Case("pgd", "l1", SHORT, two_classes={}, many_classes={"loss": "margin"}),
-    Case("apgd-ce", "linf", SHORT, two_classes={}),
-    Case("apgd-ce", "l2", SHORT, two_classes={}),
+    *(Case(name, norm, SHORT, two_classes={}) for name in ("apgd-ce", "apgd-dlr") for norm in ("linf", "l2", "l1")),
+    *(Case("apgd", norm, SHORT, two_classes={}, many_classes={"loss": "margin"}) for norm in ("linf", "l2", "l1")),
+    *(
+        Case(
+            "apgd-t",
+            norm,
+            {"targets": 2, "steps": 6},
+            {},
+            many_classes={"steps": 40},
+            strong={"targets": 3, "steps": 20},
+        )
+        for norm in ("linf", "l2", "l1")
+    ),
     *(Case("square", norm, {"queries": 12}, access="score") for norm in ("linf", "l2")),
     *(
         Case(noise, norm, {"draws": 4}, access="decision")

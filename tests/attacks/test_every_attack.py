@@ -174,7 +174,9 @@ def attack(case, oracle, batch, eps, **params):
 @pytest.mark.parametrize("params", ["defaults", "few"])
 @EVERY
 def test_spends_all_its_passes_and_no_more_when_nothing_stops_it(case, params):
-    given = case.few if params == "few" else {}
+    given = (
+        case.few if params == "few" else {"targets": 2} if case.name == "apgd-t" else {}
+    )  # three classes have two rivals
     batch = tiny_batch(3)
     oracle = Oracle(Tiny(), 3, access=case.access, stop_early=False)
     component = registry.find("attack", case.name)
@@ -222,7 +224,7 @@ def test_spends_nothing_on_what_is_wrong_already_and_stops_at_success(case):
         if verdict.status == "broken":
             assert made.claimed[i] is (case.name != "fgsm")  # one step, and no look at what came of it
             assert made.forwards[i] <= most
-    if case.name in {"pgd", "apgd-ce"}:
+    if case.name in {"pgd", "apgd-ce"} and case.norm != "l1":
         assert min(made.forwards[i] for i, v in enumerate(verdicts) if v.status == "broken") < most
 
 
@@ -253,7 +255,7 @@ def test_a_gradient_attack_with_less_access_is_an_error_and_never_robust(case):
 def test_beats_random_noise_of_its_size(case):
     batch, eps = digit_batch(60), EPS[case.norm]
     broken = {
-        name: statuses(run(victim("mnist-cnn"), batch, other.spec(eps))[1]).count("broken")
+        name: statuses(run(victim("mnist-cnn"), batch, other.spec(eps, **other.strong))[1]).count("broken")
         for name in (case.name, "uniform-noise", "gaussian-noise")
         for other in ATTACKS
         if (other.name, other.norm) == (name, case.norm)

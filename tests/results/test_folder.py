@@ -21,7 +21,7 @@ from raygrid.results.folder import (
     write_index,
     write_run,
 )
-from raygrid.results.schema import EXAMPLES
+from raygrid.results.schema import EXAMPLES, SCHEMA_VERSION
 from raygrid.results.store import LocalStore
 
 UNIT = key("u")
@@ -31,7 +31,7 @@ def test_a_folder_is_prepared_once_and_taken_again(tmp_path):
     store = LocalStore(tmp_path)
     prepare(store)
     prepare(store)
-    assert json.loads(store.get("raygrid.json")) == {"schema_version": 1}
+    assert json.loads(store.get("raygrid.json")) == {"schema_version": SCHEMA_VERSION}
 
 
 @pytest.mark.parametrize("touch", [prepare, check])
@@ -39,8 +39,8 @@ def test_a_folder_is_prepared_once_and_taken_again(tmp_path):
     ("marker", "message"),
     [
         (
-            '{"schema_version": 2}',
-            "schema version 2, this raygrid reads and writes version 1: use another folder or upgrade",
+            '{"schema_version": 99}',
+            f"schema version 99, this raygrid writes version {SCHEMA_VERSION} and reads no later one: use another folder",
         ),
         ("<html>", "not what raygrid writes there"),
         ("[1]", "not what raygrid writes there"),

@@ -1,6 +1,7 @@
 """Opening a folder, and what comes out of it in each form."""
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from small_folder import Unit, key
 
@@ -17,6 +18,27 @@ TWO = Unit("c.0", {"s1": "robust", "s2": "broken"})
 def results(folder):
     folder.craft("c.0", "s1", "s2")
     return folder.run(TWO)
+
+
+NEW_IN_2 = {"eot", "suite", "stage", "stages", "zero_gradients", "parent_key"}
+"""Columns that folders of schema version 1 lack."""
+
+
+def test_a_folder_of_an_earlier_schema_version_is_read_and_not_added_to(results, folder):
+    for file in folder.store.root.rglob("*.parquet"):
+        table = pq.read_table(file)
+        pq.write_table(table.drop_columns([name for name in table.column_names if name in NEW_IN_2]), file)
+    folder.store.put("raygrid.json", b'{"schema_version": 1}')
+    old = open_results(folder.store.root)
+    assert old.query("SELECT robust, broken, suite FROM summary").to_pylist() == [
+        {"robust": 1, "broken": 1, "suite": None}
+    ]
+    with old.duckdb() as connection:
+        assert connection.sql("SELECT count(*), count(stage) FROM trials").fetchall() == [(2, 0)]
+    with pytest.raises(
+        UsageError, match=r"has schema version 1: it can be read and queried; new results .* `--results FOLDER`"
+    ):
+        prepare(folder.store)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,34 @@
+"""What the suites consist of. Pure: imports neither torch nor ray."""
+
+from raygrid.attacks.catalog_suites import AutoAttack
+from raygrid.component import Stage
+
+RAND_DRAWS = 20
+"""Draws that each look of AutoAttack's version rand averages over."""
+
+
+def autoattack(params: AutoAttack, norm: str) -> tuple[Stage, ...]:
+    """Return the stages of AutoAttack (Croce & Hein, ICML 2020), version by version as its authors published them.
+
+    For L1 (Croce & Hein, ICML 2021) APGD-CE has five restarts and APGD-T five targets. In version plus the authors' untargeted FAB
+    steps to the nearest of all classes at once.
+    """
+    l1 = norm == "l1"
+    stages = {
+        "standard": (
+            Stage("apgd-ce", {"restarts": 5 if l1 else 1}),
+            Stage("apgd-t", {"targets": 5 if l1 else 9}),
+            Stage("fab"),
+            Stage("square", {"queries": 5000}),
+        ),
+        "plus": (
+            Stage("apgd-ce", {"restarts": 5}),
+            Stage("apgd-dlr", {"restarts": 5}),
+            Stage("fab", {"restarts": 5, "targeted": False}),
+            Stage("square", {"queries": 5000}),
+            Stage("apgd-t"),
+            Stage("fab", {"restarts": 5}),
+        ),
+        "rand": (Stage("apgd-ce", eot=RAND_DRAWS), Stage("apgd-dlr", eot=RAND_DRAWS)),
+    }
+    return stages[params.version]
