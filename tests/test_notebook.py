@@ -9,6 +9,7 @@ from torch import nn
 import raygrid
 from raygrid.errors import UsageError
 from raygrid.judge import Verdict
+from raygrid.metrics.distances import measure
 from raygrid.notebook import Attacked
 from raygrid.spec import Budget
 
@@ -209,7 +210,12 @@ def test_a_target_has_a_success_rate_and_no_robust_accuracy(goal):
 
 
 def verdict(status):
-    return Verdict(status, 0, True, 0, 1.0, 1.0, status in {"broken", "clean_wrong"}, False, 0, 0, 0, 0, None)
+    fooled = status in {"broken", "clean_wrong"}
+    judged = {"clean_prediction": 0, "clean_correct": True, "prediction": 0, "confidence": 1.0, "margin": 1.0}
+    (distances,) = measure(X[:1], X[:1])
+    return Verdict(
+        **vars(distances), status=status, success=fooled, success_stored=False, stored=distances, error=None, **judged
+    )
 
 
 BOUNDS = [
