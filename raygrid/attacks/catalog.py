@@ -1,10 +1,11 @@
 """The built-in attacks, family by family. Declarations only: imports neither torch nor ray."""
 
-from raygrid.attacks import catalog_gradient, catalog_minimal_norm, catalog_noise, catalog_query
+from raygrid.attacks import catalog_corruption, catalog_gradient, catalog_minimal_norm, catalog_noise, catalog_query
 
 COMPONENTS = (
     *catalog_gradient.COMPONENTS,
     *catalog_noise.COMPONENTS,
     *catalog_query.COMPONENTS,
     *catalog_minimal_norm.COMPONENTS,
+    *catalog_corruption.COMPONENTS,
 )

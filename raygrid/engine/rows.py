@@ -37,8 +37,8 @@ def cell_row(cell: Cell) -> Row:
         "source": attack.source.id if attack.source else None,
         "info_level": INFO_LEVELS[attack.access],
         "channel": None,
-        "norm": attack.norm,
-        "eps": attack.eps,
+        "norm": attack.norm or None,
+        "eps": attack.radius,
         "seed": cell.seed,
     }
 

@@ -17,6 +17,11 @@ def norm_of(component: Component, fields: AttackFields) -> str:
     return fields.norm or next(iter(component.norms), "")
 
 
+def eps_of(fields: AttackFields) -> float:
+    """Return the radius in force; infinite for an attack that knows no norm."""
+    return math.inf if fields.eps is None else fields.eps
+
+
 def access_of(component: Component, fields: AttackFields) -> AttackerAccess:
     """Return the access in force."""
     return fields.access or component.access
@@ -27,9 +32,15 @@ def problems(component: Component, fields: AttackFields, keys: Container[str]) -
     norm, access = norm_of(component, fields), access_of(component, fields)
     has_source = "source" in keys
     this = f'attack "{component.name}"'
-    if norm and norm not in component.norms:
-        yield "norm", f'{this} knows no norm "{norm}"; it knows: {", ".join(component.norms) or "none"}'
-    if norm == "linf" and fields.eps > 1:
+    if fields.norm is not None and not component.norms:
+        yield "norm", f"{this} keeps to no ball around the input and takes no norm"
+    elif norm and norm not in component.norms:
+        yield "norm", f'{this} knows no norm "{norm}"; it knows: {", ".join(component.norms)}'
+    if fields.eps is None and component.norms:
+        yield "", f'{this} needs "eps"'
+    if fields.eps is not None and not component.norms:
+        yield "eps", f"{this} keeps to no ball around the input and takes no eps"
+    if norm == "linf" and fields.eps is not None and fields.eps > 1:
         hint = f"; did you mean {fields.eps:g}/255?" if fields.eps <= 255 else ""
         yield "eps", f"eps {fields.eps:g} is outside the input range [0, 1]{hint}"
     if fields.goal not in component.goals:
@@ -42,7 +53,9 @@ def problems(component: Component, fields: AttackFields, keys: Container[str]) -
         yield "access", 'access "transfer" needs "source", the victim to craft on'
     if access != "transfer" and has_source:
         yield "source", f'is for access "transfer", not "{access}"; make it an attack of its own'
-    if access != "transfer" and ACCESS_ORDER.index(access) < ACCESS_ORDER.index(component.access):
+    if component.access == "none" and access != "none":
+        yield "access", f'{this} asks nothing of any victim; its access is "none"'
+    elif access != "transfer" and ACCESS_ORDER.index(access) < ACCESS_ORDER.index(component.access):
         yield "access", f'{this} needs {component.access} access, more than "{access}"'
 
 

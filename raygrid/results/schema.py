@@ -96,8 +96,8 @@ CELL = (
     Column("source", "string", "Under transfer: the surrogate that the examples were crafted on."),
     Column("info_level", "string", "How much of the defense the attacker knows."),
     Column("channel", "string", "The physical path between the example and the victim."),
-    Column("norm", "string", "Norm of the ball: linf, l2, l1, l0."),
-    Column("eps", "float64", "Radius of the ball, in input units."),
+    Column("norm", "string", "Norm of the ball: linf, l2, l1, l0; null for an attack that keeps to no ball."),
+    Column("eps", "float64", "Radius of the ball, in input units; null where there is none."),
     Column("seed", "int64", "Seed of the job."),
 )
 
