@@ -48,7 +48,7 @@ def test_a_timing_is_told_as_a_ratio():
     assert Timing(3.0, 2.0, 41, 40).ratio == 1.5
 
 
-@pytest.mark.parametrize("name", ["fgsm", "uniform-noise"])
+@pytest.mark.parametrize("name", ["fgsm", "uniform-noise", "corruption"])
 def test_an_attack_without_steps_has_no_such_floor(name):
     with pytest.raises(UsageError, match=f'attack "{name}" takes no gradient steps'):
         attack_table(["mnist-cnn"], [name], STEPS, samples=1, repeats=1, device="cpu")

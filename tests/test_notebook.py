@@ -34,6 +34,22 @@ def test_attacks_a_victim_by_its_name():
     assert torch.equal(by_name.x_adv, raygrid.attack(victim("mnist-cnn"), x, y, "fgsm", eps=0.1, norm="l2").x_adv)
 
 
+def test_a_corruption_takes_no_eps_and_looks_at_nothing():
+    x, y = digits(20)
+    attacked = raygrid.attack("mnist-cnn", x, y, "corruption", kind="contrast", severity=5)
+    assert attacked.statuses["broken"] >= 1
+    assert not attacked.forwards.any() and not attacked.backwards.any()
+    assert attacked.robust_accuracy < 1
+    for words in ({"eps": 0.1}, {"norm": "linf"}):
+        with pytest.raises(UsageError, match="takes neither eps nor norm"):
+            raygrid.attack("mnist-cnn", x, y, "corruption", kind="contrast", severity=5, **words)
+
+
+def test_an_attack_in_a_ball_needs_eps():
+    with pytest.raises(UsageError, match='attack "pgd" needs eps'):
+        raygrid.attack(Tiny(), X, Y, "pgd")
+
+
 def test_a_seed_gives_the_same_examples_again():
     once, again, other = (raygrid.attack(Tiny(), X, Y, "pgd", eps=0.05, seed=seed).x_adv for seed in (3, 3, 4))
     assert torch.equal(once, again)

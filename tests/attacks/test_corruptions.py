@@ -101,18 +101,21 @@ def test_stays_in_the_box_whatever_the_picture(kind, shape):
 
 @EVERY
 def test_gets_worse_with_severity(kind):
-    """By the distance, except for fog: what is left of the contrast then, since it darkens as it hides."""
+    """By the distance; fog and snow by what SSIM loses, since the one darkens and the other whitens as it hides.
+
+    Severities 3 and 4 of the fog have the same amount of it, and on digits come out alike.
+    """
     pictures = {"digits": digits(12)[0], "small": photos(4, 32, 32), "photos": photos()}
     for name, x in pictures.items():
         if (name, kind) == ("digits", "saturate") or (name != "photos" and kind == "pixelate"):
             continue  # squares of 28 * 0.6 pixels come out further off than those of 28 * 0.5, which fit
         zs = [corrupted(x, kind, severity) for severity in SEVERITIES]
-        if kind == "fog":
+        if kind in {"fog", "snow-like"}:
             grown = [1 - similarity(z, x).ssim.mean().item() for z in zs]
         else:
             grown = [distance(z, x).mean().item() for z in zs]
         assert grown[0] > 0.003, name
-        assert all(a < b for a, b in pairwise(grown)), (name, grown)
+        assert all(0.995 * a < b for a, b in pairwise(grown)), (name, grown)
         assert grown[-1] > 1.15 * grown[0], name
 
 
