@@ -34,7 +34,7 @@ from raygrid.metrics.perceptual import similarity
 from raygrid.oracle import Oracle
 from raygrid.randomness import Randomness
 from raygrid.registry import find, parse
-from raygrid.spec import AttackSpec
+from raygrid.spec import AttackSpec, Budget
 
 torch.set_num_threads(1)
 
@@ -153,9 +153,8 @@ def test_the_kernel_spends_nothing_on_it_and_claims_nothing():
     x = pixels(6, 1, 6, 6)
     labels = Tiny()(x).argmax(1)
     component = find("attack", "corruption")
-    attack = AttackSpec(
-        component, parse(component, {"kind": "contrast", "severity": 5}), "", float("inf"), access="none"
-    )
+    params = parse(component, {"kind": "contrast", "severity": 5})
+    attack = AttackSpec(component, params, "", float("inf"), access="none", budget=Budget(0, 0))
     made = craft(Tiny(), batch_of(x, labels, 3), attack, 0, access="none")
     assert not made.failures
     assert made.forwards == made.backwards == [0] * 6
