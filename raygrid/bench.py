@@ -63,7 +63,7 @@ def attack_table(victims: list[str], attacks: list[str], steps: int, samples: in
         victim = _victim(victim_name).to(device)
         x, y = (tensor.to(device) for tensor in _batch(victim, samples))
         for attack in attacks:
-            for norm in registry.find("attack", attack).norms:
+            for norm in registry.find("attack", attack).norms or ("",):
                 timing = time_attack(victim, x, y, attack, norm, steps, repeats)
                 table.add_row(
                     victim_name,

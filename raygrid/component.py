@@ -24,6 +24,10 @@ class Params(BaseModel):
         """Return how many forward and backward passes an attack with these parameters spends on a sample at most."""
         return 0, 0
 
+    def misfit(self, shape: tuple[int, int, int]) -> str | None:
+        """Say why an attack with these parameters makes no sense on inputs [C, H, W] of this shape; None where it does."""
+        return None
+
 
 @dataclass(frozen=True)
 class Component:
@@ -50,7 +54,7 @@ class Component:
     access: Access = "gradient"
     """Attacks: what the attack asks of its victim."""
     norms: tuple[str, ...] = ()
-    """Attacks: the norms of the balls it searches."""
+    """Attacks: the norms of the balls it searches; none for one that keeps to no ball, and then takes no eps."""
     goals: tuple[str, ...] = ()
     """Attacks: the goals it can pursue."""
     minimal_norm: bool = False

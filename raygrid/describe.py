@@ -100,7 +100,7 @@ def _facts(component: Component) -> Iterator[tuple[str, str]]:
         yield "license", component.license
     if component.kind == "attack":
         yield "access needed", component.access
-        yield "norms", ", ".join(component.norms)
+        yield "norms", ", ".join(component.norms) or "none: it takes no eps"
         yield "goals", ", ".join(component.goals)
     if component.suite:
         listed: tuple[Stage, ...] = resolve(component.build)(component.params(), component.norms[0])

@@ -215,6 +215,8 @@ def _mistakes(grid: GridSpec, data: Dataset, model: Model, source: Model, attack
         yield f'{where}: target {attack.target} of attack "{name}" is no class of {data.name}: 0..{data.classes - 1}'
     if wrong := check_eps(attack, data.shape):
         yield f"{where}: {wrong}"
+    if wrong := attack.params.misfit(data.shape):
+        yield f'{where}: attack "{label(name, attack.params)}" on {data.name}: {wrong}'
 
 
 def _shape(shape: Sequence[int | None]) -> str:
@@ -234,7 +236,7 @@ def _cell(grid: GridSpec, data: Dataset, model: Model, attack: AttackSpec, seed:
         "defense": label(model.defense.component.name, model.defense.params),
         "attack": label(attack.component.name, attack.params),
         "norm": attack.norm,
-        "eps": format_eps(attack.eps),
+        "eps": format_eps(attack.eps) if attack.norm else "",
         "goal": attack.goal if attack.target is None else f"{attack.goal}({attack.target})",
         "access": attack.access if attack.source is None else f"{attack.access}({attack.source.id})",
         "budget": _budget_label(attack),

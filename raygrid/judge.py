@@ -11,6 +11,7 @@ from torch import Tensor
 
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
+from raygrid.metrics.distances import Distances, measure
 
 Status = Literal["robust", "broken", "clean_wrong", "invalid", "error", "timeout", "skipped"]
 
@@ -23,8 +24,8 @@ LEVEL_GUARD = 1e-3
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The outcome of one sample."""
+class Verdict(Distances):
+    """The outcome of one sample, with the distances of the example as crafted."""
 
     status: Status
     clean_prediction: int | None
@@ -37,13 +38,8 @@ class Verdict:
     success: bool | None
     success_stored: bool | None
     """Whether the copy that an 8-bit file can hold succeeds too."""
-    linf: float
-    l2: float
-    l1: float
-    l0: float
-    """Number of input values that changed."""
-    snr_db: float | None
-    """10 log10 of the clean input's power over the perturbation's; None where nothing changed."""
+    stored: Distances | None
+    """Distances of the copy that an 8-bit file can hold; None where there is none, of values that are not finite."""
     error: str | None = None
     obtained: Literal["attacked", "inherited"] = "attacked"
     """Whether this attack made the example, or the one before it in its series."""
@@ -143,11 +139,12 @@ def judge(
     within = allowed | replace(constraint, eps=math.inf).allows(x_adv, x) if closest else allowed
     adversarial = run_model(model, shown, classes, micro_batch)
     on_file = run_model(model, stored(shown, x).to(x) / LEVELS, classes, micro_batch)
+    distances = measure(x_adv, x)
+    distances_on_file = measure(stored(x_adv.nan_to_num(), x).to(x) / LEVELS, x)
 
     clean_met, met, met_on_file = (goal.success(outputs.logits) for outputs in (clean, adversarial, on_file))
     confidence, margin = adversarial.logits.softmax(1).amax(1), goal.margin(adversarial.logits)
-    delta = (x_adv.double() - x.double()).flatten(1)
-    power, noise = x.double().flatten(1).square().sum(1), delta.square().sum(1)
+    finite = torch.isfinite(x_adv).flatten(1).all(1)
 
     verdicts = []
     for i in range(len(x)):
@@ -173,11 +170,8 @@ def judge(
                 margin=float(margin[i]) if judged else None,
                 success=bool(met[i]) if judged else None,
                 success_stored=bool(met_on_file[i]) if judged and on_file.why(i) is None else None,
-                linf=float(delta[i].abs().amax()),
-                l2=float(noise[i].sqrt()),
-                l1=float(delta[i].abs().sum()),
-                l0=float((delta[i] != 0).sum()),
-                snr_db=float(10 * torch.log10(power[i] / noise[i])) if noise[i] > 0 and power[i] > 0 else None,
+                **vars(distances[i]),
+                stored=distances_on_file[i] if finite[i] else None,
             )
         )
     return verdicts

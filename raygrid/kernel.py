@@ -85,6 +85,11 @@ def goal_of(attack: AttackSpec, batch: Batch, seed: int) -> Goal:
     return make_goal(attack.goal, batch.labels, batch.classes, attack.target, _randomness(attack, batch, seed))
 
 
+def constraint_of(attack: AttackSpec) -> Constraint:
+    """Return what an attack's examples must keep to: its ball and the box, or any point of the box where it has no ball."""
+    return Constraint(attack.norm or "linf", attack.eps)
+
+
 def craft(
     model: Model,
     batch: Batch,
@@ -174,7 +179,7 @@ def score(
         micro_batch: samples in one pass at most.
         inherited: what was taken over from the attack before it in its series. A success that does not hold any more is an error.
     """
-    constraint = Constraint(attack.norm, attack.eps)
+    constraint = constraint_of(attack)
     goal, closest = goal_of(attack, batch, seed), attack.component.minimal_norm
     verdicts = judge(model, goal, batch.x, x_adv, constraint, clean, failures, micro_batch, closest=closest)
     if inherited is None:
@@ -217,7 +222,7 @@ def _attack(
         device=batch.x.device,
     )
     run = resolve(attack.component.build)
-    constraint = Constraint(attack.norm, attack.eps)
+    constraint = constraint_of(attack)
     x_adv = run(oracle, goal, batch.x, constraint, _randomness(attack, batch, seed), **dict(attack.params)).detach()
     if x_adv.shape != batch.x.shape:
         raise ValueError(f"the attack returned {list(x_adv.shape)} for inputs {list(batch.x.shape)}")

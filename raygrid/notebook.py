@@ -91,7 +91,7 @@ def attack(
     y: Tensor,
     name: str,
     *,
-    eps: float,
+    eps: float | None = None,
     norm: str | None = None,
     goal: GoalName = "untargeted",
     target: int | None = None,
@@ -108,7 +108,7 @@ def attack(
         x: pixels [B, C, H, W] in [0, 1].
         y: true classes [B].
         name: an attack that `raygrid list attacks` names.
-        eps: radius of the ball, in input units.
+        eps: radius of the ball, in input units. Needed by every attack that keeps to one.
         norm: linf, l2 or l1; default: the attack's first.
         goal: untargeted, targeted (needs `target`) or random-target.
         target: the class to reach.
@@ -162,7 +162,8 @@ def _check_inputs(x: Tensor, y: Tensor, spec: AttackSpec, micro_batch: int | Non
         )
     if not spec.eps >= 0:
         raise UsageError(f"eps must be a radius of at least 0, not {spec.eps:g}")
-    if wrong := check_eps(spec, (x.shape[1], x.shape[2], x.shape[3])):
+    shape = (x.shape[1], x.shape[2], x.shape[3])
+    if wrong := check_eps(spec, shape) or spec.params.misfit(shape):
         raise UsageError(wrong)
     if micro_batch is not None and micro_batch < 1:
         raise UsageError(f"micro_batch must be at least 1, not {micro_batch}")
@@ -183,14 +184,20 @@ def _check_classes(clean: Outputs, y: Tensor, target: int | None) -> None:
 def _spec(
     name: str,
     norm: str | None,
-    eps: float,
+    eps: float | None,
     goal: GoalName,
     target: int | None,
     budget: Budget | None,
     params: dict[str, object],
 ) -> AttackSpec:
     component = registry.find("attack", name)
-    for what, value, known in (("norm", norm or component.norms[0], component.norms), ("goal", goal, component.goals)):
+    if not component.norms and (norm, eps) != (None, None):
+        raise UsageError(f'attack "{name}" keeps to no ball around the input and takes neither eps nor norm')
+    if component.norms and eps is None:
+        raise UsageError(f'attack "{name}" needs eps, the radius of its ball in input units, such as eps=8/255')
+    norm = norm or next(iter(component.norms), "")
+    choices = (("norm", norm, component.norms or ("",)), ("goal", goal, component.goals))
+    for what, value, known in choices:
         if value not in known:
             hint = did_you_mean(value, known) or f"; it has {', '.join(known)}"
             raise UsageError(f'attack "{name}" has no {what} "{value}"{hint}')
@@ -201,8 +208,8 @@ def _spec(
     return AttackSpec(
         component,
         registry.parse(component, params),
-        norm or component.norms[0],
-        eps,
+        norm,
+        math.inf if eps is None else eps,
         goal,
         target,
         component.access,

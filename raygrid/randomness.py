@@ -27,6 +27,12 @@ class Randomness:
         """Return standard normal numbers of shape [len(index), *like.shape[1:]]."""
         return self._stack(purpose, index, like, lambda g: torch.randn(like.shape[1:], generator=g))
 
+    def poisson(self, purpose: str, index: Tensor, rate: Tensor) -> Tensor:
+        """Return Poisson numbers of the means rate [len(index), ...]."""
+        means = zip(index.tolist(), rate.cpu(), strict=True)
+        rows = [torch.poisson(mean, self.generator(purpose, self.sample_ids[i])) for i, mean in means]
+        return torch.stack(rows).to(rate) if rows else rate.clone()
+
     def integers(self, purpose: str, high: int) -> Tensor:
         """Return one integer in [0, high) for every sample: [N], on the CPU."""
         draws = [torch.randint(high, (), generator=self.generator(purpose, sample)) for sample in self.sample_ids]

@@ -79,8 +79,9 @@ class AttackSpec:
     component: Component
     params: Params
     norm: str
+    """Empty for an attack that keeps to no ball."""
     eps: float
-    """Radius of the ball in input units (pixels in [0, 1])."""
+    """Radius of the ball in input units (pixels in [0, 1]); infinite where there is no ball."""
     goal: GoalName = "untargeted"
     target: int | None = None
     """The class that `goal: targeted` asks for."""
@@ -99,6 +100,11 @@ class AttackSpec:
     def serves_every_eps(self) -> bool:
         """Whether the examples are crafted once for every eps: the closest that there are, wherever that is."""
         return self.component.minimal_norm and self.stage is None
+
+    @property
+    def radius(self) -> float | None:
+        """Radius of the ball, as tables show it; None where there is no ball."""
+        return self.eps if self.norm else None
 
     @property
     def as_crafted(self) -> "AttackSpec":

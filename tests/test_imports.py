@@ -49,7 +49,7 @@ MAY_IMPORT = {
     "victims": WORDS | FILES,
     "defenses": WORDS | {"randomness", "victims"},
     "data": WORDS | FILES | {"data.pins"},
-    "judge": WORDS | SEARCH,
+    "judge": WORDS | SEARCH | {"metrics"},
     "kernel": WORDS | SEARCH | {"judge"},
     "job": WORDS,
     "series": WORDS,
@@ -119,7 +119,9 @@ class Ban:
 BANS = [
     Ban("only the engine knows Ray", {"ray"}, but=("raygrid.engine", "raygrid.engine.*")),
     Ban("planning needs no torch", TORCH, PLANNING),
-    Ban("results are read without torch", TORCH, ("raygrid.results", "raygrid.results.*")),
+    Ban(
+        "results are read without torch", TORCH, ("raygrid.results", "raygrid.results.*", "raygrid.metrics.statistics")
+    ),
     Ban("data are Arrow tables", {"torch", "torchaudio"}, ("raygrid.data", "raygrid.data.*"), but=(TILES,)),
     Ban("torchvision waits for its datasets", TORCH, ("raygrid.data.*",), but=(TILES,), in_functions=False),
 ]

@@ -8,6 +8,7 @@ from models import Tiny, pixels
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
 from raygrid.judge import LEVELS, _status, judge, run_model, stored
+from raygrid.metrics.distances import measure
 
 X = pixels(6, 1, 6, 6, seed=3)
 X = (X * LEVELS).round() / LEVELS
@@ -272,3 +273,17 @@ def test_what_are_no_logits_of_the_batch_is_a_failure_and_never_spread_over_it(n
 def test_no_samples_are_no_outputs():
     assert run_model(Tiny(), X[:0], 3).logits.shape == (0, 3)
     assert verdicts(X[:0], x=X[:0], goal=Goal("untargeted", LABELS[:0])) == []
+
+
+def test_the_stored_copy_has_distances_of_its_own():
+    x_adv = X.clone()
+    x_adv[0, 0, 0, 0] += 0.5 * LEVEL  # rounds back
+    x_adv[1] = (X[1] + 2.5 * LEVEL).clamp(0, 1)
+    x_adv[2, 0, 0, 0] = math.nan
+    found = verdicts(x_adv)
+    assert (found[0].l0, found[0].stored.l0, found[0].stored.psnr_db) == (1, 0, None)
+    assert found[1].linf == pytest.approx(2.5 * LEVEL, rel=1e-3)
+    assert found[1].stored.linf == pytest.approx(2 * LEVEL, rel=1e-3)
+    assert found[1].stored.psnr_db > found[1].psnr_db
+    assert found[2].stored is None
+    assert found[3].stored == measure(X[3:4], X[3:4])[0]

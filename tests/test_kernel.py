@@ -1,6 +1,7 @@
 """What goes wrong with a sample is that sample's error: the others are attacked and judged as if nothing had happened."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -214,6 +215,12 @@ def test_an_attack_that_misbehaves_is_neither_robust_nor_broken(function, status
     assert statuses(verdicts) == [status] * N
     assert all(words in v.error for v in verdicts)
     assert torch.isfinite(made.x_adv).all() or function is attack_that_returns_nan
+
+
+@pytest.mark.parametrize(("function", "fine"), [(attack_that_jumps, True), (attack_that_leaves_the_box, False)])
+def test_an_attack_without_a_ball_keeps_to_the_box_alone(function, fine):
+    attack = spec(replace(component_of(function), norms=()), norm="", eps=math.inf, params={})
+    assert (set(statuses(outcome(Tiny(), attack)[1])) <= {"robust", "broken"}) is fine
 
 
 def test_an_attack_that_raises_for_some_samples_is_their_error():

@@ -9,6 +9,7 @@ from torch import nn
 import raygrid
 from raygrid.errors import UsageError
 from raygrid.judge import Verdict
+from raygrid.metrics.distances import measure
 from raygrid.notebook import Attacked
 from raygrid.spec import Budget
 
@@ -31,6 +32,22 @@ def test_attacks_a_victim_by_its_name():
     x, y = digits(10)
     by_name = raygrid.attack("mnist-cnn", x, y, "fgsm", eps=0.1, norm="l2")
     assert torch.equal(by_name.x_adv, raygrid.attack(victim("mnist-cnn"), x, y, "fgsm", eps=0.1, norm="l2").x_adv)
+
+
+def test_a_corruption_takes_no_eps_and_looks_at_nothing():
+    x, y = digits(20)
+    attacked = raygrid.attack("mnist-cnn", x, y, "corruption", kind="contrast", severity=5)
+    assert attacked.statuses["broken"] >= 1
+    assert not attacked.forwards.any() and not attacked.backwards.any()
+    assert attacked.robust_accuracy < 1
+    for words in ({"eps": 0.1}, {"norm": "linf"}):
+        with pytest.raises(UsageError, match="takes neither eps nor norm"):
+            raygrid.attack("mnist-cnn", x, y, "corruption", kind="contrast", severity=5, **words)
+
+
+def test_an_attack_in_a_ball_needs_eps():
+    with pytest.raises(UsageError, match='attack "pgd" needs eps'):
+        raygrid.attack(Tiny(), X, Y, "pgd")
 
 
 def test_a_seed_gives_the_same_examples_again():
@@ -209,7 +226,12 @@ def test_a_target_has_a_success_rate_and_no_robust_accuracy(goal):
 
 
 def verdict(status):
-    return Verdict(status, 0, True, 0, 1.0, 1.0, status in {"broken", "clean_wrong"}, False, 0, 0, 0, 0, None)
+    fooled = status in {"broken", "clean_wrong"}
+    judged = {"clean_prediction": 0, "clean_correct": True, "prediction": 0, "confidence": 1.0, "margin": 1.0}
+    (distances,) = measure(X[:1], X[:1])
+    return Verdict(
+        **vars(distances), status=status, success=fooled, success_stored=False, stored=distances, error=None, **judged
+    )
 
 
 BOUNDS = [

@@ -1,6 +1,13 @@
 """The built-in attacks, family by family. Declarations only: imports neither torch nor ray."""
 
-from raygrid.attacks import catalog_gradient, catalog_minimal_norm, catalog_noise, catalog_query, catalog_suites
+from raygrid.attacks import (
+    catalog_corruption,
+    catalog_gradient,
+    catalog_minimal_norm,
+    catalog_noise,
+    catalog_query,
+    catalog_suites,
+)
 
 COMPONENTS = (
     *catalog_gradient.COMPONENTS,
@@ -8,4 +15,5 @@ COMPONENTS = (
     *catalog_query.COMPONENTS,
     *catalog_minimal_norm.COMPONENTS,
     *catalog_suites.COMPONENTS,
+    *catalog_corruption.COMPONENTS,
 )

@@ -340,6 +340,8 @@ def _craft_rows(unit: Craft, batch: Batch, made: Crafted, table: pa.Table) -> tu
 
 def _verdict_row(verdict: Verdict, claimed: bool | None) -> Row:
     row = asdict(verdict)
+    on_file = row.pop("stored") or {}
+    row |= {f"{name}_stored": value for name, value in on_file.items() if name != "snr_db"}
     for name in ("clean_prediction", "prediction"):
         row[name] = None if row[name] is None else str(row[name])
     fooled = None if verdict.success is None else int(verdict.success)

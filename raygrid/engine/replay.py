@@ -144,7 +144,8 @@ def _save(clean: np.ndarray, x_adv: np.ndarray | None, on_file: np.ndarray | Non
 
 def _tell(before: dict[str, Any], now: dict[str, Any], files: list[Path]) -> Iterator[RenderableType]:
     differing = [name for name in now if name not in ELSEWHERE and before[name] != now[name]]
-    yield f"{now['victim']}, {now['attack']} {now['norm']} eps {now['eps']:g}, sample {now['sample_id']}: {now['status']}"
+    ball = f" {now['norm']} eps {now['eps']:g}" if now["norm"] else ""
+    yield f"{now['victim']}, {now['attack']}{ball}, sample {now['sample_id']}: {now['status']}"
     if differing:
         table = Table("column", "stored", "recomputed", title="what differs")
         for name in differing:

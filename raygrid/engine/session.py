@@ -104,11 +104,12 @@ def _attack(row: dict[str, Any], *, with_seed: bool) -> str:
     """Say which attack, with the parameters that differ from their defaults, so that no two lines read alike."""
     said = dict(PART.findall(row["cell_id"]))
     source = f" from {row['source']}" if row["source"] else ""
-    label = f"{said.get('suite', said['attack'])}{source}, {row['norm']} {format_eps(row['eps'])}"
+    name = said.get("suite", said["attack"])
+    ball = f"{row['norm']} {format_eps(row['eps'])}" if row["norm"] else ""
     goal = "" if row["goal"] == "untargeted" else f"{said['goal']} (success rate)"
-    seed = f"seed {row['seed']}" if with_seed else ""
     eot = f"eot {said['eot']}" if "eot" in said and "suite" not in said else ""
-    return ", ".join(part for part in (label, goal, said.get("budget", ""), eot, seed) if part)
+    seed = f"seed {row['seed']}" if with_seed else ""
+    return ", ".join(part for part in (f"{name}{source}", ball, goal, said.get("budget", ""), eot, seed) if part)
 
 
 def _rate(row: dict[str, Any]) -> tuple[str, str]:

@@ -17,6 +17,11 @@ def norm_of(component: Component, fields: AttackFields) -> str:
     return fields.norm or next(iter(component.norms), "")
 
 
+def eps_of(fields: AttackFields) -> float:
+    """Return the radius in force; infinite for an attack that knows no norm."""
+    return math.inf if fields.eps is None else fields.eps
+
+
 def access_of(component: Component, fields: AttackFields) -> AttackerAccess:
     """Return the access in force."""
     return fields.access or component.access
@@ -24,41 +29,58 @@ def access_of(component: Component, fields: AttackFields) -> AttackerAccess:
 
 def problems(component: Component, fields: AttackFields, keys: Container[str]) -> Iterator[Problem]:
     """Yield what contradicts the component or itself; `keys` are those that the job file gives."""
-    norm, access = norm_of(component, fields), access_of(component, fields)
-    has_source = "source" in keys
     this = f'attack "{component.name}"'
-    if norm and norm not in component.norms:
-        yield "norm", f'{this} knows no norm "{norm}"; it knows: {", ".join(component.norms) or "none"}'
-    if norm == "linf" and fields.eps > 1:
+    yield from _of_ball(this, component, fields)
+    yield from _of_goal(this, component, fields)
+    yield from _of_access(this, component, fields, has_source="source" in keys)
+    if component.suite:
+        yield from _of_suite(this, fields)
+
+
+def _of_ball(this: str, component: Component, fields: AttackFields) -> Iterator[Problem]:
+    norm = norm_of(component, fields)
+    if fields.norm is not None and not component.norms:
+        yield "norm", f"{this} keeps to no ball around the input and takes no norm"
+    elif norm and norm not in component.norms:
+        yield "norm", f'{this} knows no norm "{norm}"; it knows: {", ".join(component.norms)}'
+    if fields.eps is None and component.norms:
+        yield "", f'{this} needs "eps"'
+    if fields.eps is not None and not component.norms:
+        yield "eps", f"{this} keeps to no ball around the input and takes no eps"
+    if norm == "linf" and fields.eps is not None and fields.eps > 1:
         hint = f"; did you mean {fields.eps:g}/255?" if fields.eps <= 255 else ""
         yield "eps", f"eps {fields.eps:g} is outside the input range [0, 1]{hint}"
+
+
+def _of_goal(this: str, component: Component, fields: AttackFields) -> Iterator[Problem]:
     if fields.goal not in component.goals:
         yield "goal", f'{this} knows no goal "{fields.goal}"; it knows: {", ".join(component.goals) or "none"}'
     if fields.goal == "targeted" and fields.target is None:
         yield "goal", 'goal "targeted" needs "target", the number of the class to reach'
     if fields.goal != "targeted" and fields.target is not None:
         yield "target", f'is for goal "targeted", not "{fields.goal}"; make it an attack of its own'
+
+
+def _of_access(this: str, component: Component, fields: AttackFields, *, has_source: bool) -> Iterator[Problem]:
+    access = access_of(component, fields)
     if access == "transfer" and not has_source:
         yield "access", 'access "transfer" needs "source", the victim to craft on'
     if access != "transfer" and has_source:
         yield "source", f'is for access "transfer", not "{access}"; make it an attack of its own'
-    if component.suite:
-        yield from _problems_of_suite(this, fields, access)
-    if access != "transfer" and ACCESS_ORDER.index(access) < ACCESS_ORDER.index(component.access):
+    if component.access == "none" and access != "none":
+        yield "access", f'{this} asks nothing of any victim; its access is "none"'
+    elif access != "transfer" and ACCESS_ORDER.index(access) < ACCESS_ORDER.index(component.access):
         yield "access", f'{this} needs {component.access} access, more than "{access}"'
 
 
-def _problems_of_suite(this: str, fields: AttackFields, access: str) -> Iterator[Problem]:
-    if access == "transfer":
+def _of_suite(this: str, fields: AttackFields) -> Iterator[Problem]:
+    if fields.access == "transfer":
         yield (
             "access",
-            f"{this} is a suite whose stages attack what the former left of this very victim; transfer one of its attacks",
+            f"{this} is a suite: its stages attack what the former left of a victim; transfer one attack of it",
         )
     if fields.budget != BudgetFields():
-        yield (
-            "budget",
-            f"{this} is a suite, and a budget would end its stages one by one; give one of its attacks a budget",
-        )
+        yield "budget", f"{this} is a suite: a budget would end its stages one by one; give one attack of it a budget"
     if fields.eot != 1:
         yield "eot", f"{this} is a suite and sets eot for its stages itself"
 

@@ -15,8 +15,8 @@ _ABSENT = object()
 
 _OF_ATTACK: dict[str, Callable[[AttackSpec], Any]] = {
     "attack": lambda attack: attack.component.name,
-    "norm": lambda attack: attack.norm,
-    "eps": lambda attack: attack.eps,
+    "norm": lambda attack: attack.norm or None,
+    "eps": lambda attack: attack.radius,
     "goal": lambda attack: attack.goal,
     "access": lambda attack: attack.access,
     "source": lambda attack: attack.source.id if attack.source else None,
@@ -111,6 +111,8 @@ def _same(node: Node, value: Any) -> bool:
 
 
 def _text(value: object) -> str:
+    if value is None:
+        return "null"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -89,8 +89,9 @@ class AttackFields(Params):
 
     norm: str | None = None
     """Norm of the ball that the perturbation stays in. Default: the first that the attack knows."""
-    eps: float = Field(ge=0)
-    """Radius of the ball in input units (pixels in [0, 1]); fractions such as 8/255 are numbers."""
+    eps: float | None = Field(default=None, ge=0)
+    """Radius of the ball in input units (pixels in [0, 1]); fractions such as 8/255 are numbers. An attack that knows norms needs
+    it, one that knows none takes none."""
     goal: GoalName = "untargeted"
     """What fooling means: any wrong answer, the class `target`, or a class drawn for each sample."""
     target: int | None = Field(default=None, ge=0)

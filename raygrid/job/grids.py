@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from raygrid.job.attacks import access_of, norm_of, problems
+from raygrid.job.attacks import access_of, eps_of, norm_of, problems
 from raygrid.job.exclude import read_exclude
 from raygrid.job.fields import AttackFields, DataFields, DefenseFields, GridFields, VictimFields
 from raygrid.job.reading import Mistakes, Thing, read_fields, show
@@ -164,7 +164,7 @@ def _attack(use: Use[AttackFields], source: VictimSpec | None) -> AttackSpec:
         component=use.component,
         params=use.params,
         norm=norm_of(use.component, fields),
-        eps=fields.eps,
+        eps=eps_of(fields),
         goal=fields.goal,
         target=fields.target,
         access=access_of(use.component, fields),
@@ -178,7 +178,7 @@ def _attack(use: Use[AttackFields], source: VictimSpec | None) -> AttackSpec:
 def _attack_said(first: Use[AttackFields], resolved: Json, sources: list[str | Json | None]) -> Json:
     """Write out what follows from the component, and the sources."""
     implied = {"norm": norm_of(first.component, first.fields), "access": access_of(first.component, first.fields)}
-    missing = {key: value for key, value in implied.items() if key not in resolved}
+    missing = {key: value for key, value in implied.items() if value and key not in resolved}
     return {**resolved, **missing, **({"source": sources} if sources else {})}
 
 

@@ -97,7 +97,8 @@ def _use(kind: Kind, component: Component) -> Json:
     }
     if kind == "attack":
         # Beside the reference, which brings the description: what this attack knows.
-        properties["norm"] |= _one_or_list({"enum": list(component.norms)})
+        properties["norm"] |= _one_or_list({"enum": list(component.norms)}) if component.norms else {"const": None}
+        properties["eps"] |= {} if component.norms else {"const": None}
         properties["goal"] |= _one_or_list({"enum": list(component.goals)})
         properties["source"] = {
             "description": "Under `access: transfer`, the victim to craft on: the id of one of the grid, or a use.",
@@ -119,7 +120,8 @@ def _text_after_colon(component: Component) -> Json:
 
 def _required(kind: Kind, component: Component) -> list[str]:
     models: tuple[type[Params], ...] = (FIELDS[kind], component.params)
-    return [key for model in models for key in schema_of(model).get("required", ())]
+    ball = ["eps"] if kind == "attack" and component.norms else []
+    return [*ball, *(key for model in models for key in schema_of(model).get("required", ()))]
 
 
 def _fields(model: type[Params]) -> Json:

@@ -96,8 +96,8 @@ CELL = (
     Column("source", "string", "Under transfer: the surrogate that the examples were crafted on."),
     Column("info_level", "string", "How much of the defense the attacker knows."),
     Column("channel", "string", "The physical path between the example and the victim."),
-    Column("norm", "string", "Norm of the ball: linf, l2, l1, l0."),
-    Column("eps", "float64", "Radius of the ball, in input units."),
+    Column("norm", "string", "Norm of the ball: linf, l2, l1, l0; null for an attack that keeps to no ball."),
+    Column("eps", "float64", "Radius of the ball, in input units; null where there is none."),
     Column("eot", "int64", "Draws of the victim's randomness that each of the attack's looks averages over."),
     Column(
         "suite", "string", "The suite that the attack is a stage of, such as autoattack; null for an attack of its own."
@@ -143,6 +143,29 @@ RESULT = (
     Column("l1", "float64", "L1 norm of the perturbation, in input units."),
     Column("l0", "float64", "Number of input elements that changed."),
     Column("snr_db", "float64", "Signal to perturbation ratio, dB."),
+    Column("psnr_db", "float64", "Peak signal to perturbation ratio, dB; null where nothing changed."),
+    Column(
+        "ssim",
+        "float64",
+        "Structural similarity to the clean picture (Wang et al. 2004), at most 1: nothing changed; null below 11 pixels a side.",
+    ),
+    Column(
+        "ms_ssim",
+        "float64",
+        "The same over five scales (Wang et al. 2003), in [0, 1]; null below 176 pixels a side.",
+    ),
+    *(
+        Column(name, "float64", f"{what} of the copy that a file can hold, 8-bit, against the clean input as it is.")
+        for name, what in (
+            ("linf_stored", "L-inf norm"),
+            ("l2_stored", "L2 norm"),
+            ("l1_stored", "L1 norm"),
+            ("l0_stored", "Number of input elements that differ"),
+            ("psnr_db_stored", "Peak signal to perturbation ratio, dB (null where nothing differs),"),
+            ("ssim_stored", "Structural similarity"),
+            ("ms_ssim_stored", "Multi-scale structural similarity"),
+        )
+    ),
     Column("similarity", "float64", "Similarity of embeddings that a verification compares with its threshold."),
     Column("edit_distance", "float64", "Edit distance between the transcription and what the goal asks for."),
     Column("seconds", "float64", "Seconds of judging; crafting stands in `crafts`."),

@@ -1,7 +1,8 @@
 """The SQL of the results: views over the files of one run. What a person reads is one of them, or a query over them.
 
 `trials`, `examples`, `crafts`, `runs` and `cells` are rows. `summary` has one line a cell, empty ones included.
-`worst_case` has one line for all cells that differ in their attack only: a sample is broken when any broke it.
+`worst_case` has one line for all cells that differ in their attack only: a sample is broken when any broke it. Corruptions
+(access none) are no attackers, and stay out.
 The schema `raw` holds what those are made of.
 
 A proportion stands with its numerator, its denominator and a Wilson interval at 95 % over the effective number of
@@ -58,7 +59,8 @@ FROM raw.run_index GROUP BY run, {KEY};
 
 WORST_CASE = f"""
 CREATE VIEW raw.cell_groups AS
-SELECT *, md5(row({", ".join(GROUP)})::VARCHAR) AS group_id FROM cells WHERE goal = 'untargeted';
+SELECT *, md5(row({", ".join(GROUP)})::VARCHAR) AS group_id FROM cells
+WHERE goal = 'untargeted' AND access IS DISTINCT FROM 'none';
 
 CREATE VIEW raw.worst_cells AS
 SELECT run, {", ".join(f"any_value({column}) AS {column}" for column in GROUP)},

@@ -62,6 +62,7 @@ COMPONENTS = (
     Component("defense", "noise", "Noise at the input.", "m:f", Noise),
     Component("attack", "pgd", "Descent.", "m:f", PGD, source="Madry 2018", norms=("linf", "l2", "l1"), goals=GOALS),
     Component("attack", "apgd-ce", "Auto-PGD.", "m:f", PGD, norms=("linf", "l2"), goals=("untargeted",)),
+    Component("attack", "blur", "No ball.", "m:f", access="none", goals=("untargeted",)),
     Component("attack", "uniform", "Noise.", "m:f", access="none", norms=("linf",), goals=("untargeted",)),
 )
 

@@ -1,4 +1,5 @@
 import json
+import math
 import subprocess
 import sys
 
@@ -243,3 +244,13 @@ print(sorted({{"torch", "torchvision", "ray", "pyarrow", "duckdb", "rich"}} & se
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+@pytest.mark.parametrize("attack", ["blur", "{use: blur}", "{use: blur, eps: null, norm: null}"])
+def test_an_attack_without_a_ball_needs_no_eps(load, attack):
+    job = load(grid(attack))
+    (spec,) = job.grids[0].attacks
+    assert (spec.norm, spec.eps, spec.radius, spec.access) == ("", math.inf, None, "none")
+    written = job.resolved["grids"]["g"]["attacks"][0]
+    assert not {written.get("norm"), written.get("eps")} - {None}
+    assert load(json.dumps(job.resolved)).grids == job.grids

@@ -16,6 +16,24 @@ PLANNED = "not built yet (planned: {}); leave it out"
 
 LINE_6 = [
     ("{use: pgd}", '6:14: grids.g.attacks: attack "pgd" needs "eps"'),
+    ("pgd", '6:14: grids.g.attacks: attack "pgd" needs "eps"'),
+    ("{use: pgd, eps: null}", '6:14: grids.g.attacks: attack "pgd" needs "eps"'),
+    (
+        "{use: blur, eps: 0}",
+        '6:31: grids.g.attacks.eps: attack "blur" keeps to no ball around the input and takes no eps',
+    ),
+    (
+        "{use: blur, norm: l2}",
+        '6:32: grids.g.attacks.norm: attack "blur" keeps to no ball around the input and takes no norm',
+    ),
+    (
+        "{use: blur, access: gradient}",
+        '6:34: grids.g.attacks.access: attack "blur" asks nothing of any victim; its access is "none"',
+    ),
+    (
+        "{use: blur, access: transfer, source: efficientnet-lite0}",
+        '6:34: grids.g.attacks.access: attack "blur" asks nothing of any victim; its access is "none"',
+    ),
     ("{eps: 1}", '6:14: grids.g.attacks: this attack needs "use", the name of one'),
     ("7", "6:14: grids.g.attacks: must be the name of one attack or a mapping {use: name, ...}, not 7"),
     ("[]", "6:14: grids.g.attacks: the list is empty"),

@@ -85,6 +85,15 @@ def test_the_schema_refuses_what_the_loader_refuses(validator, load, right, wron
         load(text)
 
 
+@pytest.mark.parametrize("attack", ["{use: blur, eps: 1/255}", "{use: blur, norm: linf}", "pgd", "{use: pgd}"])
+def test_the_schema_knows_which_attacks_have_a_ball(validator, load, attack):
+    text = JOB.replace("attacks:", f"attacks:\n      - {attack}", 1)
+    assert not validator.is_valid(plain(text))
+    with pytest.raises(UsageError):
+        load(text)
+    assert validator.is_valid(plain(JOB.replace("attacks:", "attacks:\n      - blur\n      - {use: blur}", 1)))
+
+
 def test_every_parameter_of_every_component_stands_in_the_schema_with_its_description():
     table = registry.components()
     defs = job_schema()["$defs"]

@@ -198,6 +198,25 @@ def test_worst_cases_keep_budgets_victims_and_seeds_apart(folder):
     assert sorted(row["attacks"] for row in folder.rows("worst_case")) == [1, 1, 1, 1, 1, 2]
 
 
+CORRUPTION = {"attack": "corruption", "access": "none", "norm": None, "eps": None}
+
+
+def test_corruptions_are_cells_of_the_summary_without_eps_and_no_part_of_a_worst_case(folder):
+    worse = {**FOUR, "s1": "broken"}
+    folder.run(Unit("p.0", FOUR, cell=PGD), Unit("c.0", worse, cell=CORRUPTION))
+    by_attack = {row["attack"]: row for row in folder.rows("summary")}
+    assert picked(by_attack["corruption"], "norm", "eps", "broken") == {"norm": None, "eps": None, "broken": 2}
+    assert by_attack["corruption"]["robust_accuracy"] == 1 / 4
+    row = only(folder.rows("worst_case"))
+    assert picked(row, "attacks", "eps", "broken") == {"attacks": 1, "eps": 0.5, "broken": by_attack["pgd"]["broken"]}
+
+
+def test_two_corruptions_alone_have_no_worst_case(folder):
+    folder.run(*(Unit(f"{name}.0", FOUR, cell={**CORRUPTION, "attack": name}) for name in "ab"))
+    assert folder.rows("worst_case") == []
+    assert len(folder.rows("summary")) == 2
+
+
 def test_the_worst_case_has_the_columns_of_a_summary(folder):
     folder.run(Unit("p.0", FOUR, cell=PGD), Unit("q.0", {**FOUR, "s1": "broken"}, cell=SQUARE))
     row = only(folder.rows("worst_case"))
