@@ -22,6 +22,8 @@ class Record:
     """Whether the unit itself attacked the sample, and did not inherit its example."""
     zero_gradients: Sequence[int]
     backwards: Sequence[int]
+    draws: int = 1
+    """How often each example was judged; more than once where the victim answers at random."""
 
 
 Condition = Callable[[Sequence[Record]], list[bool]]

@@ -2,7 +2,7 @@
 
 import math
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -36,6 +36,10 @@ class Verdict(Distances):
     margin: float | None
     """Logit gap that still separates the example from success; at most 0 where the goal is met."""
     success: bool | None
+    draws: int
+    """How often the example was shown to the model."""
+    draws_fooled: int | None
+    """How many of them met the goal; `success` where it is more than half."""
     success_stored: bool | None
     """Whether the copy that an 8-bit file can hold succeeds too."""
     stored: Distances | None
@@ -50,9 +54,29 @@ class Outputs:
     """What a model said about samples."""
 
     logits: Tensor
-    """[B, C] in float32; NaN in the rows of samples on which the model failed."""
+    """[B, C] in float32, the mean over draws; NaN in the rows of samples on which the model failed."""
     errors: dict[int, str] = field(default_factory=dict)
     """Position -> traceback of the failure."""
+    each: Tensor | None = None
+    """[draws, B, C], where there was more than one."""
+
+    @property
+    def draws(self) -> int:
+        """How often each sample was shown to the model."""
+        return 1 if self.each is None else len(self.each)
+
+    def at(self, where: Sequence[int]) -> "Outputs":
+        """Return what was said about the samples at these positions."""
+        errors = {position: self.errors[i] for position, i in enumerate(where) if i in self.errors}
+        return Outputs(self.logits[where], errors, None if self.each is None else self.each[:, where])
+
+    def count(self, true: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return of how many draws something is true [B], of a function logits [B, C] -> [B] bool."""
+        return torch.stack([true(logits) for logits in (self.logits[None] if self.each is None else self.each)]).sum(0)
+
+    def mostly(self, true: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return [B] bool: it is true of more than half of the draws."""
+        return 2 * self.count(true) > self.draws
 
     def why(self, i: int) -> str | None:
         """Return what is wrong with the outputs of sample i, or None."""
@@ -61,7 +85,9 @@ class Outputs:
         return self.errors.get(i, "the victim's outputs are not finite")
 
 
-def run_model(model: Callable[[Tensor], Tensor], x: Tensor, classes: int, micro_batch: int | None = None) -> Outputs:
+def run_model(
+    model: Callable[[Tensor], Tensor], x: Tensor, classes: int, micro_batch: int | None = None, draws: int = 1
+) -> Outputs:
     """Run a model on x [B, C, H, W], `micro_batch` samples at a time.
 
     A batch on which it raises is split until the samples it fails on stand alone; where memory is short, batches are halved.
@@ -71,7 +97,17 @@ def run_model(model: Callable[[Tensor], Tensor], x: Tensor, classes: int, micro_
         x: inputs.
         classes: columns of the result where the model fails on every sample.
         micro_batch: samples in one pass; None: all.
+        draws: how often, for a model that answers at random.
     """
+    if draws == 1:
+        return _run_once(model, x, classes, micro_batch)
+    runs = [_run_once(model, x, classes, micro_batch) for _ in range(draws)]
+    each = torch.stack([run.logits for run in runs])
+    errors = {i: why for run in reversed(runs) for i, why in run.errors.items()}
+    return Outputs(each.mean(0), errors, each)
+
+
+def _run_once(model: Callable[[Tensor], Tensor], x: Tensor, classes: int, micro_batch: int | None) -> Outputs:
     logits: Tensor | None = None
     errors: dict[int, str] = {}
     size = micro_batch or max(len(x), 1)
@@ -132,17 +168,21 @@ def judge(
         failures: position -> why no example could be crafted.
         micro_batch: samples in one pass.
         closest: the examples are the closest that were found, at any distance; beyond eps, one says that none was found within.
+
+    Examples are judged by as many fresh draws of the model's randomness as the clean inputs were, and meet the goal where more than
+    half of the draws do; margin and prediction are those of the mean logits.
     """
-    classes = clean.logits.shape[1]
+    classes, draws = clean.logits.shape[1], clean.draws
     allowed = constraint.allows(x_adv, x)
     shown = torch.where(allowed.view(-1, 1, 1, 1), x_adv, x)  # what is no valid input is not shown to the victim
     within = allowed | replace(constraint, eps=math.inf).allows(x_adv, x) if closest else allowed
-    adversarial = run_model(model, shown, classes, micro_batch)
-    on_file = run_model(model, stored(shown, x).to(x) / LEVELS, classes, micro_batch)
+    adversarial = run_model(model, shown, classes, micro_batch, draws)
+    on_file = run_model(model, stored(shown, x).to(x) / LEVELS, classes, micro_batch, draws)
     distances = measure(x_adv, x)
     distances_on_file = measure(stored(x_adv.nan_to_num(), x).to(x) / LEVELS, x)
 
-    clean_met, met, met_on_file = (goal.success(outputs.logits) for outputs in (clean, adversarial, on_file))
+    clean_met, met, met_on_file = (outputs.mostly(goal.success) for outputs in (clean, adversarial, on_file))
+    fooled, clean_wrong = adversarial.count(goal.success), clean.mostly(lambda logits: logits.argmax(1) != goal.labels)
     confidence, margin = adversarial.logits.softmax(1).amax(1), goal.margin(adversarial.logits)
     finite = torch.isfinite(x_adv).flatten(1).all(1)
 
@@ -164,11 +204,13 @@ def judge(
                 status=status,
                 error=error,
                 clean_prediction=int(clean.logits[i].argmax()) if seen else None,
-                clean_correct=bool(clean.logits[i].argmax() == goal.labels[i]) if seen else None,
+                clean_correct=not bool(clean_wrong[i]) if seen else None,
                 prediction=int(adversarial.logits[i].argmax()) if judged else None,
                 confidence=float(confidence[i]) if judged else None,
                 margin=float(margin[i]) if judged else None,
                 success=bool(met[i]) if judged else None,
+                draws=draws,
+                draws_fooled=int(fooled[i]) if judged else None,
                 success_stored=bool(met_on_file[i]) if judged and on_file.why(i) is None else None,
                 **vars(distances[i]),
                 stored=distances_on_file[i] if finite[i] else None,

@@ -98,6 +98,7 @@ def craft(
     *,
     access: Access,
     micro_batch: int | None = None,
+    draws: int = 1,
     inherited: Inherited | None = None,
 ) -> Crafted:
     """Run an attack on a batch.
@@ -112,6 +113,7 @@ def craft(
         seed: the job's.
         access: the most that the attack may ask of the model.
         micro_batch: samples in one pass at most; halved while memory does not suffice.
+        draws: how often the clean inputs are shown to a model that answers at random; more than half decide.
         inherited: what the attack before it in its series left.
     """
     started = time.perf_counter()
@@ -125,7 +127,7 @@ def craft(
         for i in where:
             result.claimed[i] = bool(inherited.broken[i])
     left = [i for i in range(n) if not kept[i]]
-    clean = run_model(model, batch.x[left], batch.classes, micro_batch)
+    clean = run_model(model, batch.x[left], batch.classes, micro_batch, draws)
     result.failures |= {i: why for position, i in enumerate(left) if (why := clean.why(position))}
     pending = [[position for position, i in enumerate(left) if i not in result.failures]]
     while pending:
@@ -134,7 +136,9 @@ def craft(
         if not where:
             continue
         try:
-            _attack(model, batch.take(where), where, clean.logits[positions], attack, seed, access, result)
+            goal = goal_of(attack, batch.take(where), seed)
+            met = clean.at(positions).mostly(goal.success)
+            _attack(model, batch.take(where), where, goal, met, attack, seed, access, result)
         except torch.OutOfMemoryError:
             size = min(result.micro_batch or len(where), len(where))
             if size == 1:
@@ -201,14 +205,14 @@ def _attack(
     model: Model,
     batch: Batch,
     where: list[int],
-    clean: Tensor,
+    goal: Goal,
+    met: Tensor,
     attack: AttackSpec,
     seed: int,
     access: Access,
     result: Crafted,
 ) -> None:
     """Attack the samples at the positions `where` and write what came of them into `result`."""
-    goal = goal_of(attack, batch, seed)
     transfers = attack.access == "transfer"
     oracle = Oracle(
         model,
@@ -217,7 +221,7 @@ def _attack(
         budget=attack.budget,
         micro_batch=result.micro_batch,
         stop_early=not transfers,
-        skip=goal.pointless if transfers else goal.pointless | goal.success(clean),
+        skip=goal.pointless if transfers else goal.pointless | met,
         eot=attack.eot,
         device=batch.x.device,
     )

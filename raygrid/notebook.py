@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +12,20 @@ from torch import Tensor, nn
 from raygrid import registry
 from raygrid.component import resolve
 from raygrid.errors import UsageError, did_you_mean
+from raygrid.evidence import CONDITIONS, Record
 from raygrid.job import check_eps
 from raygrid.judge import Outputs, Verdict, run_model
-from raygrid.kernel import Batch, craft, score
+from raygrid.kernel import Batch, Crafted, Inherited, craft, score
 from raygrid.metrics.statistics import wilson
+from raygrid.series import stages
 from raygrid.spec import AttackSpec, Budget, GoalName
+
+PROBES = 8
+"""Samples on which a model is asked twice, to find out whether it answers at random."""
+REPEATS = 1e-4
+"""Share of the largest logit by which an answer may differ when it is asked again: what rounding does on a GPU."""
+RANDOM_DRAWS = 20
+"""Fresh draws that judge a model that answers at random, and that each look of an attack averages over."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,10 @@ class Attacked:
     backwards: Tensor
     """Backward passes spent on each sample [B]."""
     goal: GoalName = "untargeted"
+    name: str = ""
+    """Of the attack."""
+    stages: tuple["Attacked", ...] = ()
+    """Of a suite: what came of each of its attacks in turn. Every one counts what the former broke; the last one is the verdict."""
 
     @property
     def statuses(self) -> Counter[str]:
@@ -98,9 +111,10 @@ def attack(
     seed: int = 0,
     budget: Budget | None = None,
     micro_batch: int | None = None,
+    eot: int | None = None,
     **params: object,
 ) -> Attacked:
-    """Attack a model and judge the examples.
+    """Attack a model and judge the examples. `autoattack` and `audit` are suites of attacks, see `Attacked.stages`.
 
     Args:
         victim: a module that takes pixels in [0, 1] and returns logits (its normalization is inside), or the name of a built-in
@@ -115,6 +129,8 @@ def attack(
         seed: of the random numbers. Each sample has its own, by its position.
         budget: the most that may be spent on a sample.
         micro_batch: samples in one pass at most.
+        eot: draws of the victim's randomness that each look averages over; default 1, and 20 for a victim that answers at random,
+            which is also judged by 20 fresh draws, of which more than half decide. Suites set it themselves.
         **params: the attack's parameters, as `raygrid describe NAME` lists them.
 
     Raises:
@@ -124,14 +140,70 @@ def attack(
     _check_inputs(x, y, spec, micro_batch)
     model = _named(victim) if isinstance(victim, str) else victim
     x, y = x.detach().float(), y.long()
-    with _frozen(model):
-        clean = run_model(model, x, 0, micro_batch)
-        classes = clean.logits.shape[1]
+    with _frozen(model), _reproducible(seed):
+        draws = RANDOM_DRAWS if is_random(model, x[:PROBES], micro_batch) else 1
+        clean = run_model(model, x, 0, micro_batch, draws)
         _check_classes(clean, y, target)
-        batch = Batch([str(i) for i in range(len(x))], x, y, classes)
-        made = craft(model, batch, spec.as_crafted, seed, access=spec.component.access, micro_batch=micro_batch)
-        verdicts = score(model, batch, spec, seed, made.x_adv, made.failures, clean, micro_batch)
-    return Attacked(made.x_adv, verdicts, torch.tensor(made.forwards), torch.tensor(made.backwards), goal)
+        batch = Batch([str(i) for i in range(len(x))], x, y, clean.logits.shape[1])
+        listed = stages(replace(spec, eot=(draws if eot is None else eot)) if not spec.component.suite else spec)
+        done: list[Attacked] = []
+        records: list[Record] = []
+        for stage in listed:
+            inherited = _inherited(done[-1], records, stage) if done else None
+            access = stage.component.access
+            made = craft(
+                model,
+                batch,
+                stage.as_crafted,
+                seed,
+                access=access,
+                micro_batch=micro_batch,
+                draws=draws,
+                inherited=inherited,
+            )
+            verdicts = score(model, batch, stage, seed, made.x_adv, made.failures, clean, micro_batch, inherited)
+            passes = torch.tensor(made.forwards), torch.tensor(made.backwards)
+            done.append(Attacked(made.x_adv, verdicts, *passes, goal, stage.component.name))
+            records.append(_record(stage, made, verdicts))
+    if len(done) == 1:
+        return done[0]
+    forwards, backwards = (
+        torch.stack(passes).sum(0) for passes in zip(*((d.forwards, d.backwards) for d in done), strict=True)
+    )
+    return replace(done[-1], forwards=forwards, backwards=backwards, name=name, stages=tuple(done))
+
+
+def is_random(model: nn.Module, x: Tensor, micro_batch: int | None = None) -> bool:
+    """Whether a model answers differently when it is asked again; rounding aside, which is no answer."""
+    once, again = (run_model(model, x, 0, micro_batch).logits for _ in range(2))
+    return bool(((once - again).abs() > REPEATS * once.abs().amax().clamp_min(1)).any())
+
+
+def _inherited(before: Attacked, records: list[Record], stage: AttackSpec) -> Inherited:
+    when = stage.stage.when if stage.stage else ""
+    failures = {i: verdict.error or "" for i, verdict in enumerate(before.verdicts) if verdict.status == "error"}
+    return Inherited(before.x_adv, records[-1].broken, CONDITIONS[when](records), failures)
+
+
+def _record(stage: AttackSpec, made: Crafted, verdicts: list[Verdict]) -> Record:
+    return Record(
+        stage.component.name,
+        stage.component.access,
+        stage.eps,
+        [verdict.status == "broken" for verdict in verdicts],
+        [verdict.obtained == "attacked" for verdict in verdicts],
+        made.zero_gradients,
+        made.backwards,
+        verdicts[0].draws,
+    )
+
+
+@contextmanager
+def _reproducible(seed: int) -> Iterator[None]:
+    """Let a model that draws from torch's global generator draw the same numbers each time, and leave the generator as it was."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
 
 
 @contextmanager

@@ -8,6 +8,7 @@ Signatures of `Component.build`, by kind (p: the component's Params):
     attack   (oracle, goal, x, constraint, randomness, **p) -> x_adv   on a host
              a suite: (p, norm) -> tuple[Stage, ...]     in the driver, without torch
     defense  (p, victim: Victim) -> Victim               on a host
+    channel  (p, x, randomness, purpose, index) -> x     on a host
 
 Another package registers through the entry point group `raygrid.components`, whose objects are iterables of Component.
 """

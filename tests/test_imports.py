@@ -45,7 +45,7 @@ MAY_IMPORT = {
     "constraints": {"component", "errors", "randomness", "spec"},
     "goals": {"component", "errors", "randomness", "spec"},
     "oracle": WORDS | SEARCH - {"oracle"},
-    "attacks": {"component", "errors"} | SEARCH,
+    "attacks": {"component", "errors", "metrics"} | SEARCH,
     "victims": WORDS | FILES,
     "defenses": WORDS | {"randomness", "victims"},
     "data": WORDS | FILES | {"data.pins"},

@@ -238,6 +238,7 @@ class VictimHost:
             [trials[sample]["obtained"] == "attacked" for sample in batch.ids],
             [crafts[sample]["zero_gradients"] for sample in batch.ids],
             [crafts[sample]["backwards"] for sample in batch.ids],
+            trials[batch.ids[0]]["draws"],
         )
 
     def _examples(self, unit: Craft, batch: Batch) -> Examples:
@@ -344,5 +345,4 @@ def _verdict_row(verdict: Verdict, claimed: bool | None) -> Row:
     row |= {f"{name}_stored": value for name, value in on_file.items() if name != "snr_db"}
     for name in ("clean_prediction", "prediction"):
         row[name] = None if row[name] is None else str(row[name])
-    fooled = None if verdict.success is None else int(verdict.success)
-    return {**row, "draws": 1, "draws_fooled": fooled, "attack_claimed": claimed}
+    return {**row, "attack_claimed": claimed}
