@@ -121,7 +121,9 @@ def homography(looks: Looks) -> Tensor:
     scale * R (X, Y, 0) before a camera at DISTANCE, where R rolls, then pitches, then yaws.
     """
     one, zero = torch.ones_like(looks.roll), torch.zeros_like(looks.roll)
-    cr, sr, cp, sp, cy, sy = (f(angle) for angle in (looks.roll, looks.pitch, looks.yaw) for f in (torch.cos, torch.sin))
+    cr, sr, cp, sp, cy, sy = (
+        f(angle) for angle in (looks.roll, looks.pitch, looks.yaw) for f in (torch.cos, torch.sin)
+    )
     roll = _matrix([[cr, -sr, zero], [sr, cr, zero], [zero, zero, one]])
     pitch = _matrix([[one, zero, zero], [zero, cp, -sp], [zero, sp, cp]])
     yaw = _matrix([[cy, zero, -sy], [zero, one, zero], [sy, zero, cy]])
