@@ -148,7 +148,9 @@ def blurred(x: Tensor, sigma: Tensor, *, most: float) -> Tensor:
         most: decides the size of the kernel for all, so that no row depends on another's sigma.
     """
     batch, channels, height, width = x.shape
-    if batch * channels == 1:  # one group would go another way, with another rounding than the same plane has among others
+    if (
+        batch * channels == 1
+    ):  # one group would go another way, with another rounding than the same plane has among others
         return blurred(x.expand(2, -1, -1, -1), sigma.expand(2), most=most)[:1]
     reach = ceil(REACH * most)
     taps = torch.arange(-reach, reach + 1, device=x.device, dtype=x.dtype)

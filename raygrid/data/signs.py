@@ -85,7 +85,9 @@ def road_signs(params: SignParams, limit: int | None) -> Dataset:
         name=ROAD_SIGNS.name,
         table=make_table(
             ids,
-            np.array([sign(sample_id, params.size) for sample_id in ids], np.uint8).reshape(-1, 3, params.size, params.size),
+            np.array([sign(sample_id, params.size) for sample_id in ids], np.uint8).reshape(
+                -1, 3, params.size, params.size
+            ),
             np.array([k % len(CLASSES) for k in numbers], dtype=np.int64),
             face_width=[round(2 * pose.radius, 3) for pose in poses],
             view_angle=[round(pose.angle, 1) for pose in poses],

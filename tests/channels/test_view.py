@@ -74,7 +74,7 @@ def test_each_strength_alone_changes_the_image_and_keeps_it_in_the_box(name):
     x = pixels(6, 3, 12, 12)
     y = seen(only(**{name: STRENGTHS[name]}), x)
     assert ((y - x).abs().amax((1, 2, 3)) > 1e-3).all()
-    assert 0 <= y.min()
+    assert y.min() >= 0
     assert y.max() <= 1
 
 
@@ -82,7 +82,7 @@ def test_each_strength_alone_changes_the_image_and_keeps_it_in_the_box(name):
 def test_black_and_white_stay_in_the_box(value):
     x = torch.full((20, 3, 12, 12), value)
     y = seen(View(), x)
-    assert 0 <= y.min()
+    assert y.min() >= 0
     assert y.max() <= 1
 
 
@@ -235,7 +235,9 @@ def test_twice_the_scale_shows_the_middle_half():
 
 def corner(looks: Looks, x: float, y: float) -> tuple[float, float]:
     """Where a place of the image is seen: by the inverse of what `homography` gives."""
-    u, v, w = (torch.linalg.inv(homography(looks)[0].double()) @ torch.tensor([x, y, 1.0], dtype=torch.float64)).tolist()
+    u, v, w = (
+        torch.linalg.inv(homography(looks)[0].double()) @ torch.tensor([x, y, 1.0], dtype=torch.float64)
+    ).tolist()
     return u / w, v / w
 
 
