@@ -16,6 +16,8 @@ from raygrid.randomness import Randomness
 
 DISTANCE = 4.0
 """From the camera to the thing, in halves of the image's shorter side: a field of view of 28 degrees."""
+HORIZON = 1e-3
+"""The least depth of a ray, where 1 is that of the middle: one that would miss the image's plane sees its far edge."""
 LEAST_BLUR = 0.05
 """Pixels. A Gaussian this narrow leaves an image as it is."""
 REACH = 3
@@ -109,6 +111,7 @@ def moved(x: Tensor, looks: Looks) -> Tensor:
     columns = (torch.arange(width, device=x.device, dtype=x.dtype) + 0.5 - width / 2) / half
     a, b, c = homography(looks)[:, :, :, None, None].unbind(2)  # its columns, each [B, 3, 1, 1]
     across, along, depth = (a * columns + b * rows[:, None] + c).unbind(1)
+    depth = depth.clamp_min(HORIZON)
     grid = torch.stack([across / depth * (2 * half / width), along / depth * (2 * half / height)], dim=-1)
     seen = grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
     return _into_box(seen)
@@ -117,8 +120,8 @@ def moved(x: Tensor, looks: Looks) -> Tensor:
 def homography(looks: Looks) -> Tensor:
     """Return [B, 3, 3]: from a place in the view to the place in the image that is seen there.
 
-    Both count from the middle, right and down, in halves of the shorter side. A point (X, Y) of the image stands at
-    scale * R (X, Y, 0) before a camera at DISTANCE, where R rolls, then pitches, then yaws.
+    Both count from the middle, right and down, in halves of the shorter side. A point (X, Y) of the image stands at R (X, Y, 0)
+    before a camera at DISTANCE, where R rolls, then pitches, then yaws. The scale is the camera's zoom.
     """
     one, zero = torch.ones_like(looks.roll), torch.zeros_like(looks.roll)
     cr, sr, cp, sp, cy, sy = (
@@ -127,12 +130,11 @@ def homography(looks: Looks) -> Tensor:
     roll = _matrix([[cr, -sr, zero], [sr, cr, zero], [zero, zero, one]])
     pitch = _matrix([[one, zero, zero], [zero, cp, -sp], [zero, sp, cp]])
     yaw = _matrix([[cy, zero, -sy], [zero, one, zero], [sy, zero, cy]])
-    turned = looks.scale[:, None, None] * (yaw @ pitch @ roll)[:, :, :2]
-    lens = turned.new_tensor([1, 1, 1 / DISTANCE])[:, None]
-    a, b = (lens * turned).unbind(2)
+    lens = torch.stack([looks.scale, looks.scale, one / DISTANCE], dim=1)[:, :, None]
+    a, b = (lens * (yaw @ pitch @ roll)[:, :, :2]).unbind(2)
     c = torch.stack([2 * looks.right, 2 * looks.down, one], dim=1)
-    # The inverse up to a factor, which is all that a homography has: rows of the adjugate.
-    return torch.stack([b.cross(c, dim=1), c.cross(a, dim=1), a.cross(b, dim=1)], dim=1)
+    adjugate = torch.stack([b.cross(c, dim=1), c.cross(a, dim=1), a.cross(b, dim=1)], dim=1)
+    return adjugate / adjugate[:, 2:, 2:]  # the inverse, up to the factor that a homography leaves open
 
 
 def _matrix(entries: list[list[Tensor]]) -> Tensor:
@@ -148,9 +150,8 @@ def blurred(x: Tensor, sigma: Tensor, *, most: float) -> Tensor:
         most: decides the size of the kernel for all, so that no row depends on another's sigma.
     """
     batch, channels, height, width = x.shape
-    if (
-        batch * channels == 1
-    ):  # one group would go another way, with another rounding than the same plane has among others
+    if batch * channels == 1:
+        # One group alone would be convolved in another way, and rounded otherwise than the same plane among others.
         return blurred(x.expand(2, -1, -1, -1), sigma.expand(2), most=most)[:1]
     reach = ceil(REACH * most)
     taps = torch.arange(-reach, reach + 1, device=x.device, dtype=x.dtype)

@@ -64,7 +64,7 @@ INFOS = {
             input_shape=(3, 32, 32),
             mean=(0.0,) * 3,
             std=(1.0,) * 3,
-            weights_sha256="49ac967cd15d0e21a03aa643eaf21f91e6eba8ec4ca54d91a554e721a8d22673",
+            weights_sha256="1d22ef78ccdffac433c32fb84921db4e751b5bb3b94e8ccd64a4f62c50dea3b2",
             license="Apache-2.0",
             source="raygrid/victims/train_signs.py (synthetic signs)",
         ),

@@ -262,6 +262,15 @@ def test_the_middle_stays_in_the_middle_however_it_is_turned():
     assert corner(looks, 0, 0) == pytest.approx((0, 0), abs=1e-6)
 
 
+@pytest.mark.parametrize("yaw", [radians(60), -radians(60)])
+@pytest.mark.parametrize("scale", [0.25, 4.0])
+def test_rays_that_would_pass_the_horizon_of_an_oblong_image_see_its_edge(yaw, scale):
+    ramp = torch.linspace(0, 1, 64).expand(1, 3, 6, 64)
+    steps = moved(ramp, front(yaw=yaw, pitch=radians(50), scale=scale)).diff(dim=3)
+    assert steps.min() > -1e-5  # no part is seen mirrored
+    assert steps.max() > 0
+
+
 # The blur
 
 
