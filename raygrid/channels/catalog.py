@@ -14,7 +14,7 @@ class View(Params):
     """How far apart two looks at one thing may lie. Every look draws anew; 0 turns a change off."""
 
     scale: Factor = 0.15
-    """The thing appears larger or smaller by a factor of up to 1 + scale, log-uniform: it is nearer or farther."""
+    """The thing appears larger or smaller by a factor of up to 1 + scale or its inverse, log-uniform: as if nearer or farther."""
     rotation: Annotated[float, Field(ge=0, le=180)] = 8.0
     """Most degrees by which it turns in the image plane, either way; uniform."""
     tilt: Annotated[float, Field(ge=0, le=60)] = 15.0
