@@ -47,6 +47,7 @@ MAY_IMPORT = {
     "oracle": WORDS | SEARCH - {"oracle"},
     "attacks": {"component", "errors", "metrics"} | SEARCH,
     "victims": WORDS | FILES,
+    "victims.train_signs": WORDS | FILES | {"channels", "data", "randomness", "victims"},
     "defenses": WORDS | {"randomness", "victims"},
     "data": WORDS | FILES | {"data.pins"},
     "judge": WORDS | SEARCH | {"metrics"},

@@ -8,6 +8,7 @@ from raygrid.component import Component, Params
 
 Layout = Literal["NCHW", "NHWC"]
 Split = Literal["held-out", "train", "all"]
+SignSplit = Literal["held-out", "train"]
 Size = Annotated[int, Field(ge=1, le=4096)]
 Share = Annotated[float, Field(gt=0, le=1)]
 
@@ -26,6 +27,15 @@ class DigitsParams(Params):
 
     split: Split = "held-out"
     """`held-out`: the 1,000 digits that raygrid's MNIST victims never saw; `train`: the 4,000 they were trained on; `all`."""
+
+
+class SignParams(Params):
+    """Which of the drawn signs, at which size."""
+
+    split: SignSplit = "held-out"
+    """`held-out`: the 1,200 signs that raygrid's sign victim never saw; `train`: the 4,800 it was trained on."""
+    size: Annotated[int, Field(ge=8, le=512)] = 32
+    """Height and width in pixels."""
 
 
 class TilesParams(Params):
@@ -152,6 +162,15 @@ PHOTO_TILES = Component(
     source="photos of foolbox 3.3.4, scikit-image 0.26.0, scikit-learn 1.9.1, matplotlib 3.11.2, ultralytics 8.4.190 (PyPI wheels)",
     license="MIT, BSD-3-Clause, CC-BY-2.0, Matplotlib license, AGPL-3.0, as each package states it; fetched, never shipped",
 )
+ROAD_SIGNS = Component(
+    kind="data",
+    name="road-signs",
+    summary="Synthetic: drawn road signs of 12 classes, 100 a class; by default those that raygrid's sign victim never saw.",
+    params=SignParams,
+    build="raygrid.data.signs:road_signs",
+    source="raygrid/data/signs.py (raygrid's own drawings, synthetic)",
+    license="Apache-2.0",
+)
 NPZ = Component(
     kind="data",
     name="npz",
@@ -199,6 +218,7 @@ COMPONENTS: tuple[Component, ...] = (
     PHOTO_TILES,
     CIFAR10_SAMPLES,
     MNIST_5K,
+    ROAD_SIGNS,
     NPZ,
     IMAGE_FOLDER,
     PARQUET,

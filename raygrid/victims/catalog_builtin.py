@@ -57,6 +57,17 @@ INFOS = {
             license=ASSETS["cifar10-cnn"].license,
             source=ASSETS["cifar10-cnn"].origin,
         ),
+        VictimInfo(
+            id="sign-cnn",
+            arch="sign-cnn.views",
+            classes=12,
+            input_shape=(3, 32, 32),
+            mean=(0.0,) * 3,
+            std=(1.0,) * 3,
+            weights_sha256="1d22ef78ccdffac433c32fb84921db4e751b5bb3b94e8ccd64a4f62c50dea3b2",
+            license="Apache-2.0",
+            source="raygrid/victims/train_signs.py (synthetic signs)",
+        ),
         _mnist("mnist-cnn", "plain", "b950f1a723348e0867ff282db377185437e6c4c1158b8af39307e933049a19cb"),
         _mnist("mnist-cnn-adv", "adversarial", "a4dc9d150afadc66d493d0386ebae84d03c543270321187d6e04c8c2cd8b2083"),
     )
@@ -74,6 +85,7 @@ identify_efficientnet_lite2 = partial(_identify, "efficientnet-lite2")
 identify_cifar10_cnn = partial(_identify, "cifar10-cnn")
 identify_mnist_cnn = partial(_identify, "mnist-cnn")
 identify_mnist_cnn_adv = partial(_identify, "mnist-cnn-adv")
+identify_sign_cnn = partial(_identify, "sign-cnn")
 
 
 def _component(name: str, summary: str, module: str, source: str) -> Component:
@@ -115,5 +127,11 @@ COMPONENTS: tuple[Component, ...] = (
         "The CNN of mnist-cnn, trained on PGD examples (L-inf, eps 0.3).",
         "mnist_cnn",
         "raygrid/victims/train_mnist.py; Madry et al., ICLR 2018",
+    ),
+    _component(
+        "sign-cnn",
+        "A CNN of three convolutions on synthetic road signs seen through views, 32 pixels, 0.07 M parameters.",
+        "sign_cnn",
+        "raygrid/victims/train_signs.py (synthetic signs)",
     ),
 )

@@ -24,6 +24,11 @@ FOREIGN = (
 """First bytes of files often mistaken for PyTorch weights, and what to do about each."""
 
 
+def weights_file(arch: str) -> Path:
+    """Return where the weights of `architecture.tag` stand in the package."""
+    return Path(__file__).parent / "weights" / f"{arch}.safetensors"
+
+
 def load_tensors(path: Path, sha256: str | None) -> dict[str, Tensor]:
     """Read named tensors, on the CPU, from a safetensors file or a PyTorch checkpoint; no code in the file is run.
 

@@ -1,13 +1,12 @@
 """Two small CNNs for MNIST, one architecture: trained plainly and adversarially by `raygrid/victims/train_mnist.py`."""
 
 from collections import OrderedDict
-from pathlib import Path
 
 from torch import nn
 
 from raygrid.component import Params
 from raygrid.victims.info import VictimInfo
-from raygrid.victims.loading import load_into, load_tensors
+from raygrid.victims.loading import load_into, load_tensors, weights_file
 from raygrid.victims.victim import Victim
 
 
@@ -16,11 +15,6 @@ def build(params: Params, info: VictimInfo) -> Victim:
     model = mnist_cnn()
     load_into(model, load_tensors(weights_file(info.arch), info.weights_sha256), info.id)
     return Victim(model, info)
-
-
-def weights_file(arch: str) -> Path:
-    """Return where the weights of `architecture.tag` stand in the package."""
-    return Path(__file__).parent / "weights" / f"{arch}.safetensors"
 
 
 def mnist_cnn() -> nn.Sequential:

@@ -20,7 +20,8 @@ from torch.nn.functional import cross_entropy, pad
 from raygrid.assets import fetch, sha256_of
 from raygrid.mnist_split import held_out
 from raygrid.pins import ASSETS
-from raygrid.victims.mnist_cnn import mnist_cnn, weights_file
+from raygrid.victims.loading import weights_file
+from raygrid.victims.mnist_cnn import mnist_cnn
 
 log = logging.getLogger(__name__)
 

@@ -19,6 +19,7 @@ BUILT_IN = {
     "imagenet-samples": (20, (3, 224, 224), 1000),
     "cifar10-samples": (20, (3, 32, 32), 10),
     "mnist-5k": (1000, (1, 28, 28), 10),
+    "road-signs": (1200, (3, 32, 32), 12),
     "photo-tiles": (len(read_tiles()), (3, 224, 224), 1000),
 }
 
