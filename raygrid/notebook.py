@@ -141,9 +141,11 @@ def attack(
     model = _named(victim) if isinstance(victim, str) else victim
     x, y = x.detach().float(), y.long()
     with _frozen(model), _reproducible(seed):
-        draws = RANDOM_DRAWS if is_random(model, x[:PROBES], micro_batch) else 1
-        clean = run_model(model, x, 0, micro_batch, draws)
+        clean = run_model(model, x, 0, micro_batch)
         _check_classes(clean, y, target)
+        random = _answers_differ(clean.logits[:PROBES], run_model(model, x[:PROBES], 0, micro_batch).logits)
+        draws = RANDOM_DRAWS if random else 1
+        clean = run_model(model, x, 0, micro_batch, draws) if random else clean
         batch = Batch([str(i) for i in range(len(x))], x, y, clean.logits.shape[1])
         listed = stages(replace(spec, eot=(draws if eot is None else eot)) if not spec.component.suite else spec)
         done: list[Attacked] = []
@@ -173,10 +175,9 @@ def attack(
     return replace(done[-1], forwards=forwards, backwards=backwards, name=name, stages=tuple(done))
 
 
-def is_random(model: nn.Module, x: Tensor, micro_batch: int | None = None) -> bool:
-    """Whether a model answers differently when it is asked again; rounding aside, which is no answer."""
-    once, again = (run_model(model, x, 0, micro_batch).logits for _ in range(2))
-    return bool(((once - again).abs() > REPEATS * once.abs().amax().clamp_min(1)).any())
+def _answers_differ(once: Tensor, again: Tensor) -> bool:
+    """Whether two answers [B, C] to the same inputs differ by more than rounding."""
+    return bool(((once - again).abs() > REPEATS * once.nan_to_num().abs().amax().clamp_min(1)).any())
 
 
 def _inherited(before: Attacked, records: list[Record], stage: AttackSpec) -> Inherited:

@@ -230,7 +230,15 @@ def verdict(status):
     judged = {"clean_prediction": 0, "clean_correct": True, "prediction": 0, "confidence": 1.0, "margin": 1.0}
     (distances,) = measure(X[:1], X[:1])
     return Verdict(
-        **vars(distances), status=status, success=fooled, success_stored=False, stored=distances, error=None, **judged
+        **vars(distances),
+        status=status,
+        success=fooled,
+        draws=1,
+        draws_fooled=int(fooled),
+        success_stored=False,
+        stored=distances,
+        error=None,
+        **judged,
     )
 
 

@@ -130,10 +130,6 @@ LINE_6 = [
         "{use: pgd, eps: 1, awareness: [none, hidden]}",
         f"6:44: grids.g.attacks.awareness: {PLANNED.format('attacks that average over random defenses')}",
     ),
-    (
-        "{use: pgd, eps: 1, ladder: true}",
-        f"6:41: grids.g.attacks.ladder: {PLANNED.format('inheriting successes from smaller eps')}",
-    ),
 ]
 
 

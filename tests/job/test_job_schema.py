@@ -114,7 +114,7 @@ def test_what_is_not_built_yet_is_named_and_says_so(components):
     planned = {
         **{key: defs["grid"]["properties"][key] for key in ("splits", "channels")},
         **{key: defs["grid"]["properties"]["judge"]["properties"][key] for key in ("draws", "broken_at", "stored")},
-        **{key: defs["attack-fields"]["properties"][key] for key in ("channel", "awareness", "ladder")},
+        **{key: defs["attack-fields"]["properties"][key] for key in ("channel", "awareness")},
         "ensemble": defs["victim"]["anyOf"][-1]["properties"]["ensemble"],
         "chain": defs["defense"]["anyOf"][-1]["properties"]["chain"],
     }
