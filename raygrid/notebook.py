@@ -43,6 +43,8 @@ class Attacked:
     goal: GoalName = "untargeted"
     name: str = ""
     """Of the attack."""
+    seconds: float = 0.0
+    """Wall time of crafting."""
     stages: tuple["Attacked", ...] = ()
     """Of a suite: what came of each of its attacks in turn. Every one counts what the former broke; the last one is the verdict."""
 
@@ -165,14 +167,15 @@ def attack(
             )
             verdicts = score(model, batch, stage, seed, made.x_adv, made.failures, clean, micro_batch, inherited)
             passes = torch.tensor(made.forwards), torch.tensor(made.backwards)
-            done.append(Attacked(made.x_adv, verdicts, *passes, goal, stage.component.name))
+            done.append(Attacked(made.x_adv, verdicts, *passes, goal, stage.component.name, made.seconds))
             records.append(_record(stage, made, verdicts))
     if len(done) == 1:
         return done[0]
     forwards, backwards = (
         torch.stack(passes).sum(0) for passes in zip(*((d.forwards, d.backwards) for d in done), strict=True)
     )
-    return replace(done[-1], forwards=forwards, backwards=backwards, name=name, stages=tuple(done))
+    seconds = sum(part.seconds for part in done)
+    return replace(done[-1], forwards=forwards, backwards=backwards, name=name, seconds=seconds, stages=tuple(done))
 
 
 def _answers_differ(once: Tensor, again: Tensor) -> bool:

@@ -1,6 +1,6 @@
 """What the suites consist of. Pure: imports neither torch nor ray."""
 
-from raygrid.attacks.catalog_suites import AutoAttack
+from raygrid.attacks.catalog_suites import Audit, AutoAttack
 from raygrid.component import Stage
 
 RAND_DRAWS = 20
@@ -32,3 +32,15 @@ def autoattack(params: AutoAttack, norm: str) -> tuple[Stage, ...]:
         "rand": (Stage("apgd-ce", eot=RAND_DRAWS), Stage("apgd-dlr", eot=RAND_DRAWS)),
     }
     return stages[params.version]
+
+
+def audit(params: Audit, norm: str) -> tuple[Stage, ...]:
+    """Return the stages of audit."""
+    del params  # it has none
+    return (
+        Stage("apgd-ce"),
+        Stage("apgd-t"),
+        Stage("square", {"queries": 200}),
+        Stage("fab", when="masked"),
+        Stage("square", {"queries": 5000}, when="masked"),
+    )
