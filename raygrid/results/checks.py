@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from raygrid.results import schema
 
-VICTIM = ("grid", "data", "victim", "defense", "defense_params", "channel", "seed")
+VICTIM = ("grid", "data", "victim", "defense", "defense_params", "channel")
 """What a flag is about: masking is a property of a victim, not of the attack that showed it."""
-BALL = (*VICTIM, "norm", "eps")
+BALL = (*VICTIM, "seed", "norm", "eps")
 NOISE = "attack IN ('uniform-noise', 'gaussian-noise')"
 
 
