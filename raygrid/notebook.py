@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from raygrid import registry
 from raygrid.component import resolve
 from raygrid.errors import UsageError, did_you_mean
-from raygrid.evidence import CONDITIONS, Record
+from raygrid.evidence import CONDITIONS, Record, left_of
 from raygrid.job import check_eps
 from raygrid.judge import Outputs, Verdict, run_model
-from raygrid.kernel import Batch, Crafted, Inherited, craft, score
+from raygrid.kernel import Batch, Crafted, Inherited, craft, goal_of, score
 from raygrid.metrics.statistics import wilson
 from raygrid.series import stages
 from raygrid.spec import AttackSpec, Budget, GoalName
@@ -168,7 +168,8 @@ def attack(
             verdicts = score(model, batch, stage, seed, made.x_adv, made.failures, clean, micro_batch, inherited)
             passes = torch.tensor(made.forwards), torch.tensor(made.backwards)
             done.append(Attacked(made.x_adv, verdicts, *passes, goal, stage.component.name, made.seconds))
-            records.append(_record(stage, made, verdicts))
+            margins = goal_of(stage, batch, seed).margin(clean.logits).tolist()
+            records.append(_record(stage, made, verdicts, margins))
     if len(done) == 1:
         return done[0]
     forwards, backwards = (
@@ -189,7 +190,7 @@ def _inherited(before: Attacked, records: list[Record], stage: AttackSpec) -> In
     return Inherited(before.x_adv, records[-1].broken, CONDITIONS[when](records), failures)
 
 
-def _record(stage: AttackSpec, made: Crafted, verdicts: list[Verdict]) -> Record:
+def _record(stage: AttackSpec, made: Crafted, verdicts: list[Verdict], clean_margins: list[float]) -> Record:
     return Record(
         stage.component.name,
         stage.component.access,
@@ -198,6 +199,7 @@ def _record(stage: AttackSpec, made: Crafted, verdicts: list[Verdict]) -> Record
         [verdict.obtained == "attacked" for verdict in verdicts],
         made.zero_gradients,
         made.backwards,
+        left_of([verdict.margin for verdict in verdicts], clean_margins),
         verdicts[0].draws,
     )
 

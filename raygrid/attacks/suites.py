@@ -35,12 +35,21 @@ def autoattack(params: AutoAttack, norm: str) -> tuple[Stage, ...]:
 
 
 def audit(params: Audit, norm: str) -> tuple[Stage, ...]:
-    """Return the stages of audit."""
+    """Return the stages of audit.
+
+    Cheap attacks come first, on all that stand. APGD-T, which costs nine times as much, goes for samples whose margin the first two
+    have brought down; a long run for those that nearly fell. The other stages are AutoAttack's own, FAB-T and Square with all its
+    queries, and attacks on decisions alone. They are called where the victim shows a sign of masking: zero gradients, answers at
+    random, or a sample that a short Square broke and gradients had left. Where answers are random, looks average over draws.
+    """
     del params  # it has none
     return (
         Stage("apgd-ce"),
-        Stage("apgd-t"),
+        Stage("apgd", {"loss": "margin"}),
         Stage("square", {"queries": 200}),
+        Stage("apgd-t", when="within reach"),
+        Stage("apgd", {"loss": "margin", "steps": 500}, when="close"),
+        Stage("apgd", {"loss": "margin"}, eot=RAND_DRAWS, when="random"),
         Stage("fab", when="masked"),
         Stage("square", {"queries": 5000}, when="masked"),
     )

@@ -22,10 +22,10 @@ from raygrid.data.dataset import pixels
 from raygrid.engine.rows import Row, sample_rows, trial_key
 from raygrid.engine.work import Preflight, Report, Task
 from raygrid.errors import UsageError
-from raygrid.evidence import CONDITIONS, Record
+from raygrid.evidence import CONDITIONS, Record, left_of
 from raygrid.grid import Craft, Model, Score
 from raygrid.judge import TRACEBACK_FRAMES, Outputs, Verdict, run_model, stored
-from raygrid.kernel import Batch, Crafted, Inherited, craft, score
+from raygrid.kernel import Batch, Crafted, Inherited, craft, goal_of, score
 from raygrid.results.folder import commit_craft, commit_trials, read_crafts, read_examples, read_trials
 from raygrid.results.store import open_store
 from raygrid.victims.check import check_victim
@@ -183,10 +183,7 @@ class VictimHost:
         craft_unit = unit.craft
         batch = self._batch(craft_unit.shard.key, table, craft_unit.classes)
         model = self._model(unit.model)
-        clean: Outputs = self.clean.get(
-            (unit.model.digest, craft_unit.shard.key),
-            lambda: run_model(model, batch.x, batch.classes, self._at_once(batch)),
-        )
+        clean = self._clean(unit.model, craft_unit.shard.key, batch)
         examples = self._examples(craft_unit, batch)
         verdicts = score(
             model,
@@ -238,8 +235,20 @@ class VictimHost:
             [trials[sample]["obtained"] == "attacked" for sample in batch.ids],
             [crafts[sample]["zero_gradients"] for sample in batch.ids],
             [crafts[sample]["backwards"] for sample in batch.ids],
+            left_of([trials[sample]["margin"] for sample in batch.ids], self._clean_margins(unit, batch)),
             trials[batch.ids[0]]["draws"],
         )
+
+    def _clean_margins(self, unit: Score, batch: Batch) -> list[float]:
+        clean = self._clean(unit.model, unit.craft.shard.key, batch)
+        margins: list[float] = goal_of(unit.craft.attack, batch, unit.craft.seed).margin(clean.logits).tolist()
+        return margins
+
+    def _clean(self, model: Model, shard: str, batch: Batch) -> Outputs:
+        def make() -> Outputs:
+            return run_model(self._model(model), batch.x, batch.classes, self._at_once(batch))
+
+        return self.clean.get((model.digest, shard), make)
 
     def _examples(self, unit: Craft, batch: Batch) -> Examples:
         return self.examples.get(unit.key, lambda: self._read_examples(unit, batch))
