@@ -14,10 +14,12 @@ class DDN(Params):
     """How much the radius shrinks after a success and grows after a failure, as a share of it."""
     init_norm: float = Field(1.0, gt=0)
     """Radius of the first step, in input units."""
+    rivals: int = Field(9, ge=0)
+    """Classes whose distances are compared first, by a gradient each, to go for the nearest: ours. 0: the paper's plain form."""
 
     def passes(self) -> tuple[int, int]:
-        """One gradient a step, and a line search of five looks at the end."""
-        return self.steps + 5, self.steps
+        """One gradient a step and a rival, one look to find the rivals, and a line search of five at the end."""
+        return self.steps + self.rivals + bool(self.rivals) + 5, self.steps + self.rivals
 
 
 class FMN(Params):
@@ -29,10 +31,12 @@ class FMN(Params):
     """How much the radius moves at first, as a share of it; by default 0.05."""
     gamma_last: float = Field(0.001, gt=0, lt=1)
     """How much it moves at last."""
+    rivals: int = Field(9, ge=0)
+    """Classes whose distances are compared first, by a gradient each, to go for the nearest: ours. 0: the paper's plain form."""
 
     def passes(self) -> tuple[int, int]:
-        """One gradient a step."""
-        return self.steps, self.steps
+        """One gradient a step and a rival, and one look to find the rivals."""
+        return self.steps + self.rivals + bool(self.rivals), self.steps + self.rivals
 
 
 class CarliniWagner(Params):
@@ -50,10 +54,13 @@ class CarliniWagner(Params):
     """Margin in logits by which a success must be clear."""
     abort_early: bool = True
     """Leave a constant once its loss no longer falls."""
+    rivals: int = Field(9, ge=0)
+    """Classes whose distances are compared first, by a gradient each, to go for the nearest: ours. 0: the paper's plain form."""
 
     def passes(self) -> tuple[int, int]:
-        """One gradient a step, and a line search of five looks at the end."""
-        return self.binary_steps * self.steps + 5, self.binary_steps * self.steps
+        """One gradient a step and a rival, one look to find the rivals, and a line search of five at the end."""
+        gradients = self.binary_steps * self.steps + self.rivals
+        return gradients + bool(self.rivals) + 5, gradients
 
 
 class FAB(Params):

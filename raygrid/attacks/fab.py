@@ -3,14 +3,15 @@
 Inside, images are flat [B, D] and numbers per sample are columns [B, 1].
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from raygrid.attacks.minimal_norm import SPHERES, TINY, Closest, level, search_radius
+from raygrid.attacks.closest import Closest, search_radius
+from raygrid.attacks.planes import PROJECTIONS, TINY, to_plane
 from raygrid.attacks.rows import rows, with_rows
+from raygrid.attacks.spheres import SPHERES
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
 from raygrid.oracle import Oracle
@@ -95,7 +96,7 @@ def _approach(
         margin, _, g = oracle.gradient(rival, here.view(-1, *x.shape[1:]), on, "margin")
         w, f = g.flatten(1), margin[:, None]
         f_clean = f + (w * (origin - here)).sum(1, keepdim=True)
-        d = _to_plane(onto, torch.stack([here, origin]), w, torch.stack([f, f_clean]), constraint)
+        d = to_plane(onto, torch.stack([here, origin]), w, torch.stack([f, f_clean]), constraint)
         a, b = length(d.flatten(0, 1)).clamp_min(SHORTEST).chunk(2)
         α = (a / (a + b)).clamp_max(lean.alpha_max)
         there = (1 - α) * (here + lean.eta * d[0]) + α * (origin + lean.eta * d[1])
@@ -124,51 +125,3 @@ def _start(x: Tensor, constraint: Constraint, randomness: Randomness, purpose: s
     t = 2 * randomness.uniform(purpose, index, x) - 1 if cube else randomness.normal(purpose, index, x)
     t = t.flatten(1)
     return (x.flatten(1) + t * (radius / length(t).clamp_min(TINY))).clamp(*constraint.box)
-
-
-def _to_plane(
-    onto: Callable[[Tensor, Tensor, Tensor], Tensor], z: Tensor, w: Tensor, f: Tensor, constraint: Constraint
-) -> Tensor:
-    """Return the shortest d with f + <w, d> = 0 and z + d in the box; as far as the box allows where there is none.
-
-    Args:
-        onto: one of PROJECTIONS.
-        z: points of the box [K, B, D], K for each sample.
-        w: slopes [B, D].
-        f: values [K, B, 1] at z of the linear functions.
-        constraint: the box.
-    """
-    scale = w.abs().amax(1, keepdim=True).clamp_min(TINY)  # slopes are squared below, and may be as small as 1e-20
-    direction = -f.sign() * w.sign()
-    room = torch.where(direction > 0, constraint.high - z, z - constraint.low)
-    return direction * onto(w.abs() / scale, room, f.abs() / scale)
-
-
-def _onto_linf(slope: Tensor, room: Tensor, gap: Tensor) -> Tensor:
-    """All values move alike, or to the edge of the box."""
-    return room.minimum(level(slope, room, gap))
-
-
-def _onto_l2(slope: Tensor, room: Tensor, gap: Tensor) -> Tensor:
-    """Values move in proportion to their slopes, or to the edge of the box."""
-    return room.minimum(slope * level(slope.square(), room / slope.clamp_min(TINY), gap))
-
-
-def _onto_l1(slope: Tensor, room: Tensor, gap: Tensor) -> Tensor:
-    """Values move to the edge of the box one after the other, the steepest first."""
-    slope, order = slope.sort(dim=1, descending=True)
-    order = order.expand_as(room)
-    room = room.gather(-1, order)
-    gain = slope * room
-    missing = gap - (gain.cumsum(-1) - gain)
-    move = (missing / slope.clamp_min(TINY)).clamp_min(0).minimum(room)
-    return torch.zeros_like(move).scatter(-1, order, move)
-
-
-PROJECTIONS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    "linf": _onto_linf,
-    "l2": _onto_l2,
-    "l1": _onto_l1,
-}
-"""(slope [B, D] in [0, 1], room [K, B, D], gap [K, B, 1]) -> the shortest moves [K, B, D] of at most `room` in all with
-sum_i slope_i move_i = gap, or all the room where that does not suffice."""

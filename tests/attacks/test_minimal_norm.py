@@ -11,7 +11,8 @@ from torch import Tensor
 
 from raygrid.attacks.carlini_wagner import carlini_wagner
 from raygrid.attacks.fab import fab
-from raygrid.attacks.minimal_norm import ddn, fmn, level
+from raygrid.attacks.minimal_norm import ddn, fmn
+from raygrid.attacks.planes import level
 from raygrid.component import resolve
 from raygrid.constraints import Constraint
 from raygrid.data.dataset import pixels as images
