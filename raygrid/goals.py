@@ -57,7 +57,7 @@ class Goal:
         return replace(self, rivals=classes)
 
     def at_pace(self, paces: Tensor) -> "Goal":
-        """Return the goal with the loss min_c (z_y - z_c) / pace_c, for paces [N, C] above 0, and with the same success."""
+        """Return the goal with losses of (z_y - z_c) / pace_c in place of z_y - z_c, for paces [N, C] above 0; same success."""
         return replace(self, paces=paces)
 
     def loss(self, logits: Tensor, kind: LossName = "ce") -> Tensor:
@@ -67,7 +67,8 @@ class Goal:
             return own - other
         if self.paces is not None:
             gaps = (logits.gather(1, self.labels[:, None]) - logits) / self.paces
-            return gaps.scatter(1, self.labels[:, None], torch.inf).amin(1)
+            gaps = gaps.scatter(1, self.labels[:, None], torch.inf)
+            return gaps.amin(1) if kind == "margin" else -(-gaps).logsumexp(1)
         if self.targets is None:
             return LOSSES[kind](logits, self.labels)
         return -LOSSES[kind](logits, self.targets)

@@ -28,7 +28,7 @@ class FMN(Params):
     steps: int = Field(100, ge=2)
     """Gradient steps."""
     gamma: float | None = Field(None, gt=0, lt=1)
-    """How much the radius moves at first, as a share of it; by default 0.05."""
+    """How much the radius moves at first, as a share of it; by default 0.05, and 0.3 for L0."""
     gamma_last: float = Field(0.001, gt=0, lt=1)
     """How much it moves at last."""
     rivals: int = Field(9, ge=0)
@@ -37,6 +37,42 @@ class FMN(Params):
     def passes(self) -> tuple[int, int]:
         """One gradient a step and a rival, and one look to find the rivals."""
         return self.steps + self.rivals + bool(self.rivals), self.steps + self.rivals
+
+
+class SigmaZero(Params):
+    """Parameters of σ-zero."""
+
+    steps: int = Field(1000, ge=2)
+    """Gradient steps."""
+    lr: float = Field(1.0, gt=0)
+    """What the steepest value moves by at first, in input units; it falls along a cosine."""
+    sigma: float = Field(1e-3, gt=0)
+    """How sharply values are counted: those below its root count in part."""
+    threshold: float = Field(0.3, gt=0, lt=1)
+    """Least change that a value keeps at first; it rises after a success and falls after a failure."""
+    pace: float = Field(0.01, gt=0)
+    """How much the threshold moves, as a share of what the steepest value moves by."""
+    rivals: int = Field(9, ge=0)
+    """Classes whose distances are compared first, by a gradient each, to go for the nearest: ours. 0: the paper's plain form."""
+
+    def passes(self) -> tuple[int, int]:
+        """One gradient a step and a rival, and one look to find the rivals."""
+        return self.steps + self.rivals + bool(self.rivals), self.steps + self.rivals
+
+
+class DeepFool(Params):
+    """Parameters of DeepFool."""
+
+    steps: int = Field(50, ge=1)
+    """Linearizations of a sample at most; most samples need two or three."""
+    candidates: int = Field(9, ge=1)
+    """Rival classes that are compared at each of them, the likeliest first; at most all others."""
+    overshoot: float = Field(0.02, ge=0)
+    """By what share of its way a sample is moved on beyond the boundary."""
+
+    def passes(self) -> tuple[int, int]:
+        """A gradient a step and a rival, one look to find the rivals, and a last one."""
+        return 2 + self.steps * self.candidates, self.steps * self.candidates
 
 
 class CarliniWagner(Params):
@@ -100,12 +136,34 @@ COMPONENTS: tuple[Component, ...] = (
     Component(
         kind="attack",
         name="fmn",
-        summary="The closest example in L-inf, L2 or L1, by a radius that follows the boundary. One run serves every eps.",
+        summary="The closest example in L-inf, L2, L1 or L0, by a radius that follows the boundary. One run serves every eps.",
         build="raygrid.attacks.minimal_norm:fmn",
         params=FMN,
         source="Pintor et al., NeurIPS 2021",
-        norms=("linf", "l2", "l1"),
+        norms=("linf", "l2", "l1", "l0"),
         goals=ALL_GOALS,
+        minimal_norm=True,
+    ),
+    Component(
+        kind="attack",
+        name="sigma-zero",
+        summary="The example with the fewest changed values, by descent on a smooth count of them. One run serves every eps.",
+        build="raygrid.attacks.sigma_zero:sigma_zero",
+        params=SigmaZero,
+        source="Cinà et al., ICLR 2025",
+        norms=("l0",),
+        goals=ALL_GOALS,
+        minimal_norm=True,
+    ),
+    Component(
+        kind="attack",
+        name="deepfool",
+        summary="Straight to the nearest linearized boundary, again and again until it is crossed: quick, and seldom the closest.",
+        build="raygrid.attacks.deepfool:deepfool",
+        params=DeepFool,
+        source="Moosavi-Dezfooli et al., CVPR 2016",
+        norms=("linf", "l2"),
+        goals=("untargeted",),
         minimal_norm=True,
     ),
     Component(

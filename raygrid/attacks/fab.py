@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from raygrid.attacks.closest import Closest, search_radius
+from raygrid.attacks.nearest_class import likeliest_rivals
 from raygrid.attacks.planes import PROJECTIONS, TINY, to_plane
 from raygrid.attacks.rows import rows, with_rows
 from raygrid.attacks.spheres import SPHERES
@@ -57,7 +58,7 @@ def fab(
     """
     closest = Closest(x)
     lean = Lean(alpha_max, eta, beta)
-    rivals = _rivals(oracle, goal, x, targets)
+    rivals = likeliest_rivals(oracle, goal, x, targets)
     for restart in range(restarts):
         for k in range(rivals.shape[1]):
             z = x.flatten(1).clone()
@@ -105,17 +106,6 @@ def _approach(
         δ = there - origin
         closest.offer(on, there, length(δ), success)
         z = with_rows(z, on, torch.where(success[:, None], origin + lean.beta * δ, there))
-
-
-def _rivals(oracle: Oracle, goal: Goal, x: Tensor, most: int) -> Tensor:
-    """Return the likeliest classes [N, T] other than the true one; any others for samples that can't be attacked."""
-    on = oracle.active()
-    labels = goal.labels[on, None]
-    if not len(on):
-        return goal.labels[:, None][:, :0]
-    others = oracle(x[on], on).scatter(1, labels, float("-inf"))
-    likeliest = others.topk(min(most, others.shape[1] - 1), dim=1).indices
-    return with_rows(goal.labels[:, None].repeat(1, likeliest.shape[1]), on, likeliest)
 
 
 def _start(x: Tensor, constraint: Constraint, randomness: Randomness, purpose: str, index: Tensor) -> Tensor:

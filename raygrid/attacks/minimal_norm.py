@@ -61,7 +61,7 @@ def ddn(
         _, success, g = oracle.gradient(towards, here.view(-1, *x.shape[1:]), on, "ce")
         δ, g = here - origin, g.flatten(1)
         closest.offer(on, here, l2(δ), success)
-        δ = δ - g * (_cosine(FIRST_STEP, LAST_STEP, k / steps) / l2(g).clamp_min(TINY))
+        δ = δ - g * (cosine(FIRST_STEP, LAST_STEP, k / steps) / l2(g).clamp_min(TINY))
         radius = rows(ε, on) * torch.where(success[:, None], 1 - gamma, 1 + gamma)
         radius = radius.minimum(rows(most, on))
         δ = δ * (radius / l2(δ).clamp_min(TINY))
@@ -115,13 +115,13 @@ def fmn(
         length = sphere.length(δ)
         closest.offer(on, here, length, success)
         best = rows(closest.distance, on)
-        γ = _cosine(sphere.gamma if gamma is None else gamma, gamma_last, k / steps)
+        γ = cosine(sphere.gamma if gamma is None else gamma, gamma_last, k / steps)
         inner, outer = sphere.scale(rows(ε, on), γ)
         if bool(best.isinf().any()):
             boundary = length + sphere.reach(margin[:, None], g, _room(here, g, constraint.box))
             outer = torch.where(best.isinf(), outer.maximum(boundary), outer)
         radius = torch.where(success[:, None], inner.minimum(best), outer).minimum(rows(most, on))
-        δ = δ - g * (_cosine(FIRST_STEP, LAST_STEP, k / steps) / l2(g).clamp_min(TINY))
+        δ = δ - g * (cosine(FIRST_STEP, LAST_STEP, k / steps) / l2(g).clamp_min(TINY))
         ε = with_rows(ε, on, radius)
         z = with_rows(z, on, sphere.nearest(δ, radius, origin, constraint.box))
     return closest.report(oracle).view_as(x)
@@ -132,5 +132,6 @@ def _room(z: Tensor, g: Tensor, box: Box) -> Tensor:
     return torch.where(g > 0, z - box.low, box.high - z)
 
 
-def _cosine(first: float, last: float, progress: float) -> float:
+def cosine(first: float, last: float, progress: float) -> float:
+    """Return the value at this share of the way along half a cosine from first to last."""
     return last + (first - last) * (1 + math.cos(math.pi * progress)) / 2

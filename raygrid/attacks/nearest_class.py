@@ -50,7 +50,7 @@ def to_nearest(oracle: Oracle, goal: Goal, x: Tensor, constraint: Constraint, ri
 
 def _pace(oracle: Oracle, goal: Goal, x: Tensor, index: Tensor, rival: Tensor, constraint: Constraint) -> Tensor:
     """Return how fast the gap to the rivals [B] closes [B], in logits per unit of distance, on the way to the boundary."""
-    towards = goal.rival(rows_of(goal.labels, index, rival))
+    towards = goal.rival(_where(goal.labels, index, rival))
     gap, _, g = oracle.gradient(towards, x, index, "margin")
     flat, slope = x.flatten(1), g.flatten(1)
     way = to_plane(PROJECTIONS[constraint.norm], flat[None], slope, gap[None, :, None], constraint)[0]
@@ -58,6 +58,17 @@ def _pace(oracle: Oracle, goal: Goal, x: Tensor, index: Tensor, rival: Tensor, c
     return closed / SPHERES[constraint.norm].length(way).squeeze(1).clamp_min(TINY)
 
 
-def rows_of(labels: Tensor, index: Tensor, classes: Tensor) -> Tensor:
+def _where(labels: Tensor, index: Tensor, classes: Tensor) -> Tensor:
     """Return classes [B] at the positions `index` of all samples, and the label itself elsewhere [N]."""
     return with_rows(labels.clone(), index, classes)
+
+
+def likeliest_rivals(oracle: Oracle, goal: Goal, x: Tensor, most: int) -> Tensor:
+    """Return the likeliest classes [N, T] other than the true one; any others for samples that can't be attacked."""
+    on = oracle.active()
+    labels = goal.labels[on, None]
+    if not len(on):
+        return goal.labels[:, None][:, :0]
+    others = oracle(x[on], on).scatter(1, labels, float("-inf"))
+    likeliest = others.topk(min(most, others.shape[1] - 1), dim=1).indices
+    return with_rows(goal.labels[:, None].repeat(1, likeliest.shape[1]), on, likeliest)
