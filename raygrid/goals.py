@@ -44,31 +44,21 @@ class Goal:
     """Classes to reach [N]; None when untargeted."""
     rivals: Tensor | None = None
     """Classes [N] that an untargeted attack steers for; any other wrong answer is a success just as well."""
-    paces: Tensor | None = None
-    """[N, C]: what the logits' gap to each class is divided by, for an untargeted attack that compares distances."""
 
     def at(self, index: Tensor) -> "Goal":
         """Return the goal of the samples at the positions `index`."""
-        parts = (None if part is None else part[index] for part in (self.targets, self.rivals, self.paces))
-        return Goal(self.name, self.labels[index], *parts)
+        targets, rivals = (None if classes is None else classes[index] for classes in (self.targets, self.rivals))
+        return Goal(self.name, self.labels[index], targets, rivals)
 
     def rival(self, classes: Tensor) -> "Goal":
         """Return the goal with a loss that steers for these classes [N], z_y - z_rival, and with the same success."""
         return replace(self, rivals=classes)
-
-    def at_pace(self, paces: Tensor) -> "Goal":
-        """Return the goal with losses of (z_y - z_c) / pace_c in place of z_y - z_c, for paces [N, C] above 0; same success."""
-        return replace(self, paces=paces)
 
     def loss(self, logits: Tensor, kind: LossName = "ce") -> Tensor:
         """Return the loss [B] of logits [B, C]; lower is closer to success."""
         if self.rivals is not None:
             own, other = (logits.gather(1, c[:, None]).squeeze(1) for c in (self.labels, self.rivals))
             return own - other
-        if self.paces is not None:
-            gaps = (logits.gather(1, self.labels[:, None]) - logits) / self.paces
-            gaps = gaps.scatter(1, self.labels[:, None], torch.inf)
-            return gaps.amin(1) if kind == "margin" else -(-gaps).logsumexp(1)
         if self.targets is None:
             return LOSSES[kind](logits, self.labels)
         return -LOSSES[kind](logits, self.targets)

@@ -5,6 +5,11 @@ from pydantic import Field
 from raygrid.component import ALL_GOALS, Component, Params
 
 
+def _second_leg(steps: int, rivals: int) -> tuple[int, int]:
+    """What it costs to choose the class of the second leg; fewer than three steps make one leg."""
+    return (1 + rivals, rivals) if rivals and steps >= 3 else (0, 0)
+
+
 class DDN(Params):
     """Parameters of Decoupled Direction and Norm."""
 
@@ -15,11 +20,12 @@ class DDN(Params):
     init_norm: float = Field(1.0, gt=0)
     """Radius of the first step, in input units."""
     rivals: int = Field(9, ge=0)
-    """Classes whose distances are compared first, by a gradient each, to go for the nearest: ours. 0: the paper's plain form."""
+    """Classes that are compared, by a gradient each, for a second leg of a third of the steps: ours. 0: the paper's one leg."""
 
     def passes(self) -> tuple[int, int]:
         """One gradient a step and a rival, one look to find the rivals, and a line search of five at the end."""
-        return self.steps + self.rivals + bool(self.rivals) + 5, self.steps + self.rivals
+        looks, gradients = _second_leg(self.steps, self.rivals)
+        return self.steps + looks + 5, self.steps + gradients
 
 
 class FMN(Params):
@@ -32,11 +38,12 @@ class FMN(Params):
     gamma_last: float = Field(0.001, gt=0, lt=1)
     """How much it moves at last."""
     rivals: int = Field(9, ge=0)
-    """Classes whose distances are compared first, by a gradient each, to go for the nearest: ours. 0: the paper's plain form."""
+    """Classes that are compared, by a gradient each, for a second leg of a third of the steps: ours. 0: the paper's one leg."""
 
     def passes(self) -> tuple[int, int]:
         """One gradient a step and a rival, and one look to find the rivals."""
-        return self.steps + self.rivals + bool(self.rivals), self.steps + self.rivals
+        looks, gradients = _second_leg(self.steps, self.rivals)
+        return self.steps + looks, self.steps + gradients
 
 
 class SigmaZero(Params):
@@ -53,11 +60,12 @@ class SigmaZero(Params):
     pace: float = Field(0.01, gt=0)
     """How much the threshold moves, as a share of what the steepest value moves by."""
     rivals: int = Field(9, ge=0)
-    """Classes whose distances are compared first, by a gradient each, to go for the nearest: ours. 0: the paper's plain form."""
+    """Classes that are compared, by a gradient each, for a second leg of a third of the steps: ours. 0: the paper's one leg."""
 
     def passes(self) -> tuple[int, int]:
         """One gradient a step and a rival, and one look to find the rivals."""
-        return self.steps + self.rivals + bool(self.rivals), self.steps + self.rivals
+        looks, gradients = _second_leg(self.steps, self.rivals)
+        return self.steps + looks, self.steps + gradients
 
 
 class DeepFool(Params):
@@ -71,8 +79,8 @@ class DeepFool(Params):
     """By what share of its way a sample is moved on beyond the boundary."""
 
     def passes(self) -> tuple[int, int]:
-        """A gradient a step and a rival, one look to find the rivals, and a last one."""
-        return 2 + self.steps * self.candidates, self.steps * self.candidates
+        """A gradient a step and a rival, a look a step, and one to find the rivals."""
+        return 1 + self.steps * (self.candidates + 1), self.steps * self.candidates
 
 
 class CarliniWagner(Params):
@@ -91,12 +99,12 @@ class CarliniWagner(Params):
     abort_early: bool = True
     """Leave a constant once its loss no longer falls."""
     rivals: int = Field(9, ge=0)
-    """Classes whose distances are compared first, by a gradient each, to go for the nearest: ours. 0: the paper's plain form."""
+    """Classes that are compared, by a gradient each, for a second leg of a third of the steps: ours. 0: the paper's one leg."""
 
     def passes(self) -> tuple[int, int]:
         """One gradient a step and a rival, one look to find the rivals, and a line search of five at the end."""
-        gradients = self.binary_steps * self.steps + self.rivals
-        return gradients + bool(self.rivals) + 5, gradients
+        looks, gradients = _second_leg(self.binary_steps, self.rivals)
+        return self.binary_steps * self.steps + looks + 5, self.binary_steps * self.steps + gradients
 
 
 class FAB(Params):
@@ -132,6 +140,7 @@ COMPONENTS: tuple[Component, ...] = (
         norms=("l2",),
         goals=ALL_GOALS,
         minimal_norm=True,
+        version=2,
     ),
     Component(
         kind="attack",
@@ -143,6 +152,7 @@ COMPONENTS: tuple[Component, ...] = (
         norms=("linf", "l2", "l1", "l0"),
         goals=ALL_GOALS,
         minimal_norm=True,
+        version=2,
     ),
     Component(
         kind="attack",
@@ -176,6 +186,7 @@ COMPONENTS: tuple[Component, ...] = (
         norms=("l2",),
         goals=ALL_GOALS,
         minimal_norm=True,
+        version=2,
     ),
     Component(
         kind="attack",
@@ -187,5 +198,6 @@ COMPONENTS: tuple[Component, ...] = (
         norms=("linf", "l2", "l1"),
         goals=("untargeted",),
         minimal_norm=True,
+        version=2,
     ),
 )

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from raygrid.attacks.closest import Closest
-from raygrid.attacks.nearest_class import likeliest_rivals
-from raygrid.attacks.planes import PROJECTIONS, TINY, to_plane
+from raygrid.attacks.nearest_class import likeliest_rivals, way_to_plane
 from raygrid.attacks.rows import rows, with_rows
 from raygrid.attacks.spheres import SPHERES
 from raygrid.constraints import Constraint
@@ -49,38 +48,22 @@ def deepfool(
     closest = Closest(x)
     rivals = likeliest_rivals(oracle, goal, x, candidates)
     count = rivals.shape[1]
-    way, z = torch.zeros_like(clean), clean.clone()
-
-    def arrived(on: Tensor, success: Tensor) -> None:
-        here = rows(z, on)
-        closest.offer(on, here, length(here - rows(clean, on)), success)
-
-    for on in oracle.rounds(steps if count else 0, queries=count, gradients=count):
+    r, z = torch.zeros_like(clean), clean.clone()
+    for on in oracle.rounds(steps, queries=count + 1, gradients=count):
         on = on[closest.distance[on, 0].isinf()]
         if not len(on):
             break
-        shortest = d = torch.empty(0)
-        for k in range(count):
-            here = rows(z, on)
-            gap, success, g = oracle.gradient(goal.rival(rivals[:, k]), here.view(-1, *x.shape[1:]), on, "margin")
-            if k == 0:
-                arrived(on, success)
-                stands = ~success
-                on, here, gap, g = on[stands], here[stands], gap[stands], g[stands]
-                if not len(on):
-                    break
-                shortest, d = torch.full_like(gap[:, None], torch.inf), torch.zeros_like(here)
-            w, f = g.flatten(1), gap[:, None]
-            move = to_plane(PROJECTIONS[constraint.norm], here[None], w, f[None], constraint)[0]
-            # A boundary that the box does not reach counts as far as its gap, at the pace of the way that there is.
-            far = length(move) * (f / -(w * move).sum(1, keepdim=True).clamp_max(-TINY))
-            nearer = far < shortest
-            shortest, d = torch.where(nearer, far, shortest), torch.where(nearer, move, d)
-        if len(on):
-            way = with_rows(way, on, rows(way, on) + d)
-            z = with_rows(z, on, (rows(clean, on) + (1 + overshoot) * rows(way, on)).clamp(*constraint.box))
-    for on in oracle.rounds(1, gradients=0):
-        on = on[closest.distance[on, 0].isinf()]
-        if len(on):
-            arrived(on, oracle.decide(goal, rows(z, on).view(-1, *x.shape[1:]), on))
+        origin, here = rows(clean, on), rows(z, on)
+        images = here.view(-1, *x.shape[1:])
+        shortest, step = torch.full_like(here[:, :1], torch.inf), torch.zeros_like(here)
+        for rival in rivals.unbind(1):
+            gap, _, g = oracle.gradient(goal.rival(rival), images, on, "margin")
+            way, distance = way_to_plane(here, g.flatten(1), gap[:, None], constraint)
+            step = torch.where(distance < shortest, way, step)
+            shortest = shortest.minimum(distance)
+        r = with_rows(r, on, rows(r, on) + step)
+        there = (origin + (1 + overshoot) * rows(r, on)).clamp(*constraint.box)
+        z = with_rows(z, on, there)
+        success = oracle.decide(goal, there.view(-1, *x.shape[1:]), on)
+        closest.offer(on, there, length(there - origin), success)
     return closest.report(oracle).view_as(x)

@@ -22,6 +22,17 @@ USUAL_EPS = {"linf": 0.3, "l2": 1.0, "l1": 5.0}
 """Random starts lie at half of it, as the reference implementation's."""
 SHORTEST = 1e-8
 """Least length of a projection, for the quotient of two."""
+PATIENCE = 10
+"""After so many steps that came no nearer, a run leaps..."""
+LEAP = 0.5
+"""...this share of the way to the corner of the box that lowers the margin the most.
+
+Neither paper nor reference say so, but in L2 the reference does: sums in float32 make its projection miss planes within reach, and
+end in that corner. From there it comes back by another way. Of 63 digits of mnist-cnn-adv (100 steps, L2) 45, 28 and 13 stand at
+eps 1.5, 2 and 2.5 without leaps, 45, 25 and 10 for the reference, and 35, 17 and 5 with them; on mnist-cnn they change nothing.
+"""
+NEARER = 1e-3
+"""Share of the distance by which a step must come nearer to count."""
 
 
 def fab(
@@ -39,6 +50,8 @@ def fab(
     beta: float,
 ) -> Tensor:
     """FAB (Croce & Hein, ICML 2020), targeted as in AutoAttack: towards the boundaries with the likeliest rivals, one by one.
+
+    A run that comes no nearer leaps away and goes on from there; the paper's stays.
 
     Args:
         oracle: the victim, with gradient access.
@@ -92,6 +105,7 @@ def _approach(
 ) -> None:
     """Walk from z [N, D] along the boundary with one rival class; what succeeds against any class goes into `closest`."""
     clean, length, onto = x.flatten(1), SPHERES[constraint.norm].length, PROJECTIONS[constraint.norm]
+    nearest, waited = torch.full_like(closest.distance, torch.inf), torch.zeros_like(closest.distance)
     for on in oracle.rounds(steps, queries=2):
         origin, here = rows(clean, on), rows(z, on)
         margin, _, g = oracle.gradient(rival, here.view(-1, *x.shape[1:]), on, "margin")
@@ -102,9 +116,17 @@ def _approach(
         α = (a / (a + b)).clamp_max(lean.alpha_max)
         there = (1 - α) * (here + lean.eta * d[0]) + α * (origin + lean.eta * d[1])
         there = there.clamp(*constraint.box)
+        leaps = rows(waited, on) >= PATIENCE
+        if bool(leaps.any()):
+            corner = torch.where(w > 0, constraint.low, torch.where(w < 0, constraint.high, here))
+            there = torch.where(leaps, torch.lerp(here, corner, LEAP), there)
         success = oracle.decide(goal, there.view(-1, *x.shape[1:]), on)
         δ = there - origin
-        closest.offer(on, there, length(δ), success)
+        distance, before = length(δ), rows(nearest, on)
+        closest.offer(on, there, distance, success)
+        gained = success[:, None] & (distance < (1 - NEARER) * before)
+        nearest = with_rows(nearest, on, torch.where(success[:, None], distance.minimum(before), before))
+        waited = with_rows(waited, on, torch.where(gained | leaps, 0.0, rows(waited, on) + 1))
         z = with_rows(z, on, torch.where(success[:, None], origin + lean.beta * δ, there))
 
 

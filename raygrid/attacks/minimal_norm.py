@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from raygrid.attacks.closest import Closest, search_radius
-from raygrid.attacks.nearest_class import to_nearest
+from raygrid.attacks.nearest_class import legs
 from raygrid.attacks.planes import TINY
 from raygrid.attacks.rows import rows, with_rows
 from raygrid.attacks.spheres import SPHERES, farthest, l2
@@ -47,26 +47,26 @@ def ddn(
         steps: gradient steps.
         gamma: γ, the share by which the length shrinks after a success, and grows after a failure.
         init_norm: the first length.
-        rivals: classes whose distances are compared at x, to go for the nearest (`nearest_class`): ours; 0: the paper's loss.
+        rivals: classes that are compared for a second leg, of a third of the steps (`nearest_class`): ours; 0: the paper's one leg.
 
     Returns:
         [N, C, H, W]: for each sample the nearest point seen to succeed; x itself where none was.
     """
     clean = x.flatten(1)
     closest, most = Closest(x), farthest(clean, constraint)
-    towards = to_nearest(oracle, goal, x, constraint, rivals)
-    z, ε = clean.clone(), torch.full_like(most, init_norm)
-    for k, on in enumerate(oracle.rounds(steps)):
-        origin, here = rows(clean, on), rows(z, on)
-        _, success, g = oracle.gradient(towards, here.view(-1, *x.shape[1:]), on, "ce")
-        δ, g = here - origin, g.flatten(1)
-        closest.offer(on, here, l2(δ), success)
-        δ = δ - g * (cosine(FIRST_STEP, LAST_STEP, k / steps) / l2(g).clamp_min(TINY))
-        radius = rows(ε, on) * torch.where(success[:, None], 1 - gamma, 1 + gamma)
-        radius = radius.minimum(rows(most, on))
-        δ = δ * (radius / l2(δ).clamp_min(TINY))
-        ε = with_rows(ε, on, radius)
-        z = with_rows(z, on, (origin + δ).clamp(*constraint.box))
+    for towards, leg in legs(oracle, goal, x, constraint, closest, steps, rivals):
+        z, ε = clean.clone(), torch.where(closest.distance.isfinite(), closest.distance, init_norm)
+        for k, on in enumerate(oracle.rounds(leg)):
+            origin, here = rows(clean, on), rows(z, on)
+            _, success, g = oracle.gradient(towards, here.view(-1, *x.shape[1:]), on, "ce")
+            δ, g = here - origin, g.flatten(1)
+            closest.offer(on, here, l2(δ), success)
+            δ = δ - g * (cosine(FIRST_STEP, LAST_STEP, k / leg) / l2(g).clamp_min(TINY))
+            radius = rows(ε, on) * torch.where(success[:, None], 1 - gamma, 1 + gamma)
+            radius = radius.minimum(rows(most, on))
+            δ = δ * (radius / l2(δ).clamp_min(TINY))
+            ε = with_rows(ε, on, radius)
+            z = with_rows(z, on, (origin + δ).clamp(*constraint.box))
     search_radius(oracle, goal, x, constraint, closest)
     return closest.report(oracle).view_as(x)
 
@@ -98,7 +98,7 @@ def fmn(
         steps: gradient steps.
         gamma: γ at first; None: 0.05, and 0.3 for L0.
         gamma_last: γ at the end.
-        rivals: classes whose distances are compared at x, to go for the nearest (`nearest_class`): ours; 0: the paper's loss.
+        rivals: classes that are compared for a second leg, of a third of the steps (`nearest_class`): ours; 0: the paper's one leg.
 
     Returns:
         [N, C, H, W]: for each sample the nearest point seen to succeed; x itself where none was.
@@ -106,24 +106,24 @@ def fmn(
     sphere = SPHERES[constraint.norm]
     clean = x.flatten(1)
     closest, most = Closest(x), farthest(clean, constraint)
-    towards = to_nearest(oracle, goal, x, constraint, rivals)
-    z, ε = clean.clone(), torch.zeros_like(most)
-    for k, on in enumerate(oracle.rounds(steps)):
-        origin, here = rows(clean, on), rows(z, on)
-        margin, success, g = oracle.gradient(towards, here.view(-1, *x.shape[1:]), on, "margin")
-        δ, g = here - origin, g.flatten(1)
-        length = sphere.length(δ)
-        closest.offer(on, here, length, success)
-        best = rows(closest.distance, on)
-        γ = cosine(sphere.gamma if gamma is None else gamma, gamma_last, k / steps)
-        inner, outer = sphere.scale(rows(ε, on), γ)
-        if bool(best.isinf().any()):
-            boundary = length + sphere.reach(margin[:, None], g, _room(here, g, constraint.box))
-            outer = torch.where(best.isinf(), outer.maximum(boundary), outer)
-        radius = torch.where(success[:, None], inner.minimum(best), outer).minimum(rows(most, on))
-        δ = δ - g * (cosine(FIRST_STEP, LAST_STEP, k / steps) / l2(g).clamp_min(TINY))
-        ε = with_rows(ε, on, radius)
-        z = with_rows(z, on, sphere.nearest(δ, radius, origin, constraint.box))
+    for towards, leg in legs(oracle, goal, x, constraint, closest, steps, rivals):
+        z, ε = clean.clone(), closest.distance.nan_to_num(posinf=0.0)
+        for k, on in enumerate(oracle.rounds(leg)):
+            origin, here = rows(clean, on), rows(z, on)
+            margin, success, g = oracle.gradient(towards, here.view(-1, *x.shape[1:]), on, "margin")
+            δ, g = here - origin, g.flatten(1)
+            length = sphere.length(δ)
+            closest.offer(on, here, length, success)
+            best = rows(closest.distance, on)
+            γ = cosine(sphere.gamma if gamma is None else gamma, gamma_last, k / leg)
+            inner, outer = sphere.scale(rows(ε, on), γ)
+            if bool(best.isinf().any()):
+                boundary = length + sphere.reach(margin[:, None], g, _room(here, g, constraint.box))
+                outer = torch.where(best.isinf(), outer.maximum(boundary), outer)
+            radius = torch.where(success[:, None], inner.minimum(best), outer).minimum(rows(most, on))
+            δ = δ - g * (cosine(FIRST_STEP, LAST_STEP, k / leg) / l2(g).clamp_min(TINY))
+            ε = with_rows(ε, on, radius)
+            z = with_rows(z, on, sphere.nearest(δ, radius, origin, constraint.box))
     return closest.report(oracle).view_as(x)
 
 

@@ -1,12 +1,15 @@
-"""Which wrong class is the nearest, not only the likeliest: a few gradients at the clean input tell, as in DeepFool.
+"""Which wrong classes to go for: the likeliest, or the nearest by linearized boundaries.
 
-Attacks that descend the margin go for the class of the largest logit. On a linear victim of ten classes that one is up to 1.3
-times as far as the nearest. A gap between logits divided by how fast it closes is a distance, and distances can be compared.
+Attacks that descend the margin arrive at the class of the likeliest logit. On a linear victim of ten classes that one can be 1.3
+times as far as the nearest, and on a network, too, another is often nearer. So they keep a third of their steps for a second leg.
 """
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
+from raygrid.attacks.closest import Closest
 from raygrid.attacks.planes import PROJECTIONS, TINY, to_plane
 from raygrid.attacks.rows import rows, with_rows
 from raygrid.attacks.spheres import SPHERES
@@ -14,53 +17,53 @@ from raygrid.constraints import Constraint
 from raygrid.goals import Goal
 from raygrid.oracle import Oracle
 
+SECOND_LEG = 3
+"""One step of so many goes for another class."""
 
-def to_nearest(oracle: Oracle, goal: Goal, x: Tensor, constraint: Constraint, rivals: int) -> Goal:
-    """Return the goal with a loss that goes for the nearest class: each gap between logits counts in units of distance.
 
-    The distance to a rival is that of the linearized boundary at x, with the box in the way (`planes.py`). All later steps
-    compare gaps by the pace that this implies, so that a class that turns out to be farther than it looked is left for another.
+def legs(
+    oracle: Oracle, goal: Goal, x: Tensor, constraint: Constraint, closest: Closest, steps: int, rivals: int
+) -> Iterator[tuple[Goal, int]]:
+    """Yield the goals to go for, one after the other, and how many of the steps each gets.
+
+    The first is the goal itself, as in the papers. The second, from x again, steers for the nearest class but the one found.
 
     Args:
         oracle: the victim, with gradient access.
-        goal: what to reach; a targeted one comes back as it is.
+        goal: what to reach; a target leaves nothing to choose, and gets all steps.
         x: clean inputs [N, C, H, W].
         constraint: norm and box.
-        rivals: classes that are compared, the likeliest on x first; all others count as fast as these do on average. 0: none,
-            and the goal comes back as it is. Costs one look, and a gradient for each. Samples that can't pay for as many gradients
-            again are left out.
+        closest: what the legs find, in which the second looks for its class.
+        steps: of all legs together.
+        rivals: classes that are compared, the likeliest first: one look, and a gradient for each. 0: one leg.
     """
-    if not rivals or goal.targets is not None:
+    second = steps // SECOND_LEG if rivals and goal.targets is None else 0
+    yield goal, steps - second
+    if second:
+        yield _nearest_other(oracle, goal, x, constraint, closest, rivals), second
+
+
+def _nearest_other(
+    oracle: Oracle, goal: Goal, x: Tensor, constraint: Constraint, closest: Closest, rivals: int
+) -> Goal:
+    """Steer for the class of the nearest boundary, linearized at the points found, that is not the class found."""
+    on = oracle.active(queries=1 + rivals, gradients=rivals)
+    if not len(on):
         return goal
-    everyone = oracle.active(queries=1 + 2 * rivals, gradients=2 * rivals)
-    if not len(everyone):
-        return goal
-    origin = rows(x, everyone)
-    logits = oracle(origin, everyone)
-    labels = goal.labels[everyone, None]
-    likeliest = logits.scatter(1, labels, -torch.inf).topk(min(rivals, logits.shape[1] - 1), dim=1).indices
-    pace = torch.stack(
-        [_pace(oracle, goal, origin, everyone, rival, constraint) for rival in likeliest.unbind(1)], dim=1
-    )
-    most = pace.amax(1, keepdim=True).clamp_min(TINY)
-    share = (pace / most).clamp_min(TINY)  # the fastest stays in logits
-    paces = share.mean(1, keepdim=True).expand_as(logits).scatter(1, likeliest, share)
-    return goal.at_pace(with_rows(logits.new_ones(len(x), logits.shape[1]), everyone, paces))
-
-
-def _pace(oracle: Oracle, goal: Goal, x: Tensor, index: Tensor, rival: Tensor, constraint: Constraint) -> Tensor:
-    """Return how fast the gap to the rivals [B] closes [B], in logits per unit of distance, on the way to the boundary."""
-    towards = goal.rival(_where(goal.labels, index, rival))
-    gap, _, g = oracle.gradient(towards, x, index, "margin")
-    flat, slope = x.flatten(1), g.flatten(1)
-    way = to_plane(PROJECTIONS[constraint.norm], flat[None], slope, gap[None, :, None], constraint)[0]
-    closed = -(slope * way).sum(1)
-    return closed / SPHERES[constraint.norm].length(way).squeeze(1).clamp_min(TINY)
-
-
-def _where(labels: Tensor, index: Tensor, classes: Tensor) -> Tensor:
-    """Return classes [B] at the positions `index` of all samples, and the label itself elsewhere [N]."""
-    return with_rows(labels.clone(), index, classes)
+    clean, here, labels = rows(x.flatten(1), on), rows(closest.z, on), goal.labels[on, None]
+    logits = oracle(here.view(-1, *x.shape[1:]), on)
+    found = logits.argmax(1, keepdim=True)
+    others = logits.scatter(1, labels, -torch.inf).topk(min(rivals, logits.shape[1] - 1), dim=1).indices
+    far = []
+    for rival in others.unbind(1):
+        towards = goal.rival(with_rows(goal.labels.clone(), on, rival))
+        gap, _, g = oracle.gradient(towards, here.view(-1, *x.shape[1:]), on, "margin")
+        w = g.flatten(1)
+        at_x = gap[:, None] + (w * (clean - here)).sum(1, keepdim=True)
+        far.append(way_to_plane(clean, w, at_x, constraint)[1])
+    distances = torch.cat(far, dim=1).masked_fill(others == found, torch.finfo(x.dtype).max)  # the last resort
+    chosen = others.gather(1, distances.argmin(1, keepdim=True)).squeeze(1)
+    return goal.rival(with_rows(goal.labels.clone(), on, chosen))
 
 
 def likeliest_rivals(oracle: Oracle, goal: Goal, x: Tensor, most: int) -> Tensor:
@@ -72,3 +75,13 @@ def likeliest_rivals(oracle: Oracle, goal: Goal, x: Tensor, most: int) -> Tensor
     others = oracle(x[on], on).scatter(1, labels, float("-inf"))
     likeliest = others.topk(min(most, others.shape[1] - 1), dim=1).indices
     return with_rows(goal.labels[:, None].repeat(1, likeliest.shape[1]), on, likeliest)
+
+
+def way_to_plane(z: Tensor, w: Tensor, f: Tensor, constraint: Constraint) -> tuple[Tensor, Tensor]:
+    """Return the shortest way d [B, D] inside the box from z to where f + <w, d> = 0, and its length [B, 1].
+
+    Where the box ends the way too early, its length is what the whole of it would be at the same pace.
+    """
+    way = to_plane(PROJECTIONS[constraint.norm], z[None], w, f[None], constraint)[0]
+    closed = (w * way).sum(1, keepdim=True).abs()
+    return way, SPHERES[constraint.norm].length(way) * (f.abs() / closed.clamp_min(TINY))

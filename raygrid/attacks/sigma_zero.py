@@ -8,7 +8,7 @@ from torch import Tensor
 
 from raygrid.attacks.closest import Closest
 from raygrid.attacks.minimal_norm import cosine
-from raygrid.attacks.nearest_class import to_nearest
+from raygrid.attacks.nearest_class import legs
 from raygrid.attacks.planes import TINY
 from raygrid.attacks.rows import rows, with_rows
 from raygrid.attacks.spheres import SPHERES
@@ -50,28 +50,27 @@ def sigma_zero(
         sigma: σ, how sharply values are counted.
         threshold: τ at first.
         pace: t: τ moves by t η.
-        rivals: classes whose distances are compared at x, to go for the nearest (`nearest_class`): ours; 0: the paper's loss.
+        rivals: classes that are compared for a second leg, of a third of the steps (`nearest_class`): ours; 0: the paper's one leg.
 
     Returns:
         [N, C, H, W]: for each sample the point of the fewest changed values seen to succeed; x itself where none was.
     """
     clean, count = x.flatten(1), SPHERES["l0"].length
     closest = Closest(x)
-    towards = to_nearest(oracle, goal, x, constraint, rivals)
-    z, τ = clean.clone(), torch.full_like(closest.distance, threshold)
-    for k, on in enumerate(oracle.rounds(steps)):
-        origin, here = rows(clean, on), rows(z, on)
-        _, success, g = oracle.gradient(towards, here.view(-1, *x.shape[1:]), on, "margin")
-        δ = here - origin
-        closest.offer(on, here, count(δ), success)
-        η = cosine(lr, LAST_STEP, k / steps)
-        if k:  # the paper moves τ after the step, when it sees what became of it
-            before = cosine(lr, LAST_STEP, (k - 1) / steps)
-            moved = rows(τ, on) + pace * before * torch.where(success[:, None], 1.0, -1.0)
-            τ = with_rows(τ, on, moved.clamp(0, constraint.high - constraint.low))
-        smooth = 2 * sigma * δ / (δ.square() + sigma).square() / δ.shape[1]
-        g = torch.where(success[:, None], 0.0, g.flatten(1)) + smooth
-        δ = δ - g * (η / g.abs().amax(1, keepdim=True).clamp_min(TINY))
-        δ = (origin + δ).clamp(*constraint.box) - origin
-        z = with_rows(z, on, torch.where(δ.abs() < rows(τ, on), origin, (origin + δ).clamp(*constraint.box)))
+    for towards, leg in legs(oracle, goal, x, constraint, closest, steps, rivals):
+        z, τ = clean.clone(), torch.full_like(closest.distance, threshold)
+        for k, on in enumerate(oracle.rounds(leg)):
+            origin, here = rows(clean, on), rows(z, on)
+            _, success, g = oracle.gradient(towards, here.view(-1, *x.shape[1:]), on, "margin")
+            δ = here - origin
+            closest.offer(on, here, count(δ), success)
+            η = cosine(lr, LAST_STEP, k / leg)
+            if k:  # the paper moves τ after the step, when it sees what became of it
+                moved = rows(τ, on) + pace * η * torch.where(success[:, None], 1.0, -1.0)
+                τ = with_rows(τ, on, moved.clamp(0, constraint.high - constraint.low))
+            smooth = 2 * sigma * δ / (δ.square() + sigma).square() / δ.shape[1]
+            g = torch.where(success[:, None], 0.0, g.flatten(1)) + smooth
+            δ = δ - g * (η / g.abs().amax(1, keepdim=True).clamp_min(TINY))
+            there = (origin + δ).clamp(*constraint.box)
+            z = with_rows(z, on, torch.where((there - origin).abs() < rows(τ, on), origin, there))
     return closest.report(oracle).view_as(x)
