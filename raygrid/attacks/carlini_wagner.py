@@ -53,7 +53,7 @@ def carlini_wagner(
         c_init: the first c.
         kappa: logit gap by which an example must succeed.
         abort_early: leave a sample's minimization when its loss stops falling.
-        rivals: classes that are compared for a second leg, of a third of the minimizations (`nearest_class`): ours; 0: one leg.
+        rivals: classes that are compared for a second leg, a third as long (`nearest_class`): ours; 0: the paper's one leg.
 
     Returns:
         [N, C, H, W]: for each sample the nearest point seen to succeed by κ; x itself where none was.

@@ -5,9 +5,9 @@ from pydantic import Field
 from raygrid.component import ALL_GOALS, Component, Params
 
 
-def _second_leg(steps: int, rivals: int) -> tuple[int, int]:
-    """What it costs to choose the class of the second leg; fewer than three steps make one leg."""
-    return (1 + rivals, rivals) if rivals and steps >= 3 else (0, 0)
+def _second_leg(steps: int, rivals: int) -> tuple[int, int, int]:
+    """Return the looks, gradients and steps of the second leg; one that has less than a step is left out."""
+    return (1 + rivals, rivals, steps // 3) if rivals and steps >= 3 else (0, 0, 0)
 
 
 class DDN(Params):
@@ -20,12 +20,12 @@ class DDN(Params):
     init_norm: float = Field(1.0, gt=0)
     """Radius of the first step, in input units."""
     rivals: int = Field(9, ge=0)
-    """Classes that are compared, by a gradient each, for a second leg of a third of the steps: ours. 0: the paper's one leg."""
+    """Classes that are compared, by a gradient each, for a second leg a third as long: ours. 0: the paper's one leg."""
 
     def passes(self) -> tuple[int, int]:
         """One gradient a step and a rival, one look to find the rivals, and a line search of five at the end."""
-        looks, gradients = _second_leg(self.steps, self.rivals)
-        return self.steps + looks + 5, self.steps + gradients
+        looks, gradients, more = _second_leg(self.steps, self.rivals)
+        return self.steps + more + looks + 5, self.steps + more + gradients
 
 
 class FMN(Params):
@@ -38,12 +38,12 @@ class FMN(Params):
     gamma_last: float = Field(0.001, gt=0, lt=1)
     """How much it moves at last."""
     rivals: int = Field(9, ge=0)
-    """Classes that are compared, by a gradient each, for a second leg of a third of the steps: ours. 0: the paper's one leg."""
+    """Classes that are compared, by a gradient each, for a second leg a third as long: ours. 0: the paper's one leg."""
 
     def passes(self) -> tuple[int, int]:
         """One gradient a step and a rival, and one look to find the rivals."""
-        looks, gradients = _second_leg(self.steps, self.rivals)
-        return self.steps + looks, self.steps + gradients
+        looks, gradients, more = _second_leg(self.steps, self.rivals)
+        return self.steps + more + looks, self.steps + more + gradients
 
 
 class SigmaZero(Params):
@@ -60,12 +60,12 @@ class SigmaZero(Params):
     pace: float = Field(0.01, gt=0)
     """How much the threshold moves, as a share of what the steepest value moves by."""
     rivals: int = Field(9, ge=0)
-    """Classes that are compared, by a gradient each, for a second leg of a third of the steps: ours. 0: the paper's one leg."""
+    """Classes that are compared, by a gradient each, for a second leg a third as long: ours. 0: the paper's one leg."""
 
     def passes(self) -> tuple[int, int]:
         """One gradient a step and a rival, and one look to find the rivals."""
-        looks, gradients = _second_leg(self.steps, self.rivals)
-        return self.steps + looks, self.steps + gradients
+        looks, gradients, more = _second_leg(self.steps, self.rivals)
+        return self.steps + more + looks, self.steps + more + gradients
 
 
 class DeepFool(Params):
@@ -79,8 +79,8 @@ class DeepFool(Params):
     """By what share of its way a sample is moved on beyond the boundary."""
 
     def passes(self) -> tuple[int, int]:
-        """A gradient a step and a rival, a look a step, and one to find the rivals."""
-        return 1 + self.steps * (self.candidates + 1), self.steps * self.candidates
+        """A gradient a step and a rival, a look a step, one to find the rivals, and a line search of five at the end."""
+        return 6 + self.steps * (self.candidates + 1), self.steps * self.candidates
 
 
 class CarliniWagner(Params):
@@ -99,12 +99,13 @@ class CarliniWagner(Params):
     abort_early: bool = True
     """Leave a constant once its loss no longer falls."""
     rivals: int = Field(9, ge=0)
-    """Classes that are compared, by a gradient each, for a second leg of a third of the steps: ours. 0: the paper's one leg."""
+    """Classes that are compared, by a gradient each, for a second leg a third as long: ours. 0: the paper's one leg."""
 
     def passes(self) -> tuple[int, int]:
         """One gradient a step and a rival, one look to find the rivals, and a line search of five at the end."""
-        looks, gradients = _second_leg(self.binary_steps, self.rivals)
-        return self.binary_steps * self.steps + looks + 5, self.binary_steps * self.steps + gradients
+        looks, gradients, more = _second_leg(self.binary_steps, self.rivals)
+        steps = (self.binary_steps + more) * self.steps
+        return steps + looks + 5, steps + gradients
 
 
 class FAB(Params):

@@ -6,7 +6,7 @@ Inside, images are flat [B, D] and numbers per sample are columns [B, 1].
 import torch
 from torch import Tensor
 
-from raygrid.attacks.closest import Closest
+from raygrid.attacks.closest import Closest, search_radius
 from raygrid.attacks.nearest_class import likeliest_rivals, way_to_plane
 from raygrid.attacks.rows import rows, with_rows
 from raygrid.attacks.spheres import SPHERES
@@ -29,7 +29,7 @@ def deepfool(
 ) -> Tensor:
     """DeepFool (Moosavi-Dezfooli et al., CVPR 2016): the shortest ways onto the nearest boundary, added up until one is crossed.
 
-    Ways are the shortest inside the box (`planes.py`); the paper has no box.
+    Ways are the shortest inside the box (`planes.py`); the paper has no box, and no `search_radius`, which has the last word here.
 
     Args:
         oracle: the victim, with gradient access.
@@ -42,7 +42,7 @@ def deepfool(
         overshoot: η, the share by which the way is made longer, to cross the boundary.
 
     Returns:
-        [N, C, H, W]: the first point of each sample that succeeded; x itself where none did.
+        [N, C, H, W]: for each sample the nearest point seen to succeed; x itself where none was.
     """
     clean, length = x.flatten(1), SPHERES[constraint.norm].length
     closest = Closest(x)
@@ -66,4 +66,5 @@ def deepfool(
         z = with_rows(z, on, there)
         success = oracle.decide(goal, there.view(-1, *x.shape[1:]), on)
         closest.offer(on, there, length(there - origin), success)
+    search_radius(oracle, goal, x, constraint, closest)
     return closest.report(oracle).view_as(x)

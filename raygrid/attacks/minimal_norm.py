@@ -47,7 +47,7 @@ def ddn(
         steps: gradient steps.
         gamma: γ, the share by which the length shrinks after a success, and grows after a failure.
         init_norm: the first length.
-        rivals: classes that are compared for a second leg, of a third of the steps (`nearest_class`): ours; 0: the paper's one leg.
+        rivals: classes that are compared for a second leg, a third as long (`nearest_class`): ours; 0: the paper's one leg.
 
     Returns:
         [N, C, H, W]: for each sample the nearest point seen to succeed; x itself where none was.
@@ -98,7 +98,7 @@ def fmn(
         steps: gradient steps.
         gamma: γ at first; None: 0.05, and 0.3 for L0.
         gamma_last: γ at the end.
-        rivals: classes that are compared for a second leg, of a third of the steps (`nearest_class`): ours; 0: the paper's one leg.
+        rivals: classes that are compared for a second leg, a third as long (`nearest_class`): ours; 0: the paper's one leg.
 
     Returns:
         [N, C, H, W]: for each sample the nearest point seen to succeed; x itself where none was.

@@ -1,7 +1,7 @@
 """Which wrong classes to go for: the likeliest, or the nearest by linearized boundaries.
 
-Attacks that descend the margin arrive at the class of the likeliest logit. On a linear victim of ten classes that one can be 1.3
-times as far as the nearest, and on a network, too, another is often nearer. So they keep a third of their steps for a second leg.
+Attacks that descend the margin arrive at the class of the likeliest logit. On a linear victim of ten classes that one can be 1.2
+times as far as the nearest, and on a network, too, another is often nearer. So they go on with a second leg, a third as long.
 """
 
 from collections.abc import Iterator
@@ -18,27 +18,28 @@ from raygrid.goals import Goal
 from raygrid.oracle import Oracle
 
 SECOND_LEG = 3
-"""One step of so many goes for another class."""
+"""Its length is this part of the first leg's: a third. Taken off the first leg, it cost FMN 2 % in L-inf on mnist-cnn-adv."""
 
 
 def legs(
     oracle: Oracle, goal: Goal, x: Tensor, constraint: Constraint, closest: Closest, steps: int, rivals: int
 ) -> Iterator[tuple[Goal, int]]:
-    """Yield the goals to go for, one after the other, and how many of the steps each gets.
+    """Yield the goals to go for, one after the other, and how many steps each gets.
 
-    The first is the goal itself, as in the papers. The second, from x again, steers for the nearest class but the one found.
+    The first is the goal itself, for all the steps of the paper. The second, from x again, steers for the nearest class but the one
+    found.
 
     Args:
         oracle: the victim, with gradient access.
-        goal: what to reach; a target leaves nothing to choose, and gets all steps.
+        goal: what to reach; a target leaves nothing to choose, and has one leg.
         x: clean inputs [N, C, H, W].
         constraint: norm and box.
         closest: what the legs find, in which the second looks for its class.
-        steps: of all legs together.
+        steps: of the first leg.
         rivals: classes that are compared, the likeliest first: one look, and a gradient for each. 0: one leg.
     """
     second = steps // SECOND_LEG if rivals and goal.targets is None else 0
-    yield goal, steps - second
+    yield goal, steps
     if second:
         yield _nearest_other(oracle, goal, x, constraint, closest, rivals), second
 

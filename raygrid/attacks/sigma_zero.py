@@ -50,7 +50,7 @@ def sigma_zero(
         sigma: σ, how sharply values are counted.
         threshold: τ at first.
         pace: t: τ moves by t η.
-        rivals: classes that are compared for a second leg, of a third of the steps (`nearest_class`): ours; 0: the paper's one leg.
+        rivals: classes that are compared for a second leg, a third as long (`nearest_class`): ours; 0: the paper's one leg.
 
     Returns:
         [N, C, H, W]: for each sample the point of the fewest changed values seen to succeed; x itself where none was.
