@@ -72,11 +72,11 @@ class DeepFool(Params):
     """Parameters of DeepFool."""
 
     steps: int = Field(50, ge=1)
-    """Linearizations of a sample at most; most samples need two or three."""
+    """Linearizations of a sample at most; on digits two to nine suffice."""
     candidates: int = Field(9, ge=1)
     """Rival classes that are compared at each of them, the likeliest first; at most all others."""
     overshoot: float = Field(0.02, ge=0)
-    """By what share of its way a sample is moved on beyond the boundary."""
+    """By what share a step goes on beyond the boundary."""
 
     def passes(self) -> tuple[int, int]:
         """A gradient a step and a rival, a look a step, one to find the rivals, and a line search of five at the end."""

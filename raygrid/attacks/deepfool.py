@@ -3,17 +3,27 @@
 Inside, images are flat [B, D] and numbers per sample are columns [B, 1].
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from raygrid.attacks.closest import Closest, search_radius
 from raygrid.attacks.nearest_class import likeliest_rivals, way_to_plane
+from raygrid.attacks.planes import TINY
 from raygrid.attacks.rows import rows, with_rows
 from raygrid.attacks.spheres import SPHERES
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
 from raygrid.oracle import Oracle
 from raygrid.randomness import Randomness
+
+FREE_STEPS = 5
+"""So many steps are the paper's, which know no box, are cut by it, and end short of the boundary; the others are the shortest ways
+inside the box, which arrive. With those alone medians on mnist-cnn are 1.43 in L2 and 0.098 in L-inf, with these first 1.31 and
+0.088 (foolbox: 1.32 and 0.092)."""
+BEYOND = 1e-4
+"""Distance by which every step aims beyond the boundary: on it, rounding decides."""
 
 
 def deepfool(
@@ -27,9 +37,9 @@ def deepfool(
     candidates: int,
     overshoot: float,
 ) -> Tensor:
-    """DeepFool (Moosavi-Dezfooli et al., CVPR 2016): the shortest ways onto the nearest boundary, added up until one is crossed.
+    """DeepFool (Moosavi-Dezfooli et al., CVPR 2016): step onto the nearest linearized boundary until one is crossed.
 
-    Ways are the shortest inside the box (`planes.py`); the paper has no box, and no `search_radius`, which has the last word here.
+    The paper has no box; here it cuts the steps, the later of which allow for it (`planes.py`). `search_radius` has the last word.
 
     Args:
         oracle: the victim, with gradient access.
@@ -39,7 +49,7 @@ def deepfool(
         randomness: unused; DeepFool is deterministic.
         steps: linearizations at most; a sample that is fooled costs no more.
         candidates: rival classes that are compared at each step, the likeliest on x; all of them where there are fewer.
-        overshoot: η, the share by which the way is made longer, to cross the boundary.
+        overshoot: η, the share by which a step is made longer, to cross the boundary.
 
     Returns:
         [N, C, H, W]: for each sample the nearest point seen to succeed; x itself where none was.
@@ -48,23 +58,31 @@ def deepfool(
     closest = Closest(x)
     rivals = likeliest_rivals(oracle, goal, x, candidates)
     count = rivals.shape[1]
-    r, z = torch.zeros_like(clean), clean.clone()
-    for on in oracle.rounds(steps, queries=count + 1, gradients=count):
+    z = clean.clone()
+    for k, on in enumerate(oracle.rounds(steps, queries=count + 1, gradients=count)):
         on = on[closest.distance[on, 0].isinf()]
         if not len(on):
             break
         origin, here = rows(clean, on), rows(z, on)
-        images = here.view(-1, *x.shape[1:])
         shortest, step = torch.full_like(here[:, :1], torch.inf), torch.zeros_like(here)
         for rival in rivals.unbind(1):
-            gap, _, g = oracle.gradient(goal.rival(rival), images, on, "margin")
-            way, distance = way_to_plane(here, g.flatten(1), gap[:, None], constraint)
-            step = torch.where(distance < shortest, way, step)
+            gap, _, g = oracle.gradient(goal.rival(rival), here.view(-1, *x.shape[1:]), on, "margin")
+            w = g.flatten(1)
+            unit = UNITS[constraint.norm](w)  # of the way that closes the gap by 1
+            f = gap[:, None] + BEYOND / length(unit).clamp_min(TINY)
+            way, distance = way_to_plane(here, w, f, constraint)
+            step = torch.where(distance < shortest, -f * unit if k < FREE_STEPS else way, step)
             shortest = shortest.minimum(distance)
-        r = with_rows(r, on, rows(r, on) + step)
-        there = (origin + (1 + overshoot) * rows(r, on)).clamp(*constraint.box)
+        there = (here + (1 + overshoot) * step).clamp(*constraint.box)
         z = with_rows(z, on, there)
         success = oracle.decide(goal, there.view(-1, *x.shape[1:]), on)
         closest.offer(on, there, length(there - origin), success)
     search_radius(oracle, goal, x, constraint, closest)
     return closest.report(oracle).view_as(x)
+
+
+UNITS: dict[str, Callable[[Tensor], Tensor]] = {
+    "linf": lambda w: w.sign() / w.abs().sum(1, keepdim=True).clamp_min(TINY),
+    "l2": lambda w: w / w.square().sum(1, keepdim=True).clamp_min(TINY),
+}
+"""Slopes w [B, D] -> the shortest d [B, D] with <w, d> = 1, without a box."""

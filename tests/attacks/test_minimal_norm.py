@@ -47,6 +47,8 @@ class Case:
     forwards: Callable[[int], int]
     """Of the number of rival classes."""
     backwards: Callable[[int], int]
+    early: bool = False
+    """Whether it stops where it arrives, so that it may spend less."""
 
     def __str__(self) -> str:
         return f"{self.attack.__name__}-{self.norm}"
@@ -57,15 +59,14 @@ FMN = {"steps": 100, "gamma": None, "gamma_last": 0.001, "rivals": 9}
 FAB = {"targets": 9, "steps": 10, "restarts": 1, "alpha_max": 0.1, "eta": 1.05, "beta": 0.9}
 CW = {"steps": 200, "binary_steps": 6, "lr": 0.02, "c_init": 0.01, "kappa": 0.0, "abort_early": False, "rivals": 9}
 SIGMA_ZERO = {"steps": 400, "lr": 1.0, "sigma": 1e-3, "threshold": 0.3, "pace": 0.01, "rivals": 9}
-DEEPFOOL = {"steps": 3, "candidates": 9, "overshoot": 0.02}
+DEEPFOOL = {"steps": 20, "candidates": 9, "overshoot": 0.02}
 CASES = [
     Case(ddn, "l2", DDN, lambda t: 139 + t, lambda t: 133 + t),
     *(Case(fmn, norm, FMN, lambda t: 134 + t, lambda t: 133 + t) for norm in LENGTHS),
     Case(carlini_wagner, "l2", CW, lambda t: 1606 + t, lambda t: 1600 + t),
     *(Case(fab, n, FAB, lambda t: 6 + 20 * t, lambda t: 10 * t) for n in ("linf", "l2", "l1")),
     Case(sigma_zero, "l0", SIGMA_ZERO, lambda t: 534 + t, lambda t: 533 + t),
-    # Linear boundaries are reached in one step, after which only the last search costs anything.
-    *(Case(deepfool, n, DEEPFOOL, lambda t: 7 + t, lambda t: t) for n in ("linf", "l2")),
+    *(Case(deepfool, n, DEEPFOOL, lambda t: 26 + 20 * t, lambda t: 20 * t, early=True) for n in ("linf", "l2")),
 ]
 TARGETED = [case for case in CASES if case.attack not in (fab, deepfool)]
 QUICK = [case for case in CASES if case.attack is not carlini_wagner] + [
@@ -182,8 +183,9 @@ def test_costs_what_it_says_and_nothing_for_samples_that_it_skips(case, classes)
 
     z, oracle = run(case, victim, x, Goal("untargeted", y), skip=skip)
 
-    assert set(oracle.forwards[~skip]) == {case.forwards(min(9, classes - 1))}
-    assert set(oracle.backwards[~skip]) == {case.backwards(min(9, classes - 1))}
+    most = case.forwards(min(9, classes - 1)), case.backwards(min(9, classes - 1))
+    for spent, limit in zip((oracle.forwards[~skip], oracle.backwards[~skip]), most, strict=True):
+        assert 0 < spent.min() <= spent.max() < limit if case.early else set(spent) == {limit}
     assert not oracle.forwards[skip].any()
     assert torch.equal(z[skip], x[skip])
     assert oracle.broken.tolist() == (~skip).tolist()
@@ -228,11 +230,14 @@ def test_the_catalog_says_what_it_costs_at_most(name, given):
     _, oracle = run(case, victim, x, Goal("untargeted", y))
 
     forwards, backwards = params.passes()
+    searches = name in {"ddn", "carlini-wagner", "deepfool"}  # at the end, and only what was found
+    most = np.where(oracle.broken, forwards, forwards - 5 * searches)
     if name == "deepfool":  # it stops where it arrives
-        forwards, backwards = 7 + 9, 9
-    searches = name in {"ddn", "carlini-wagner"}  # at the end, and only what was found
-    assert (oracle.forwards == np.where(oracle.broken, forwards, forwards - 5 * searches)).all()
-    assert set(oracle.backwards) == {backwards}
+        assert (oracle.forwards <= most).all()
+        assert oracle.backwards.max() <= backwards
+    else:
+        assert (oracle.forwards == most).all()
+        assert set(oracle.backwards) == {backwards}
 
 
 @pytest.mark.parametrize("case", QUICK, ids=str)
