@@ -63,6 +63,7 @@ COMPONENTS = (
     Component("attack", "pgd", "Descent.", "m:f", PGD, source="Madry 2018", norms=("linf", "l2", "l1"), goals=GOALS),
     Component("attack", "apgd-ce", "Auto-PGD.", "m:f", PGD, norms=("linf", "l2"), goals=("untargeted",)),
     Component("attack", "uniform", "Noise.", "m:f", access="none", norms=("linf",), goals=("untargeted",)),
+    Component("attack", "sparse", "Few values.", "m:f", PGD, norms=("l0",), goals=("untargeted",)),
 )
 
 
