@@ -22,7 +22,7 @@ from raygrid.victims.victim import Victim
 
 DATA: dict[tuple[int, int | None, int | None], str] = {(1, 28, 28): "mnist-5k", (3, 32, 32): "cifar10-samples"}
 """Input shape -> the dataset that a victim is timed on; ImageNet photos for the others."""
-EPS = {"linf": 4 / 255, "l2": 1.0, "l1": 10.0}
+EPS = {"linf": 4 / 255, "l2": 1.0, "l1": 10.0, "l0": 40.0}
 
 
 @dataclass(frozen=True)

@@ -124,8 +124,9 @@ def attack(
         x: pixels [B, C, H, W] in [0, 1].
         y: true classes [B].
         name: an attack that `raygrid list attacks` names.
-        eps: radius of the ball, in input units. Needed by every attack that keeps to one.
-        norm: linf, l2 or l1; default: the attack's first.
+        eps: radius of the ball, in input units; for l0 the number of values (pixels times channels) that may change.
+            Needed by every attack that keeps to a ball.
+        norm: linf, l2, l1 or l0; default: the attack's first.
         goal: untargeted, targeted (needs `target`) or random-target.
         target: the class to reach.
         seed: of the random numbers. Each sample has its own, by its position.

@@ -3,15 +3,17 @@
 Inside, images are flat [B, D] and numbers per sample are columns [B, 1].
 """
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from raygrid.attacks.minimal_norm import SPHERES, TINY, Closest, level, search_radius
-from raygrid.attacks.rivals import likeliest_rivals
+from raygrid.attacks.closest import Closest, search_radius
+from raygrid.attacks.nearest_class import likeliest_rivals
+from raygrid.attacks.planes import PROJECTIONS, TINY, to_plane
 from raygrid.attacks.rows import rows, with_rows
+from raygrid.attacks.spheres import SPHERES
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
 from raygrid.oracle import Oracle
@@ -21,6 +23,19 @@ USUAL_EPS = {"linf": 0.3, "l2": 1.0, "l1": 5.0}
 """Random starts lie at half of it, as the reference implementation's."""
 SHORTEST = 1e-8
 """Least length of a projection, for the quotient of two."""
+PATIENCE = {"linf": math.inf, "l2": 10, "l1": 10}
+"""After so many steps that came no nearer, a run leaps..."""
+LEAP = 0.5
+"""...this share of the way to the corner of the box that lowers the margin the most.
+
+Paper and reference do not say so, but in L2 the reference does it: its projection, a sum in float32, misses planes within reach and
+ends in that corner (in float64 it does not), from where the run comes back by another way. Of 63 digits of mnist-cnn-adv (L2, 100
+steps) 45, 28 and 13 stand at eps 1.5, 2 and 2.5 without leaps, 45, 25 and 10 for the reference, and 35, 17 and 5 with them; in L1
+(60 steps; eps 6, 9, 12) 50, 44 and 35 without and 36, 22 and 12 with them; on mnist-cnn they change nothing. L-inf runs hardly get
+stuck (31 stand at 0.33, and 32 for the reference), and leaps cost them 3 of 63 in 60 steps.
+"""
+NEARER = 1e-3
+"""Share of the distance by which a step must come nearer to count."""
 
 
 def fab(
@@ -38,6 +53,8 @@ def fab(
     beta: float,
 ) -> Tensor:
     """FAB (Croce & Hein, ICML 2020), targeted as in AutoAttack: towards the boundaries with the likeliest rivals, one by one.
+
+    A run that comes no nearer leaps away and goes on from there; the paper's stays.
 
     Args:
         oracle: the victim, with gradient access.
@@ -91,19 +108,28 @@ def _approach(
 ) -> None:
     """Walk from z [N, D] along the boundary with one rival class; what succeeds against any class goes into `closest`."""
     clean, length, onto = x.flatten(1), SPHERES[constraint.norm].length, PROJECTIONS[constraint.norm]
+    nearest, waited = torch.full_like(closest.distance, torch.inf), torch.zeros_like(closest.distance)
     for on in oracle.rounds(steps, queries=2):
         origin, here = rows(clean, on), rows(z, on)
         margin, _, g = oracle.gradient(rival, here.view(-1, *x.shape[1:]), on, "margin")
         w, f = g.flatten(1), margin[:, None]
         f_clean = f + (w * (origin - here)).sum(1, keepdim=True)
-        d = _to_plane(onto, torch.stack([here, origin]), w, torch.stack([f, f_clean]), constraint)
+        d = to_plane(onto, torch.stack([here, origin]), w, torch.stack([f, f_clean]), constraint)
         a, b = length(d.flatten(0, 1)).clamp_min(SHORTEST).chunk(2)
         α = (a / (a + b)).clamp_max(lean.alpha_max)
         there = (1 - α) * (here + lean.eta * d[0]) + α * (origin + lean.eta * d[1])
         there = there.clamp(*constraint.box)
+        leaps = rows(waited, on) >= PATIENCE[constraint.norm]
+        if bool(leaps.any()):
+            corner = torch.where(w > 0, constraint.low, torch.where(w < 0, constraint.high, here))
+            there = torch.where(leaps, torch.lerp(here, corner, LEAP), there)
         success = oracle.decide(goal, there.view(-1, *x.shape[1:]), on)
         δ = there - origin
-        closest.offer(on, there, length(δ), success)
+        distance, before = length(δ), rows(nearest, on)
+        closest.offer(on, there, distance, success)
+        gained = success[:, None] & (distance < (1 - NEARER) * before)
+        nearest = with_rows(nearest, on, torch.where(success[:, None], distance.minimum(before), before))
+        waited = with_rows(waited, on, torch.where(gained | leaps, 0.0, rows(waited, on) + 1))
         z = with_rows(z, on, torch.where(success[:, None], origin + lean.beta * δ, there))
 
 
@@ -114,51 +140,3 @@ def _start(x: Tensor, constraint: Constraint, randomness: Randomness, purpose: s
     t = 2 * randomness.uniform(purpose, index, x) - 1 if cube else randomness.normal(purpose, index, x)
     t = t.flatten(1)
     return (x.flatten(1) + t * (radius / length(t).clamp_min(TINY))).clamp(*constraint.box)
-
-
-def _to_plane(
-    onto: Callable[[Tensor, Tensor, Tensor], Tensor], z: Tensor, w: Tensor, f: Tensor, constraint: Constraint
-) -> Tensor:
-    """Return the shortest d with f + <w, d> = 0 and z + d in the box; as far as the box allows where there is none.
-
-    Args:
-        onto: one of PROJECTIONS.
-        z: points of the box [K, B, D], K for each sample.
-        w: slopes [B, D].
-        f: values [K, B, 1] at z of the linear functions.
-        constraint: the box.
-    """
-    scale = w.abs().amax(1, keepdim=True).clamp_min(TINY)  # slopes are squared below, and may be as small as 1e-20
-    direction = -f.sign() * w.sign()
-    room = torch.where(direction > 0, constraint.high - z, z - constraint.low)
-    return direction * onto(w.abs() / scale, room, f.abs() / scale)
-
-
-def _onto_linf(slope: Tensor, room: Tensor, gap: Tensor) -> Tensor:
-    """All values move alike, or to the edge of the box."""
-    return room.minimum(level(slope, room, gap))
-
-
-def _onto_l2(slope: Tensor, room: Tensor, gap: Tensor) -> Tensor:
-    """Values move in proportion to their slopes, or to the edge of the box."""
-    return room.minimum(slope * level(slope.square(), room / slope.clamp_min(TINY), gap))
-
-
-def _onto_l1(slope: Tensor, room: Tensor, gap: Tensor) -> Tensor:
-    """Values move to the edge of the box one after the other, the steepest first."""
-    slope, order = slope.sort(dim=1, descending=True)
-    order = order.expand_as(room)
-    room = room.gather(-1, order)
-    gain = slope * room
-    missing = gap - (gain.cumsum(-1) - gain)
-    move = (missing / slope.clamp_min(TINY)).clamp_min(0).minimum(room)
-    return torch.zeros_like(move).scatter(-1, order, move)
-
-
-PROJECTIONS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
-    "linf": _onto_linf,
-    "l2": _onto_l2,
-    "l1": _onto_l1,
-}
-"""(slope [B, D] in [0, 1], room [K, B, D], gap [K, B, 1]) -> the shortest moves [K, B, D] of at most `room` in all with
-sum_i slope_i move_i = gap, or all the room where that does not suffice."""

@@ -1,17 +1,23 @@
-"""What holds for every attack that looks for the nearest example: DDN, FMN, C&W and FAB."""
+"""What holds for every attack that looks for the nearest example: DDN, FMN, C&W, FAB, DeepFool and σ-zero."""
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+import models
+import numpy as np
 import pytest
 import torch
 from models import LEAST, Linear, numbers, pixels
 from torch import Tensor
 
 from raygrid.attacks.carlini_wagner import carlini_wagner
+from raygrid.attacks.deepfool import deepfool
 from raygrid.attacks.fab import fab
-from raygrid.attacks.minimal_norm import ddn, fmn, level
+from raygrid.attacks.minimal_norm import ddn, fmn
+from raygrid.attacks.noise import salt_and_pepper
+from raygrid.attacks.planes import level
+from raygrid.attacks.sigma_zero import sigma_zero
 from raygrid.component import resolve
 from raygrid.constraints import Constraint
 from raygrid.data.dataset import pixels as images
@@ -42,30 +48,38 @@ class Case:
     forwards: Callable[[int], int]
     """Of the number of rival classes."""
     backwards: Callable[[int], int]
+    early: bool = False
+    """Whether it stops where it arrives, so that it may spend less."""
 
     def __str__(self) -> str:
         return f"{self.attack.__name__}-{self.norm}"
 
 
-FMN = {"steps": 100, "gamma": None, "gamma_last": 0.001}
+DDN = {"steps": 100, "gamma": 0.05, "init_norm": 1.0, "rivals": 9}
+FMN = {"steps": 100, "gamma": None, "gamma_last": 0.001, "rivals": 9}
 FAB = {"targets": 9, "steps": 10, "restarts": 1, "alpha_max": 0.1, "eta": 1.05, "beta": 0.9}
-CW = {"steps": 300, "binary_steps": 6, "lr": 0.01, "c_init": 0.01, "kappa": 0.0, "abort_early": False}
+CW = {"steps": 200, "binary_steps": 6, "lr": 0.02, "c_init": 0.01, "kappa": 0.0, "abort_early": False, "rivals": 9}
+SIGMA_ZERO = {"steps": 400, "lr": 1.0, "sigma": 1e-3, "threshold": 0.3, "pace": 0.01, "rivals": 9}
+DEEPFOOL = {"steps": 20, "candidates": 9, "overshoot": 0.02}
 CASES = [
-    Case(ddn, "l2", {"steps": 100, "gamma": 0.05, "init_norm": 1.0}, lambda t: 105, lambda t: 100),
-    *(Case(fmn, norm, FMN, lambda t: 100, lambda t: 100) for norm in LENGTHS),
-    Case(carlini_wagner, "l2", CW, lambda t: 1805, lambda t: 1800),
+    Case(ddn, "l2", DDN, lambda t: 139 + t, lambda t: 133 + t),
+    *(Case(fmn, norm, FMN, lambda t: 134 + t, lambda t: 133 + t) for norm in LENGTHS),
+    Case(carlini_wagner, "l2", CW, lambda t: 1606 + t, lambda t: 1600 + t),
     *(Case(fab, n, FAB, lambda t: 6 + 20 * t, lambda t: 10 * t) for n in ("linf", "l2", "l1")),
+    Case(sigma_zero, "l0", SIGMA_ZERO, lambda t: 534 + t, lambda t: 533 + t),
+    *(Case(deepfool, n, DEEPFOOL, lambda t: 26 + 20 * t, lambda t: 20 * t, early=True) for n in ("linf", "l2")),
 ]
-TARGETED = [case for case in CASES if case.attack is not fab]
+TARGETED = [case for case in CASES if case.attack not in (fab, deepfool)]
 QUICK = [case for case in CASES if case.attack is not carlini_wagner] + [
     Case(
         carlini_wagner,
         "l2",
-        CW | {"steps": 30, "binary_steps": 2, "lr": 0.1, "c_init": 1.0},
-        lambda t: 65,
-        lambda t: 60,
+        CW | {"steps": 30, "binary_steps": 3, "lr": 0.1, "c_init": 1.0},
+        lambda t: 126 + t,
+        lambda t: 120 + t,
     )
 ]
+TWO_LEGS = [case for case in QUICK if "rivals" in case.params]
 
 
 def linear(classes: int, edge: bool) -> tuple[Linear, Tensor, Tensor]:
@@ -112,12 +126,9 @@ def boundaries(victim: Linear, x: Tensor, y: Tensor, norm: str) -> Tensor:
 @pytest.mark.parametrize("classes", [2, 10])
 @pytest.mark.parametrize("edge", [False, True], ids=["inside", "at the edge"])
 def test_comes_within_a_twentieth_of_the_boundary_of_a_linear_victim(case, classes, edge):
+    """Of the nearest of all classes, which is not always the likeliest."""
     victim, x, y = linear(classes, edge)
-    least = boundaries(victim, x, y, case.norm)
-    likeliest = victim(x).scatter(1, y[:, None], -math.inf).argmax(1, keepdim=True)
-    # FAB tries all rivals. The others go down the margin, towards the likeliest, of whom another may be a little nearer.
-    nearest = least.amin(1)
-    sought = nearest if case.attack is fab else least.gather(1, likeliest).squeeze(1)
+    nearest = boundaries(victim, x, y, case.norm).amin(1)
 
     z, oracle = run(case, victim, x, Goal("untargeted", y))
 
@@ -125,7 +136,7 @@ def test_comes_within_a_twentieth_of_the_boundary_of_a_linear_victim(case, class
     assert oracle.broken.all()
     found = distance(case, z, x)
     assert (found >= (1 - 1e-5) * nearest).all()
-    assert (found / sought).max() <= (1.25 if case.norm == "l0" else 1.05)
+    assert (found / nearest).max() <= (1.25 if case.norm == "l0" else 1.05)
 
 
 @pytest.mark.parametrize("case", TARGETED, ids=str)
@@ -173,11 +184,61 @@ def test_costs_what_it_says_and_nothing_for_samples_that_it_skips(case, classes)
 
     z, oracle = run(case, victim, x, Goal("untargeted", y), skip=skip)
 
-    assert set(oracle.forwards[~skip]) == {case.forwards(min(9, classes - 1))}
-    assert set(oracle.backwards[~skip]) == {case.backwards(min(9, classes - 1))}
+    most = case.forwards(min(9, classes - 1)), case.backwards(min(9, classes - 1))
+    for spent, limit in zip((oracle.forwards[~skip], oracle.backwards[~skip]), most, strict=True):
+        assert 0 < spent.min() <= spent.max() < limit if case.early else set(spent) == {limit}
     assert not oracle.forwards[skip].any()
     assert torch.equal(z[skip], x[skip])
     assert oracle.broken.tolist() == (~skip).tolist()
+
+
+@pytest.mark.parametrize("case", TWO_LEGS, ids=str)
+def test_a_second_leg_never_costs_strength_and_none_is_taken_where_it_is_not_wanted(case):
+    victim, x, y = linear(10, edge=True)
+    plain = replace(case, params=case.params | {"rivals": 0})
+
+    z, two_legs = run(case, victim, x, Goal("untargeted", y))
+    z_plain, one_leg = run(plain, victim, x, Goal("untargeted", y))
+    _, targeted = run(case, victim, x, Goal("targeted", y, (y + 1) % 10))
+
+    assert (distance(case, z, x) <= (1 + 1e-6) * distance(case, z_plain, x)).all()
+    assert one_leg.forwards.max() < 0.8 * two_legs.forwards.max()
+    assert (targeted.forwards == one_leg.forwards).all()
+
+
+def test_the_paper_s_form_may_end_at_the_likeliest_class_and_not_the_nearest():
+    """What the second leg is for."""
+    victim, x, y = linear(10, edge=True)
+    least = boundaries(victim, x, y, "linf")
+    likeliest = victim(x).scatter(1, y[:, None], -math.inf).argmax(1, keepdim=True)
+    case = replace(CASES[1], params=FMN | {"rivals": 0})
+
+    found = distance(case, run(case, victim, x, Goal("untargeted", y))[0], x)
+
+    assert (found / least.gather(1, likeliest).squeeze(1)).max() <= 1.05
+    assert (found / least.amin(1)).max() >= 1.1
+
+
+@pytest.mark.parametrize("given", [{}, {"steps": 2}, {"rivals": 0}, {"rivals": 2}, {"steps": 7, "rivals": 1}], ids=str)
+@pytest.mark.parametrize("name", ["ddn", "fmn", "carlini-wagner", "sigma-zero", "fab", "deepfool"])
+def test_the_catalog_says_what_it_costs_at_most(name, given):
+    component = find("attack", name)
+    few = {"steps": 5} | given | ({"binary_steps": 3, "abort_early": False} if name == "carlini-wagner" else {})
+    params = parse(component, {key: value for key, value in few.items() if key in component.params.model_fields})
+    victim, x, y = linear(10, edge=True)
+    case = Case(resolve(component.build), component.norms[0], dict(params), lambda t: 0, lambda t: 0)
+
+    _, oracle = run(case, victim, x, Goal("untargeted", y))
+
+    forwards, backwards = params.passes()
+    searches = name in {"ddn", "carlini-wagner", "deepfool"}  # at the end, and only what was found
+    most = np.where(oracle.broken, forwards, forwards - 5 * searches)
+    if name == "deepfool":  # it stops where it arrives
+        assert (oracle.forwards <= most).all()
+        assert oracle.backwards.max() <= backwards
+    else:
+        assert (oracle.forwards == most).all()
+        assert set(oracle.backwards) == {backwards}
 
 
 @pytest.mark.parametrize("case", QUICK, ids=str)
@@ -207,7 +268,7 @@ def test_finds_the_same_distances_for_any_batch_size_and_order(case):
 
 def test_carlini_wagner_gives_the_confidence_it_was_asked_for():
     victim, x, y = linear(10, edge=False)
-    case = Case(carlini_wagner, "l2", CW | {"kappa": 2.0}, lambda t: 1805, lambda t: 1800)
+    case = Case(carlini_wagner, "l2", CW | {"kappa": 2.0}, lambda t: 1606 + t, lambda t: 1600 + t)
     goal = Goal("untargeted", y)
 
     z, _ = run(case, victim, x, goal)
@@ -219,7 +280,7 @@ def test_early_abort_saves_passes_and_hardly_costs_strength():
     victim, x, y = linear(10, edge=False)
     goal = Goal("untargeted", y)
     patient, hasty = (
-        Case(carlini_wagner, "l2", CW | {"abort_early": abort}, lambda t: 1805, lambda t: 1800)
+        Case(carlini_wagner, "l2", CW | {"abort_early": abort}, lambda t: 1606 + t, lambda t: 1600 + t)
         for abort in (False, True)
     )
 
@@ -274,6 +335,42 @@ def test_finds_digits_as_near_as_foolbox(case, peer, digits):
     assert distance(case, ours, x).median() <= 1.02 * least.median()
 
 
+@pytest.mark.parametrize(
+    ("case", "peer"),
+    [(c, p) for c, p in zip(CASES[-2:], ["LinfDeepFoolAttack", "L2DeepFoolAttack"], strict=True)],
+    ids=str,
+)
+def test_deepfool_comes_as_near_as_foolbox_s(case, peer, digits):
+    foolbox = pytest.importorskip("foolbox", reason="foolbox is the reference of this test")
+    victim, x, y = digits
+    case = replace(case, params=case.params | {"steps": 50})
+    model = foolbox.PyTorchModel(victim, bounds=(0, 1), device="cpu")
+
+    theirs, _, found = getattr(foolbox.attacks, peer)(steps=50, candidates=10, loss="logits")(
+        model, x, y, epsilons=None
+    )
+    ours, _ = run(case, victim, x, Goal("untargeted", y))
+
+    assert (victim(ours).argmax(1) != y).all()
+    assert distance(case, ours, x).median() <= 1.02 * distance(case, theirs, x)[found].median()
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.norm == "l0"], ids=str)
+def test_l0_attacks_beat_salt_and_pepper_by_far(case, digits):
+    victim, x, y = digits
+    eps, draws = 12.0, 50
+    oracle = Oracle(victim, len(x), access="decision")
+    salted = salt_and_pepper(
+        oracle, Goal("untargeted", y), x, Constraint("l0", eps), Randomness(0, "n", list(map(str, y))), draws=draws
+    )
+    baseline = int((victim(salted).argmax(1) != y).sum())
+
+    z, _ = run(case, victim, x, Goal("untargeted", y))
+
+    broken = (distance(case, z, x) <= eps) & (victim(z).argmax(1) != y)
+    assert int(broken.sum()) >= baseline + len(x) // 2
+
+
 @pytest.mark.parametrize(("norm", "name", "eps"), [("linf", "Linf", 0.08), ("l2", "L2", 1.1)])
 def test_fab_leaves_as_many_digits_standing_as_the_reference(norm, name, eps, digits):
     torchattacks = pytest.importorskip("torchattacks", reason="torchattacks has the reference implementation of FAB")
@@ -287,3 +384,20 @@ def test_fab_leaves_as_many_digits_standing_as_the_reference(norm, name, eps, di
     standing = [int(((distance(case, z, x) > eps) | (victim(z).argmax(1) == y)).sum()) for z in (ours, theirs)]
     assert 0.2 * len(x) <= standing[1] <= 0.8 * len(x)
     assert abs(standing[0] - standing[1]) <= 1
+
+
+def test_fab_leaves_no_more_standing_than_the_reference_where_runs_get_stuck():
+    """In L2 on the adversarial network: 10 of 31 stand, 14 without leaps, and 13 for the reference."""
+    torchattacks = pytest.importorskip("torchattacks", reason="torchattacks has the reference implementation of FAB")
+    victim, (x, y) = models.victim("mnist-cnn-adv"), models.digits(32)
+    right = victim(x).argmax(1) == y
+    x, y, eps = x[right], y[right], 2.0
+    case = Case(fab, "l2", FAB | {"targets": 3, "steps": 40}, lambda t: 6 + 80 * t, lambda t: 40 * t)
+
+    with torch.random.fork_rng():
+        theirs = torchattacks.FAB(victim, norm="L2", eps=eps, steps=40, multi_targeted=True, n_classes=4)(x, y)
+    ours, _ = run(case, victim, x, Goal("untargeted", y))
+
+    standing = [int(((distance(case, z, x) > eps) | (victim(z).argmax(1) == y)).sum()) for z in (ours, theirs)]
+    assert 0.2 * len(x) <= standing[1] <= 0.8 * len(x)
+    assert standing[0] <= standing[1]

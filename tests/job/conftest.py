@@ -64,6 +64,7 @@ COMPONENTS = (
     Component("attack", "apgd-ce", "Auto-PGD.", "m:f", PGD, norms=("linf", "l2"), goals=("untargeted",)),
     Component("attack", "blur", "No ball.", "m:f", access="none", goals=("untargeted",)),
     Component("attack", "uniform", "Noise.", "m:f", access="none", norms=("linf",), goals=("untargeted",)),
+    Component("attack", "sparse", "Few values.", "m:f", PGD, norms=("l0",), goals=("untargeted",)),
 )
 
 
