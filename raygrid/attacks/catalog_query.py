@@ -1,5 +1,7 @@
 """The attacks that ask for scores or decisions alone. Declarations only: imports neither torch nor ray."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from raygrid.component import ALL_GOALS, Component, Params
@@ -18,6 +20,44 @@ class Square(Params):
         return self.queries, 0
 
 
+class SimBA(Params):
+    """Parameters of SimBA."""
+
+    queries: int = Field(5000, ge=1)
+    """Looks at the victim for each sample, until one succeeds."""
+    basis: Literal["pixel", "dct"] = "dct"
+    """What a step changes: one value, or one cosine pattern of a channel, low frequencies first."""
+    step_size: float | None = Field(None, gt=0)
+    """L2 length of a step in input units; by default eps / 4 (L2), or such that the largest value moves by eps (L-inf)."""
+
+    def passes(self) -> tuple[int, int]:
+        """One look at each candidate."""
+        return self.queries, 0
+
+
+class NES(Params):
+    """Parameters of NES."""
+
+    queries: int = Field(5000, ge=1)
+    """Looks at the victim for each sample, until one succeeds."""
+    samples: int = Field(50, ge=2, multiple_of=2)
+    """Points for one estimate of the gradient, half of them mirrored."""
+    sigma: float = Field(0.001, gt=0)
+    """Standard deviation of their distance from the iterate, value by value, in input units."""
+    step_size: float | None = Field(None, gt=0)
+    """Length of a step in input units; by default eps / 5."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """Share of the direction so far that a step keeps."""
+    loss: Literal["ce", "margin"] = "margin"
+    """What is descended: cross-entropy, or the margin between the true class and the best other one."""
+
+    def passes(self) -> tuple[int, int]:
+        """The points of each estimate and a look after each step; the last step has what is left, if that is a pair or more."""
+        steps, rest = divmod(self.queries, self.samples + 1)
+        pairs = max(rest - 1, 0) // 2
+        return steps * (self.samples + 1) + (2 * pairs + 1 if pairs else 0), 0
+
+
 COMPONENTS: tuple[Component, ...] = (
     Component(
         kind="attack",
@@ -26,6 +66,28 @@ COMPONENTS: tuple[Component, ...] = (
         build="raygrid.attacks.square:square",
         params=Square,
         source="Andriushchenko et al., ECCV 2020",
+        access="score",
+        norms=("linf", "l2"),
+        goals=ALL_GOALS,
+    ),
+    Component(
+        kind="attack",
+        name="simba",
+        summary="Steps along random basis vectors, one at a time, by scores alone: pixels, or low-frequency cosine patterns.",
+        build="raygrid.attacks.score_search:simba",
+        params=SimBA,
+        source="Guo et al., ICML 2019",
+        access="score",
+        norms=("linf", "l2"),
+        goals=ALL_GOALS,
+    ),
+    Component(
+        kind="attack",
+        name="nes",
+        summary="Projected gradient descent on a gradient that is estimated from scores at random points.",
+        build="raygrid.attacks.score_search:nes",
+        params=NES,
+        source="Ilyas et al., ICML 2018",
         access="score",
         norms=("linf", "l2"),
         goals=ALL_GOALS,
