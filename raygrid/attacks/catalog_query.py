@@ -28,7 +28,7 @@ class SimBA(Params):
     basis: Literal["pixel", "dct"] = "dct"
     """What a step changes: one value, or one cosine pattern of a channel, low frequencies first."""
     step_size: float | None = Field(None, gt=0)
-    """L2 length of a step in input units; by default eps / 4 (L2), or such that the largest value moves by eps (L-inf)."""
+    """L2 length of a step in input units; by default eps / 5 (L2); for L-inf eps on a pixel, eps / 4 at the crest of a cosine."""
 
     def passes(self) -> tuple[int, int]:
         """One look at each candidate."""
@@ -56,6 +56,38 @@ class NES(Params):
         steps, rest = divmod(self.queries, self.samples + 1)
         pairs = max(rest - 1, 0) // 2
         return steps * (self.samples + 1) + (2 * pairs + 1 if pairs else 0), 0
+
+
+class HopSkipJump(Params):
+    """Parameters of HopSkipJump."""
+
+    queries: int = Field(5000, ge=1)
+    """Decisions for each sample at most, those for the start included."""
+    start_tries: int = Field(100, ge=1)
+    """Random points tried as a start; a sample for which none meets the goal is an error, not robust."""
+    directions: int = Field(100, ge=1)
+    """Points asked at for the first estimate of the boundary's direction; the t-th takes sqrt(t) times as many."""
+
+    def passes(self) -> tuple[int, int]:
+        """At most; what does not suffice for another estimate and the search after it is left."""
+        return self.queries, 0
+
+
+class SurFree(Params):
+    """Parameters of SurFree."""
+
+    queries: int = Field(1000, ge=1)
+    """Decisions for each sample at most, those for the start included."""
+    start_tries: int = Field(100, ge=1)
+    """Random points tried as a start; a sample for which none meets the goal is an error, not robust."""
+    frequencies: float = Field(0.5, gt=0, le=1)
+    """Share of the frequencies of each side, the lowest, that directions are made of."""
+    history: int = Field(100, ge=0)
+    """Directions back to which a new one is orthogonal; at most half of the dimensions there are."""
+
+    def passes(self) -> tuple[int, int]:
+        """At most."""
+        return self.queries, 0
 
 
 COMPONENTS: tuple[Component, ...] = (
@@ -91,5 +123,29 @@ COMPONENTS: tuple[Component, ...] = (
         access="score",
         norms=("linf", "l2"),
         goals=ALL_GOALS,
+    ),
+    Component(
+        kind="attack",
+        name="hop-skip-jump",
+        summary="The closest example in L-inf or L2 by decisions alone, by estimates of the boundary's direction.",
+        build="raygrid.attacks.decision:hop_skip_jump",
+        params=HopSkipJump,
+        source="Chen, Jordan & Wainwright, S&P 2020",
+        access="decision",
+        norms=("linf", "l2"),
+        goals=ALL_GOALS,
+        minimal_norm=True,
+    ),
+    Component(
+        kind="attack",
+        name="surfree",
+        summary="The closest example in L2 by decisions alone and few of them, by turns in low-frequency directions.",
+        build="raygrid.attacks.surfree:surfree",
+        params=SurFree,
+        source="Maho, Furon & Le Merrer, CVPR 2021",
+        access="decision",
+        norms=("l2",),
+        goals=ALL_GOALS,
+        minimal_norm=True,
     ),
 )
