@@ -97,9 +97,9 @@ COMPONENTS: tuple[Component, ...] = (
         summary="Random search over square patches, by scores alone: needs no gradient, so that masking it does not help.",
         build="raygrid.attacks.square:square",
         params=Square,
-        source="Andriushchenko et al., ECCV 2020",
+        source="Andriushchenko et al., ECCV 2020; for L1 Croce & Hein, ICML 2021",
         access="score",
-        norms=("linf", "l2"),
+        norms=("linf", "l2", "l1"),
         goals=ALL_GOALS,
     ),
     Component(

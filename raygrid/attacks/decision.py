@@ -48,7 +48,7 @@ def hop_skip_jump(
     start_tries: int,
     directions: int,
 ) -> Tensor:
-    """HopSkipJump (Chen, Jordan & Wainwright, S&P 2020): estimate the boundary's normal, step along it, search back to the boundary.
+    """HopSkipJump (Chen, Jordan & Wainwright, S&P 2020): estimate the boundary's normal, step along it, search back to it.
 
     The t-th estimate asks at `directions` * sqrt(t) points around the boundary point; the step is as long as the distance to x
     over sqrt(t), halved until it succeeds.

@@ -67,7 +67,7 @@ def simba(
         if step:
             k = turn[active]
             fresh = (k % vectors.count == 0) & ~back[active]
-            for epoch in (k[fresh] // vectors.count).unique().tolist():
+            for epoch in sorted(set((k[fresh] // vectors.count).tolist())):
                 who = active[fresh & (k // vectors.count == epoch)]
                 order[who] = vectors.order(randomness, f"order/{epoch}", who)
             q = vectors.at(order[active, k % vectors.count])
