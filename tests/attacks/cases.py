@@ -53,7 +53,11 @@ ATTACKS = [
     Case("pgd", "l1", SHORT, two_classes={}, many_classes={"loss": "margin"}),
     Case("apgd-ce", "linf", SHORT, two_classes={}),
     Case("apgd-ce", "l2", SHORT, two_classes={}),
-    *(Case("square", norm, {"queries": 12}, access="score") for norm in ("linf", "l2")),
+    *(Case("square", norm, {"queries": 12}, access="score") for norm in ("linf", "l2", "l1")),
+    # One value after the other, each to the end of its range: the corner of the ball, which is the optimum.
+    Case("simba", "linf", {"queries": 12}, two_classes={"basis": "pixel", "queries": 2 * 28**2 + 1}, access="score"),
+    Case("simba", "l2", {"queries": 12}, access="score"),
+    *(Case("nes", norm, {"queries": 16, "samples": 4}, access="score") for norm in ("linf", "l2")),
     *(
         Case(noise, norm, {"draws": 4}, access="decision")
         for noise in ("uniform-noise", "gaussian-noise")
