@@ -175,6 +175,8 @@ def attack(case, oracle, batch, eps, **params):
 @EVERY
 def test_spends_all_its_passes_and_no_more_when_nothing_stops_it(case, params):
     given = case.few if params == "few" else {}
+    if "queries" in registry.find("attack", case.name).params.model_fields:
+        given = {"queries": 700} | given  # thousands are no other test
     batch = tiny_batch(3)
     oracle = Oracle(Tiny(), 3, access=case.access, stop_early=False)
     component = registry.find("attack", case.name)
