@@ -9,6 +9,7 @@ from torch.nn.functional import pad
 
 from raygrid.attacks.dct import to_frequencies, to_images
 from raygrid.attacks.decision import TINY, Walk
+from raygrid.attacks.rows import rows
 from raygrid.constraints import Box, Constraint
 from raygrid.goals import Goal
 from raygrid.oracle import Oracle
@@ -94,17 +95,17 @@ class Circle(NamedTuple):
     v: Tensor
     box: Box
 
-    def at(self, θ: Tensor, rows: Tensor) -> Tensor:
-        """Return the points [R, D] at these angles [R, 1], brought into the box."""
-        turned = self.u[rows] * θ.cos() + self.v[rows] * θ.sin()
-        return (self.x[rows] + self.d[rows] * θ.cos() * turned).clamp(*self.box)
+    def at(self, θ: Tensor, some: Tensor) -> Tensor:
+        """Return the points [R, D] at these angles [R, 1] on the circles of these samples [R], brought into the box."""
+        turned = self.u[some] * θ.cos() + self.v[some] * θ.sin()
+        return (self.x[some] + self.d[some] * θ.cos() * turned).clamp(*self.box)
 
 
 def _largest_angle(walk: Walk, circle: Circle, θ_max: Tensor, who: Tensor) -> Tensor:
     """Return an angle [B, 1] that succeeds, about the largest there is; 0 where none was found."""
 
-    def succeeds(θ: Tensor, rows: Tensor) -> Tensor:
-        return walk.ask(circle.at(θ[rows], rows)[:, None], who[rows]).squeeze(1)
+    def succeeds(θ: Tensor, some: Tensor) -> Tensor:
+        return walk.ask(circle.at(θ[some], some)[:, None], who[some]).squeeze(1)
 
     found, trying = torch.zeros_like(θ_max), torch.arange(len(who), device=who.device)
     for share in SHARES:
@@ -126,12 +127,13 @@ def _largest_angle(walk: Walk, circle: Circle, θ_max: Tensor, who: Tensor) -> T
 
     for _ in range(BISECTIONS):
         apart = (found != 0) & (found.cos() - beyond.cos() > PRECISION)
-        rows = torch.nonzero(apart.squeeze(1)).squeeze(1)
-        if not len(rows):
+        open_ = torch.nonzero(apart.squeeze(1)).squeeze(1)
+        if not len(open_):
             break
         middle = (found + beyond) / 2
-        success = succeeds(middle, rows)
-        found[rows[success]], beyond[rows[~success]] = middle[rows[success]], middle[rows[~success]]
+        success = succeeds(middle, open_)
+        inner, outer = open_[success], open_[~success]
+        found[inner], beyond[outer] = middle[inner], middle[outer]
     return found
 
 
@@ -148,7 +150,7 @@ class _Turns:
 
     def next(self, randomness: Randomness, k: int, u: Tensor, who: Tensor) -> Tensor:
         """Return the k-th direction [B, D] of these samples, orthogonal to u [B, D]."""
-        weight, last = self._weight[who], self._last[who]
+        weight, last = rows(self._weight, who), rows(self._last, who)
         signs = (3 * randomness.uniform(f"turn/{k}", self._walk.index[who], weight)).floor() - 1  # -1, 0 or 1
         v = _beside(last, weight * signs)
         low = _beside(last, self._coefficients(u))
