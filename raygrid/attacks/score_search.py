@@ -15,6 +15,8 @@ from raygrid.randomness import Randomness
 
 BANDS = 8
 """SimBA-DCT takes the frequencies in so many bands, the lowest eighth a side first (the paper keeps to that one on ImageNet)."""
+POINTS = 1 << 24
+"""Values of NES points that are held at once, 64 MB: with all samples at a time, 32 photos would take gigabytes."""
 LEAST_STEP = 3
 """Queries of the shortest NES step: one pair, and a look at where it led."""
 STEPS_ACROSS = 5
@@ -172,21 +174,24 @@ def nes(
         if pairs < 1 or not len(active):
             break
         left -= 2 * pairs + 1
-        clean, here, many = rows(x, active), rows(z, active), active.repeat_interleave(2 * pairs)
-        u = randomness.normal(f"directions/{step}", active, x.new_empty(len(active), pairs, *x.shape[1:]))
-        around = here[:, None] + sigma * torch.cat([u, -u], dim=1)
-        points = constraint.project(around.flatten(0, 1), clean.repeat_interleave(2 * pairs, 0))
-        value, success = (seen.view(len(active), -1) for seen in oracle.look(goal, points, many, loss))
-        slope = (value[:, :pairs] - value[:, pairs:]) / (2 * sigma * pairs)
-        g_new = momentum * rows(g, active) + (1 - momentum) * (slope[:, None] @ u.flatten(2)).view_as(here)
+        clean, here = rows(x, active), rows(z, active)
+        estimates, hits, at_once = [], [], max(1, POINTS // (2 * pairs * x[0].numel()))
+        for part in torch.split(torch.arange(len(active), device=x.device), at_once):
+            who, origin, many = active[part], clean[part], active[part].repeat_interleave(2 * pairs)
+            u = randomness.normal(f"directions/{step}", who, x.new_empty(len(who), pairs, *x.shape[1:]))
+            around = here[part, None] + sigma * torch.cat([u, -u], dim=1)
+            points = constraint.project(around.flatten(0, 1), origin.repeat_interleave(2 * pairs, 0)).view_as(around)
+            value, success = (seen.view(len(who), -1) for seen in oracle.look(goal, points.flatten(0, 1), many, loss))
+            slope = (value[:, :pairs] - value[:, pairs:]) / (2 * sigma * pairs)
+            estimates.append((slope[:, None] @ u.flatten(2)).view_as(origin))
+            hits.append(success.any(1))
+            first = (torch.arange(len(who), device=x.device), success.byte().argmax(1))
+            best.keep_successes(who, points[first], value[first], hits[-1])
+        g_new = momentum * rows(g, active) + (1 - momentum) * torch.cat(estimates)
         g = with_rows(g, active, g_new)
         here = constraint.project(constraint.descend(here, g_new, α), clean)
         z = with_rows(z, active, here)
-
-        first = success.byte().argmax(1, keepdim=True)
-        hit = points.view_as(around)[torch.arange(len(active), device=x.device), first.squeeze(1)]
-        best.keep_successes(active, hit, value.gather(1, first).squeeze(1), success.any(1))
-        on = oracle.retire(active, success.any(1))
+        on = oracle.retire(active, torch.cat(hits))
         if on is not None:
             active, here = active[on], here[on]
         if len(active):
