@@ -34,6 +34,8 @@ class Case:
     """Parameters with which it is compared with random noise."""
     random: bool = True
     """Whether it draws random numbers."""
+    within: float | None = None
+    """With 1,000 queries it breaks every sample of a linear victim of two classes whose least eps is this share of it."""
 
     def __str__(self) -> str:
         return "-".join([self.name, *(f"{key}={self.few[key]}" for key in self.variant), self.norm])
@@ -94,7 +96,21 @@ ATTACKS = [
         )
         for norm in ("linf", "l2", "l1")
     ),
-    *(Case("square", norm, {"queries": 12}, access="score") for norm in ("linf", "l2")),
+    *(
+        Case("square", norm, {"queries": 12}, access="score", within=within)
+        for norm, within in (("linf", 0.98), ("l2", 0.65), ("l1", 0.6))
+    ),
+    # One value after the other, each to the end of its range: the corner of the ball, which is the optimum.
+    Case(
+        "simba",
+        "linf",
+        {"queries": 12},
+        two_classes={"basis": "pixel", "queries": 2 * 28**2 + 1},
+        access="score",
+        within=0.75,
+    ),
+    Case("simba", "l2", {"queries": 12}, access="score", within=0.85),
+    *(Case("nes", norm, {"queries": 16, "samples": 4}, access="score", within=0.9) for norm in ("linf", "l2")),
     *(
         Case(noise, norm, {"draws": 4}, access="decision")
         for noise in ("uniform-noise", "gaussian-noise")

@@ -174,9 +174,11 @@ def attack(case, oracle, batch, eps, **params):
 @pytest.mark.parametrize("params", ["defaults", "few"])
 @EVERY
 def test_spends_all_its_passes_and_no_more_when_nothing_stops_it(case, params):
-    given = (
-        case.few if params == "few" else {"targets": 2} if case.name == "apgd-t" else {}
-    )  # three classes have two rivals
+    given = case.few if params == "few" else {}
+    if "queries" in registry.find("attack", case.name).params.model_fields:
+        given = {"queries": 700} | given  # thousands are no other test
+    if "targets" in registry.find("attack", case.name).params.model_fields:
+        given = {"targets": 2} | given  # three classes have two rivals
     batch = tiny_batch(3)
     oracle = Oracle(Tiny(), 3, access=case.access, stop_early=False)
     component = registry.find("attack", case.name)
