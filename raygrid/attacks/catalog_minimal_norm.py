@@ -123,11 +123,16 @@ class FAB(Params):
     """How far a step overshoots the boundary."""
     beta: float = Field(0.9, gt=0, lt=1)
     """How far a success is pulled back towards the clean input."""
+    targeted: bool = True
+    """Go for one rival after the other; off: each step goes to the nearest of all their boundaries, for a gradient each."""
+    leaps: bool = True
+    """Leap away where a run comes no nearer (L2, L1); ours, the paper's runs stay where they are."""
 
     def passes(self) -> tuple[int, int]:
-        """A gradient and a look a step, one look to find the rivals, and a line search of five at the end."""
-        runs = self.targets * self.restarts * self.steps
-        return 6 + 2 * runs, runs
+        """A look and a gradient (untargeted: one a rival) a step; one look to find the rivals, a line search of five at the end."""
+        gradients = self.targets * self.restarts * self.steps
+        looks = gradients if self.targeted else self.restarts * self.steps
+        return 6 + looks + gradients, gradients
 
 
 COMPONENTS: tuple[Component, ...] = (

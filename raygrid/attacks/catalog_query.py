@@ -14,6 +14,8 @@ class Square(Params):
     """Looks at the victim for each sample, until one succeeds."""
     p_init: float = Field(0.8, gt=0, le=1)
     """Share of the pixels that the first squares cover; it is halved nine times on the way."""
+    rescale: bool = True
+    """Halve it at the same shares of the queries, however many; off: after as many as if they were 10,000, as AutoAttack does."""
 
     def passes(self) -> tuple[int, int]:
         """One look at each candidate."""

@@ -3,6 +3,8 @@
 Images are flat [B, D] and numbers per sample are columns [B, 1].
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -22,13 +24,18 @@ BEYOND = 0.05
 class Closest:
     """For each of N samples the nearest point to x [N, ...] that was seen to succeed; x itself while there is none.
 
+    Args:
+        x: clean inputs.
+        eps: what counts. Within a suite the search ends at a success within eps; elsewhere it is infinite, and nothing ends it.
+
     Attributes:
         z: the points, flat [N, D].
         distance: their distances [N, 1]; infinite while there is none.
     """
 
-    def __init__(self, x: Tensor) -> None:
-        self.z = x.flatten(1).clone()
+    def __init__(self, x: Tensor, eps: float = math.inf) -> None:
+        self.clean, self.eps = x.flatten(1), eps
+        self.z = self.clean.clone()
         self.distance = torch.full_like(self.z[:, :1], torch.inf)
 
     def offer(self, index: Tensor, z: Tensor, distance: Tensor, success: Tensor) -> None:
@@ -38,10 +45,16 @@ class Closest:
         self.z = with_rows(self.z, index, torch.where(nearer, z, before))
         self.distance = with_rows(self.distance, index, torch.where(nearer, distance, nearest))
 
+    def settle(self, oracle: Oracle, index: Tensor) -> None:
+        """Let the oracle spend nothing more on samples, of those at the positions `index`, whose point lies within eps."""
+        if math.isfinite(self.eps):
+            oracle.retire(index, rows(self.distance, index).squeeze(1) <= self.eps)
+
     def report(self, oracle: Oracle) -> Tensor:
-        """Tell the oracle which samples are broken, at whatever distance, and return the points [N, D]."""
-        oracle.broken |= self.distance.isfinite().squeeze(1).cpu().numpy()
-        return self.z
+        """Tell the oracle which samples are broken and return the points [N, D]; x itself where none lies within eps."""
+        found = self.distance.isfinite() & (self.distance <= self.eps)
+        oracle.broken |= found.squeeze(1).cpu().numpy()
+        return torch.where(found, self.z, self.clean)
 
 
 def search_radius(

@@ -147,7 +147,7 @@ class Walk:
         self.bisections = min(math.ceil(exponent * math.log2(self.clean.shape[1])), MOST_BISECTIONS)
         self._sphere = SPHERES[constraint.norm]
         self._oracle, self._goal, self._x = oracle, goal, x
-        self._closest = Closest(x)
+        self._closest = Closest(x, constraint.eps)
 
     def ask(self, z: Tensor, who: Tensor, wanted: Tensor | None = None) -> Tensor:
         """Return [B, K] bool: which of the points z [B, K, D] succeed. False too where not wanted [B, K], or past the budget."""

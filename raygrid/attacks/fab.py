@@ -4,6 +4,7 @@ Inside, images are flat [B, D] and numbers per sample are columns [B, 1].
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -51,10 +52,12 @@ def fab(
     alpha_max: float,
     eta: float,
     beta: float,
+    targeted: bool,
+    leaps: bool,
 ) -> Tensor:
     """FAB (Croce & Hein, ICML 2020), targeted as in AutoAttack: towards the boundaries with the likeliest rivals, one by one.
 
-    A run that comes no nearer leaps away and goes on from there; the paper's stays.
+    A run that comes no nearer may leap away and go on from there; the paper's stays.
 
     Args:
         oracle: the victim, with gradient access.
@@ -68,37 +71,42 @@ def fab(
         alpha_max: the most that the projection of x weighs, against that of the iterate.
         eta: η, by which factor a step overshoots.
         beta: β, the share of its perturbation from which a success goes on.
+        targeted: go for one rival after the other; off, as at first in the paper, each step goes to the nearest of all boundaries.
+        leaps: leap away where a run comes no nearer.
 
     Returns:
         [N, C, H, W]: for each sample the nearest point seen to succeed; x itself where none was.
     """
-    closest = Closest(x)
-    lean = Lean(alpha_max, eta, beta)
-    rivals = likeliest_rivals(oracle, goal, x, targets)
+    closest = Closest(x, constraint.eps)
+    lean = Lean(alpha_max, eta, beta, PATIENCE[constraint.norm] if leaps else math.inf)
+    likeliest = likeliest_rivals(oracle, goal, x, targets)
+    rivals = [goal.rival(likeliest[:, k]) for k in range(likeliest.shape[1])]
+    runs = [[rival] for rival in rivals] if targeted else [rivals] if rivals else []
     for restart in range(restarts):
-        for k in range(rivals.shape[1]):
+        for k, chosen in enumerate(runs):
             z = x.flatten(1).clone()
             if restart:
                 on = oracle.active()
                 z[on] = _start(x[on], constraint, randomness, f"start/{restart}/{k}", on)
-            _approach(oracle, goal, goal.rival(rivals[:, k]), x, z, constraint, closest, steps, lean)
+            _approach(oracle, goal, chosen, x, z, constraint, closest, steps, lean)
     search_radius(oracle, goal, x, constraint, closest)
     return closest.report(oracle).view_as(x)
 
 
 @dataclass(frozen=True)
 class Lean:
-    """How far steps lean towards x: α_max, η and β of the paper."""
+    """How far steps lean towards x, α_max, η and β of the paper; and after how many steps without progress a run leaps."""
 
     alpha_max: float
     eta: float
     beta: float
+    patience: float
 
 
 def _approach(
     oracle: Oracle,
     goal: Goal,
-    rival: Goal,
+    rivals: Sequence[Goal],
     x: Tensor,
     z: Tensor,
     constraint: Constraint,
@@ -106,20 +114,19 @@ def _approach(
     steps: int,
     lean: Lean,
 ) -> None:
-    """Walk from z [N, D] along the boundary with one rival class; what succeeds against any class goes into `closest`."""
+    """Walk from z [N, D] along the boundary with the nearest rival; what succeeds against any class goes into `closest`."""
     clean, length, onto = x.flatten(1), SPHERES[constraint.norm].length, PROJECTIONS[constraint.norm]
     nearest, waited = torch.full_like(closest.distance, torch.inf), torch.zeros_like(closest.distance)
-    for on in oracle.rounds(steps, queries=2):
+    for on in oracle.rounds(steps, queries=1 + len(rivals), gradients=len(rivals)):
         origin, here = rows(clean, on), rows(z, on)
-        margin, _, g = oracle.gradient(rival, here.view(-1, *x.shape[1:]), on, "margin")
-        w, f = g.flatten(1), margin[:, None]
+        w, f = _nearest_plane(oracle, rivals, here, on, x.shape[1:], constraint.norm)
         f_clean = f + (w * (origin - here)).sum(1, keepdim=True)
         d = to_plane(onto, torch.stack([here, origin]), w, torch.stack([f, f_clean]), constraint)
         a, b = length(d.flatten(0, 1)).clamp_min(SHORTEST).chunk(2)
         α = (a / (a + b)).clamp_max(lean.alpha_max)
         there = (1 - α) * (here + lean.eta * d[0]) + α * (origin + lean.eta * d[1])
         there = there.clamp(*constraint.box)
-        leaps = rows(waited, on) >= PATIENCE[constraint.norm]
+        leaps = rows(waited, on) >= lean.patience
         if bool(leaps.any()):
             corner = torch.where(w > 0, constraint.low, torch.where(w < 0, constraint.high, here))
             there = torch.where(leaps, torch.lerp(here, corner, LEAP), there)
@@ -127,10 +134,27 @@ def _approach(
         δ = there - origin
         distance, before = length(δ), rows(nearest, on)
         closest.offer(on, there, distance, success)
+        closest.settle(oracle, on)
         gained = success[:, None] & (distance < (1 - NEARER) * before)
         nearest = with_rows(nearest, on, torch.where(success[:, None], distance.minimum(before), before))
         waited = with_rows(waited, on, torch.where(gained | leaps, 0.0, rows(waited, on) + 1))
         z = with_rows(z, on, torch.where(success[:, None], origin + lean.beta * δ, there))
+
+
+def _nearest_plane(
+    oracle: Oracle, rivals: Sequence[Goal], here: Tensor, on: Tensor, shape: Sequence[int], norm: str
+) -> tuple[Tensor, Tensor]:
+    """Return slope w [B, D] and value f [B, 1] of the margin with the rival whose linearized boundary is the nearest to `here`."""
+    w, f, nearest = torch.zeros_like(here), torch.zeros_like(here[:, :1]), torch.full_like(here[:, :1], torch.inf)
+    for rival in rivals:
+        margin, _, gradient = oracle.gradient(rival, here.view(-1, *shape), on, "margin")
+        g, m = gradient.flatten(1), margin[:, None]
+        if len(rivals) == 1:
+            return g, m
+        distance = SPHERES[norm].reach(m.abs(), g, g)
+        nearer = distance < nearest
+        w, f, nearest = (torch.where(nearer, new, old) for new, old in ((g, w), (m, f), (distance, nearest)))
+    return w, f
 
 
 def _start(x: Tensor, constraint: Constraint, randomness: Randomness, purpose: str, index: Tensor) -> Tensor:

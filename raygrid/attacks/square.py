@@ -51,6 +51,7 @@ def square(
     *,
     queries: int,
     p_init: float,
+    rescale: bool,
 ) -> Tensor:
     """Square attack (Andriushchenko et al., ECCV 2020): keep a random change of a square where it lowers the margin.
 
@@ -65,6 +66,7 @@ def square(
         randomness: the samples' streams.
         queries: looks at the victim, the first one at the starting point.
         p_init: share of the pixels that the first squares cover.
+        rescale: whether the schedule of their sizes is stretched to the queries; else it is that of 10,000.
 
     Returns:
         Candidates [B, C, H, W] inside the constraint: a point seen to succeed, else the one of lowest margin.
@@ -81,7 +83,8 @@ def square(
         else:
             row = numbers[active, step]
             draws = Draws(row[:, :4], row[:, 4], _signs(row[:, 5:])[:, :, None, None])
-            share = p_init / 2 ** sum(step * 10_000 // queries > mark for mark in HALVINGS)
+            at = step * 10_000 // queries if rescale else step
+            share = p_init / 2 ** sum(at > mark for mark in HALVINGS)
             z = search.step(best.x[active], clean, constraint, draws, math.sqrt(share * h * w))
         value, success = oracle.look(goal, z, active, "margin")
         oracle.retire(active, success)

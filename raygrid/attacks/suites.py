@@ -3,6 +3,8 @@
 from raygrid.attacks.catalog_suites import Audit, AutoAttack
 from raygrid.component import Stage
 
+EVERY_CLASS = 1_000_000
+"""As many rivals as there are."""
 RAND_DRAWS = 20
 """Draws that each look of AutoAttack's version rand averages over."""
 
@@ -14,18 +16,19 @@ def autoattack(params: AutoAttack, norm: str) -> tuple[Stage, ...]:
     steps to the nearest of all classes at once.
     """
     l1 = norm == "l1"
+    square = Stage("square", {"queries": 5000, "rescale": False})
     stages = {
         "standard": (
             Stage("apgd-ce", {"restarts": 5 if l1 else 1}),
             Stage("apgd-t", {"targets": 5 if l1 else 9}),
             Stage("fab"),
-            Stage("square", {"queries": 5000}),
+            square,
         ),
         "plus": (
             Stage("apgd-ce", {"restarts": 5}),
             Stage("apgd-dlr", {"restarts": 5}),
-            Stage("fab", {"restarts": 5, "targeted": False}),
-            Stage("square", {"queries": 5000}),
+            Stage("fab", {"restarts": 5, "targeted": False, "targets": EVERY_CLASS}),
+            square,
             Stage("apgd-t"),
             Stage("fab", {"restarts": 5}),
         ),
@@ -51,5 +54,5 @@ def audit(params: Audit, norm: str) -> tuple[Stage, ...]:
         Stage("apgd", {"loss": "margin", "steps": 500}, when="close"),
         Stage("apgd", {"loss": "margin"}, eot=RAND_DRAWS, when="random"),
         Stage("fab", when="masked"),
-        Stage("square", {"queries": 5000}, when="masked"),
+        Stage("square", {"queries": 5000, "rescale": False}, when="masked"),
     )

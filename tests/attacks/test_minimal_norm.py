@@ -66,7 +66,16 @@ class Case:
 
 DDN = {"steps": 100, "gamma": 0.05, "init_norm": 1.0, "rivals": 9}
 FMN = {"steps": 100, "gamma": None, "gamma_last": 0.001, "rivals": 9}
-FAB = {"targets": 9, "steps": 10, "restarts": 1, "alpha_max": 0.1, "eta": 1.05, "beta": 0.9}
+FAB = {
+    "targets": 9,
+    "steps": 10,
+    "restarts": 1,
+    "alpha_max": 0.1,
+    "eta": 1.05,
+    "beta": 0.9,
+    "targeted": True,
+    "leaps": True,
+}
 CW = {"steps": 200, "binary_steps": 6, "lr": 0.02, "c_init": 0.01, "kappa": 0.0, "abort_early": False, "rivals": 9}
 SIGMA_ZERO = {"steps": 400, "lr": 1.0, "sigma": 1e-3, "threshold": 0.3, "pace": 0.01, "rivals": 9}
 DEEPFOOL = {"steps": 20, "candidates": 9, "overshoot": 0.02}
@@ -91,6 +100,7 @@ CASES = [
     ),
     Case(carlini_wagner, "l2", CW, lambda t: 1606 + t, lambda t: 1600 + t),
     *(Case(fab, n, FAB, lambda t: 6 + 20 * t, lambda t: 10 * t) for n in ("linf", "l2", "l1")),
+    Case(fab, "linf", FAB | {"targeted": False}, lambda t: 16 + 10 * t, lambda t: 10 * t),
     Case(sigma_zero, "l0", SIGMA_ZERO, lambda t: 534 + t, lambda t: 533 + t, bounds=COUNTS),
     *(Case(deepfool, n, DEEPFOOL, lambda t: 26 + 20 * t, lambda t: 20 * t, early=True) for n in ("linf", "l2")),
     by_decision(hop_skip_jump, "l2", QUERIES | {"directions": 100}, (1.15, 1.75)),
