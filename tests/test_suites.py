@@ -11,8 +11,8 @@ import raygrid
 from raygrid.notebook import Attacked
 
 SAMPLES = 64
-EPS = 0.325
-"""Leaves about a quarter of the digits standing on the adversarially trained network."""
+EPS = 0.34
+"""Leaves about a sixth of the digits standing on the adversarially trained network."""
 
 
 def standing(found: Attacked) -> torch.Tensor:
@@ -31,7 +31,7 @@ def test_every_stage_counts_what_the_former_broke(ours):
     for before, after in pairwise(left):
         assert not (after & ~before).any()
     assert torch.equal(standing(ours), left[-1])
-    assert 0.15 * SAMPLES <= left[-1].sum() < left[0].sum()
+    assert 0.05 * SAMPLES <= left[-1].sum() < left[0].sum()
     spent = torch.stack([stage.forwards for stage in ours.stages])
     assert torch.equal(ours.forwards, spent.sum(0))
     for stage, before in zip(ours.stages[1:], left, strict=False):
@@ -58,13 +58,13 @@ def test_autoattack_leaves_standing_what_its_authors_code_leaves(ours):
     assert (standing(ours) != theirs).sum() <= 2
 
 
-MASKED = {"quantized": (Quantized, 0.15), "saturated": (Saturated, 0.1)}
+MASKED = {"quantized": (Quantized, 0.15, 5), "saturated": (Saturated, 0.1, 2)}
 
 
 @pytest.mark.parametrize("name", MASKED)
 def test_audit_sees_through_a_masked_victim_as_far_as_autoattack(name):
-    wrap, eps = MASKED[name]
-    model, (x, y) = wrap(victim("mnist-cnn")), digits(8)
+    wrap, eps, samples = MASKED[name]
+    model, (x, y) = wrap(victim("mnist-cnn")), digits(samples)
     audit, suite = (raygrid.attack(model, x, y, suite, norm="linf", eps=eps) for suite in ("audit", "autoattack"))
     assert standing(audit).sum() <= standing(suite).sum()
     assert sum(stage.forwards.sum() > 0 for stage in audit.stages) >= 6  # it escalated
