@@ -8,9 +8,6 @@ from dataclasses import dataclass
 
 ZERO_SHARE = 0.05
 """Share of a sample's gradients that may be zero throughout before it counts as masked."""
-REACH = 0.15
-"""Share of its clean margin that a sample may have left after two attacks, and still be worth APGD-T. Of 128 digits of mnist-cnn-adv
-(L-inf 0.325) those that it broke had 0.014 to 0.078 left, and 62 % of those that stood 0.15 at most."""
 CLOSE = 0.1
 """Share below which five times as many steps are spent on it. The two of 256 digits that only Square's 5,000 queries broke in
 AutoAttack had 0.011 and 0.021 left, and 500 steps break them too."""
@@ -49,11 +46,6 @@ Condition = Callable[[Sequence[Record]], list[bool]]
 def always(records: Sequence[Record]) -> list[bool]:
     """Call for every sample."""
     return [True] * len(records[-1].broken)
-
-
-def within_reach(records: Sequence[Record]) -> list[bool]:
-    """Call for samples whose margin has come down to REACH of what it was; for all of a victim whose gradients are suspect."""
-    return [left <= REACH or suspect for left, suspect in zip(_least(records), masked(records), strict=True)]
 
 
 def close(records: Sequence[Record]) -> list[bool]:
@@ -102,7 +94,6 @@ def _beaten(records: Sequence[Record]) -> bool:
 
 CONDITIONS: dict[str, Condition] = {
     "": always,
-    "within reach": within_reach,
     "close": close,
     "masked": masked,
     "random": random,

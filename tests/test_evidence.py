@@ -4,7 +4,7 @@ import pytest
 
 from raygrid.attacks.catalog_suites import Audit, AutoAttack
 from raygrid.attacks.suites import audit, autoattack
-from raygrid.evidence import CLOSE, CONDITIONS, REACH, ZERO_SHARE, Record, left_of
+from raygrid.evidence import CLOSE, CONDITIONS, ZERO_SHARE, Record, left_of
 from raygrid.registry import find, parse
 
 
@@ -22,16 +22,15 @@ def called(name, *records):
 def test_without_evidence_only_the_stages_without_a_condition_are_called():
     seen = record(), record("square", "score")
     assert {name: any(called(name, *seen)) for name in CONDITIONS} == {
-        "": True, "within reach": False, "close": False, "masked": False, "random": False,
+        "": True, "close": False, "masked": False, "random": False,
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "bound"), [("within reach", REACH), ("close", CLOSE)])
-def test_a_sample_is_called_by_the_least_margin_that_any_attack_at_this_eps_left_it(name, bound):
-    near, far = bound, bound + 0.01
-    assert called(name, record(left=(near, far)), record(left=(0.9, 0.9))) == [True, False]
-    assert called(name, record(left=(far, far)), record(left=(0.9, near))) == [False, True]
-    assert called(name, record(left=(near, near), eps=0.05), record(left=(far, far))) == [False, False]
+def test_a_sample_is_close_by_the_least_margin_that_any_attack_at_this_eps_left_it():
+    near, far = CLOSE, CLOSE + 0.01
+    assert called("close", record(left=(near, far)), record(left=(0.9, 0.9))) == [True, False]
+    assert called("close", record(left=(far, far)), record(left=(0.9, near))) == [False, True]
+    assert called("close", record(left=(near, near), eps=0.05), record(left=(far, far))) == [False, False]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +56,6 @@ def test_a_sample_is_called_by_the_least_margin_that_any_attack_at_this_eps_left
 )
 def test_a_sign_of_masking_calls_for_every_sample(signs, masked):
     assert called("masked", *signs) == [masked] * 2
-    assert called("within reach", *signs) == [masked] * 2
 
 
 def test_a_margin_is_told_as_a_share_of_the_clean_one():

@@ -58,7 +58,7 @@ def apgd(
     """
     best = Best(x)
     for restart in range(restarts):
-        _descend(oracle, goal, x, constraint, randomness, f"start/{restart}", best, steps, rho, loss)
+        descend(oracle, goal, x, constraint, randomness, f"start/{restart}", best, steps, rho, loss)
     return best.x
 
 
@@ -97,7 +97,7 @@ def apgd_t(
     for restart in range(restarts):
         for k in range(rivals.shape[1]):
             steered = goal.rival(rivals[:, k])
-            _descend(oracle, steered, x, constraint, randomness, f"start/{restart}/{k}", best, steps, rho, loss)
+            descend(oracle, steered, x, constraint, randomness, f"start/{restart}/{k}", best, steps, rho, loss)
     return best.x
 
 
@@ -111,7 +111,7 @@ def _start(x: Tensor, constraint: Constraint, randomness: Randomness, purpose: s
     return constraint.project(x + constraint.eps * t / length.view(-1, 1, 1, 1), x)
 
 
-def _descend(
+def descend(
     oracle: Oracle,
     goal: Goal,
     x: Tensor,

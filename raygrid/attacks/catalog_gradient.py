@@ -108,6 +108,28 @@ class APGDT(AutoPGD):
         return 1 + runs * (self.steps + 1), runs * self.steps
 
 
+class APGDRace(Params):
+    """Parameters of the race of rival classes."""
+
+    targets: int = Field(9, ge=1)
+    """Rival classes that have a short run, the likeliest first; at most all others."""
+    heat: int = Field(25, ge=2)
+    """Gradient steps of a short run."""
+    finalists: int = Field(3, ge=1)
+    """Rivals that have a long run: those to which the short ones left the least to go."""
+    steps: int = Field(100, ge=2)
+    """Gradient steps of a long run."""
+    rho: float = Field(0.75, gt=0, le=1)
+    """Share of the steps between two checkpoints that must make progress, else the step size is halved; unused in L1."""
+
+    def passes(self) -> tuple[int, int]:
+        """One look to find the rivals; for each run one gradient a step, and a last look."""
+        last = min(self.finalists, self.targets)
+        return 1 + self.targets * (self.heat + 1) + last * (
+            self.steps + 1
+        ), self.targets * self.heat + last * self.steps
+
+
 COMPONENTS: tuple[Component, ...] = (
     Component(
         kind="attack",
@@ -176,6 +198,16 @@ COMPONENTS: tuple[Component, ...] = (
         build="raygrid.attacks.autopgd:apgd_t",
         params=APGDT,
         source="Croce & Hein, ICML 2020; for L1 ICML 2021",
+        norms=("linf", "l2", "l1"),
+        goals=("untargeted",),
+    ),
+    Component(
+        kind="attack",
+        name="apgd-race",
+        summary="APGD-T for half its passes: short runs towards all rivals, long ones towards those that came the farthest.",
+        build="raygrid.attacks.race:apgd_race",
+        params=APGDRace,
+        source="after Croce & Hein, ICML 2020; the race is ours",
         norms=("linf", "l2", "l1"),
         goals=("untargeted",),
     ),

@@ -21,16 +21,16 @@ def autoattack(params: AutoAttack, norm: str) -> tuple[Stage, ...]:
         "standard": (
             Stage("apgd-ce", {"restarts": 5 if l1 else 1}),
             Stage("apgd-t", {"targets": 5 if l1 else 9}),
-            Stage("fab"),
+            Stage("fab", {"leaps": False}),
             square,
         ),
         "plus": (
             Stage("apgd-ce", {"restarts": 5}),
             Stage("apgd-dlr", {"restarts": 5}),
-            Stage("fab", {"restarts": 5, "targeted": False, "targets": EVERY_CLASS}),
+            Stage("fab", {"restarts": 5, "targeted": False, "targets": EVERY_CLASS, "leaps": False}),
             square,
             Stage("apgd-t"),
-            Stage("fab", {"restarts": 5}),
+            Stage("fab", {"restarts": 5, "leaps": False}),
         ),
         "rand": (Stage("apgd-ce", eot=RAND_DRAWS), Stage("apgd-dlr", eot=RAND_DRAWS)),
     }
@@ -40,19 +40,19 @@ def autoattack(params: AutoAttack, norm: str) -> tuple[Stage, ...]:
 def audit(params: Audit, norm: str) -> tuple[Stage, ...]:
     """Return the stages of audit.
 
-    Cheap attacks come first, on all that stand. APGD-T, which costs nine times as much, goes for samples whose margin the first two
-    have brought down; a long run for those that nearly fell. The other stages are AutoAttack's own, FAB-T and Square with all its
-    queries, and attacks on decisions alone. They are called where the victim shows a sign of masking: zero gradients, answers at
-    random, or a sample that a short Square broke and gradients had left. Where answers are random, looks average over draws.
+    Cheap attacks come first: APGD-CE, a race of rival classes, which is APGD-T for half its passes, and a short Square that shows
+    whether scores see what gradients don't. A long run goes for samples that nearly fell. The other stages are AutoAttack's own, and
+    an attack on decisions alone: they are called where the victim shows a sign of masking, which is a gradient of zero, an answer at
+    random, or a sample that Square broke and gradients had left. Where answers are random, looks average over draws.
     """
     del params  # it has none
     return (
         Stage("apgd-ce"),
-        Stage("apgd", {"loss": "margin"}),
+        Stage("apgd-race"),
         Stage("square", {"queries": 200}),
-        Stage("apgd-t", when="within reach"),
         Stage("apgd", {"loss": "margin", "steps": 500}, when="close"),
         Stage("apgd", {"loss": "margin"}, eot=RAND_DRAWS, when="random"),
+        Stage("apgd-t", when="masked"),
         Stage("fab", when="masked"),
         Stage("square", {"queries": 5000, "rescale": False}, when="masked"),
         *(() if norm == "l1" else (Stage("hop-skip-jump", {"queries": 2000}, when="masked"),)),

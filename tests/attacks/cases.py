@@ -84,6 +84,17 @@ ATTACKS = [
         for norm in ("linf", "l2")
     ),
     *(Case(name, norm, SHORT, two_classes={}) for name in ("apgd-ce", "apgd-dlr") for norm in ("linf", "l2", "l1")),
+    *(
+        Case(
+            "apgd-race",
+            norm,
+            {"targets": 2, "heat": 3, "steps": 6},
+            {},
+            many_classes={},
+            strong={"targets": 3, "steps": 20},
+        )
+        for norm in ("linf", "l2", "l1")
+    ),
     *(Case("apgd", norm, SHORT, two_classes={}, many_classes={"loss": "margin"}) for norm in ("linf", "l2", "l1")),
     *(
         Case(
