@@ -1,8 +1,9 @@
-"""The sets a perturbation must stay in: L-inf, L2 and L1 balls around the clean input, always inside the box of valid inputs."""
+"""The sets a perturbation must stay in: L-inf, L2 and L1 balls around the clean input, always inside the box of valid inputs,
+and masks, outside of which nothing may change."""
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -200,12 +201,22 @@ BALLS: dict[str, Ball] = {
 
 @dataclass(frozen=True)
 class Constraint:
-    """A ball of radius eps (input units) around the clean input, and the box [low, high]."""
+    """A ball of radius eps (input units) around the clean input, the box [low, high], and a mask."""
 
     norm: str
     eps: float
     low: float = 0.0
     high: float = 1.0
+    mask: Tensor | None = None
+    """Which pixels may change, bool [N, 1, H, W], one for each sample; None: all."""
+
+    def at(self, index: Tensor) -> "Constraint":
+        """Return the constraint of the samples at the positions `index`."""
+        return self if self.mask is None else replace(self, mask=self.mask[index])
+
+    def paint(self, z: Tensor, x: Tensor) -> Tensor:
+        """Return z [B, ...] inside the mask, and x [B, ...] elsewhere."""
+        return z if self.mask is None else torch.where(self.mask, z, x)
 
     @property
     def ball(self) -> Ball:
@@ -218,8 +229,8 @@ class Constraint:
         return Box(self.low, self.high)
 
     def project(self, z: Tensor, x: Tensor) -> Tensor:
-        """Return the nearest points [B, ...] of ball and box to z [B, ...], for clean inputs x [B, ...]."""
-        delta = self.ball.project(z - x, self.eps, x, self.box)
+        """Return the nearest points [B, ...] of ball, box and mask to z [B, ...], for clean inputs x [B, ...]."""
+        delta = self.ball.project(self.paint(z, x) - x, self.eps, x, self.box)
         return torch.add(delta, x).clamp_(self.low, self.high)
 
     def descend(self, z: Tensor, gradient: Tensor, length: Length, progress: float = 0.0) -> Tensor:
@@ -231,7 +242,8 @@ class Constraint:
             length: of the step, in input units; one for all or [B, 1, ...].
             progress: share of the attack's steps that are done; L1 steps move fewer values at a time towards the end.
         """
-        return z - self.ball.steepest(gradient, length, z, self.box, progress)
+        g = gradient if self.mask is None else gradient * self.mask
+        return z - self.ball.steepest(g, length, z, self.box, progress)
 
     def random_start(self, x: Tensor, randomness: Randomness, purpose: str, index: Tensor) -> Tensor:
         """Return points [B, ...] drawn uniformly from the ball, then brought into the box."""
@@ -242,8 +254,10 @@ class Constraint:
         return self.ball.norm((z.double() - x.double()).flatten(1))
 
     def allows(self, z: Tensor, x: Tensor) -> Tensor:
-        """Return [B] bool: z is finite, inside the box and within eps of x, up to the tolerance."""
+        """Return [B] bool: z is finite, inside the box, within eps of x and x itself outside the mask, up to the tolerance."""
         span = self.high - self.low
         inside = (z >= self.low - TOLERANCE * span) & (z <= self.high + TOLERANCE * span)
         near = self.distance(z, x) <= self.eps + TOLERANCE * max(span, self.eps)
+        if self.mask is not None:
+            inside &= self.mask | ((z - x).abs() <= TOLERANCE * span)
         return inside.flatten(1).all(1) & near & torch.isfinite(z).flatten(1).all(1)

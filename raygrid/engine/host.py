@@ -25,7 +25,7 @@ from raygrid.errors import UsageError
 from raygrid.evidence import CONDITIONS, Record
 from raygrid.grid import Craft, Model, Score
 from raygrid.judge import TRACEBACK_FRAMES, Outputs, Verdict, run_model, stored
-from raygrid.kernel import Batch, Crafted, Inherited, craft, score
+from raygrid.kernel import Batch, Crafted, Inherited, channel_of, craft, score
 from raygrid.results.folder import commit_craft, commit_trials, read_crafts, read_examples, read_trials
 from raygrid.results.store import open_store
 from raygrid.victims.check import check_victim
@@ -171,6 +171,7 @@ class VictimHost:
             unit.seed,
             access=access,
             micro_batch=self._at_once(batch),
+            judging=unit.judging,
             inherited=self._inherited(unit, batch),
         )
         _refuse_if_all_failed(made.failures, len(batch.ids))
@@ -183,21 +184,25 @@ class VictimHost:
         craft_unit = unit.craft
         batch = self._batch(craft_unit.shard.key, table, craft_unit.classes)
         model = self._model(unit.model)
+        attack, judging = unit.cell.attack, unit.cell.judging
+        channel = channel_of(attack, batch, craft_unit.seed)
+        seen_by = (attack.channel, craft_unit.seed) if channel else None
         clean: Outputs = self.clean.get(
-            (unit.model.digest, craft_unit.shard.key),
-            lambda: run_model(model, batch.x, batch.classes, self._at_once(batch)),
+            (unit.model.digest, craft_unit.shard.key, judging.draws, seen_by),
+            lambda: run_model(model, batch.x, batch.classes, self._at_once(batch), judging.draws, channel),
         )
         examples = self._examples(craft_unit, batch)
         verdicts = score(
             model,
             batch,
-            unit.cell.attack,
+            attack,
             craft_unit.seed,
             examples.x_adv,
             examples.failures,
             clean,
             self._at_once(batch),
             self._inherited(craft_unit, batch),
+            judging.broken_at,
         )
         _refuse_if_all_failed({i: v.error or "" for i, v in enumerate(verdicts) if v.status == "error"}, len(verdicts))
         each = (time.perf_counter() - started) / len(verdicts)
