@@ -22,7 +22,7 @@ from raygrid.victims.victim import Victim
 
 DATA: dict[tuple[int, int | None, int | None], str] = {(1, 28, 28): "mnist-5k", (3, 32, 32): "cifar10-samples"}
 """Input shape -> the dataset that a victim is timed on; ImageNet photos for the others."""
-EPS = {"linf": 4 / 255, "l2": 1.0, "l1": 10.0}
+EPS = {"linf": 4 / 255, "l2": 1.0, "l1": 10.0, "l0": 40.0}
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ def attack_table(victims: list[str], attacks: list[str], steps: int, samples: in
     for heading in ("victim", "attack", "norm", "passes", "attack", "floor", "attack / floor"):
         table.add_column(heading, justify="left" if heading in {"victim", "attack", "norm"} else "right")
     for victim_name in victims:
-        victim = _victim(victim_name).to(device)
-        x, y = (tensor.to(device) for tensor in _batch(victim, samples))
+        victim = some_victim(victim_name).to(device)
+        x, y = (tensor.to(device) for tensor in some_samples(victim, samples))
         for attack in attacks:
             for norm in registry.find("attack", attack).norms or ("",):
                 timing = time_attack(victim, x, y, attack, norm, steps, repeats)
@@ -122,7 +122,12 @@ def _seconds(work: Callable[[], object], x: Tensor) -> float:
     return time.perf_counter() - started
 
 
-def _victim(name: str) -> Victim:
+def some_victim(name: str) -> Victim:
+    """Return a built-in victim by its name.
+
+    Raises:
+        UsageError: there is none.
+    """
     component = registry.find("victim", name)
     params = registry.parse(component, {})
     info = resolve(component.identify or "")(params, name)
@@ -130,9 +135,10 @@ def _victim(name: str) -> Victim:
     return victim
 
 
-def _batch(victim: Victim, samples: int) -> tuple[Tensor, Tensor]:
+def some_samples(victim: Victim, samples: int) -> tuple[Tensor, Tensor]:
+    """Return pixels [samples, C, H, W] and labels of a dataset of the victim's input shape; small ones are repeated."""
     component = registry.find("data", DATA.get(victim.info.input_shape, "imagenet-samples"))
     table = resolve(component.build)(registry.parse(component, {}), samples).table
     x, y = torch.tensor(pixels(table)), torch.tensor(table.column("label").to_numpy())
-    times = -(-samples // len(x))  # small datasets are repeated
+    times = -(-samples // len(x))
     return x.repeat(times, 1, 1, 1)[:samples], y.repeat(times)[:samples]

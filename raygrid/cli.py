@@ -284,6 +284,26 @@ def bench_attacks(
         _console().print(attack_table(victims or ["mnist-cnn"], attacks or ["pgd"], steps, samples, repeats, device))
 
 
+@bench_app.command("autoattack")
+def bench_autoattack(
+    victim: Annotated[str, typer.Option(help="A built-in victim.")] = "mnist-cnn-adv",
+    norm: Annotated[str, typer.Option(help="linf, l2 or l1.")] = "linf",
+    eps: Annotated[float, typer.Option(min=0, help="Radius; choose one that leaves 30 to 70 % standing.")] = 0.31,
+    samples: Annotated[int, typer.Option(min=1, help="Samples.")] = 256,
+    device: Annotated[str, typer.Option(help="A torch device.")] = "cpu",
+    cpus: Annotated[int, typer.Option(min=1, help="Torch threads; a host has one by default.")] = 1,
+) -> None:
+    """Run AutoAttack and audit beside the authors' code (pyautoattack, where installed): verdicts and time. Minutes.
+
+    Example: raygrid bench autoattack --victim mnist-cnn --norm l2 --eps 1.0 --samples 64
+    """
+    from raygrid.bench import threads
+    from raygrid.bench_suites import suite_table
+
+    with threads(cpus):
+        _console().print(suite_table(victim, norm, eps, samples, device))
+
+
 def _load(job: Path, overrides: list[str] | None, results: str | None) -> "Job":
     from raygrid.job import load_job
 

@@ -1,5 +1,8 @@
-"""The sets a perturbation must stay in: L-inf, L2 and L1 balls around the clean input, always inside the box of valid inputs,
-and masks, outside of which nothing may change."""
+"""The sets a perturbation must stay in: L-inf, L2, L1 and L0 balls around the clean input, always inside the box of valid inputs,
+and masks, outside of which nothing may change.
+
+L0 counts values, not pixels: a value is one channel of one pixel, so that a recolored pixel of a photo costs up to three.
+"""
 
 import math
 from collections.abc import Callable
@@ -159,23 +162,55 @@ def _sparse_l1(gradient: Tensor, length: Length, z: Tensor, box: Box, progress: 
     return (torch.zeros_like(flat).scatter(1, where, taken) * flat.sign()).view_as(gradient)
 
 
-def _in_cube(randomness: Randomness, purpose: str, index: Tensor, like: Tensor) -> Tensor:
-    return 2 * randomness.uniform(purpose, index, like) - 1
+def _keep_l0(delta: Tensor, eps: float, x: Tensor, box: Box) -> Tensor:
+    """Nearest point of the L0 ball and the box together: clip, and keep the eps values that this brings nearest to where they go.
+
+    A value left at its place is |delta| away, a clipped one |delta - clipped|: what the square gains decides. Inside the box these
+    are the largest values.
+    """
+    clipped = delta.clamp(box.low - x, box.high - x)
+    return keep_largest(clipped, clipped * (2 * delta - clipped), eps)
 
 
-def _in_l2_ball(randomness: Randomness, purpose: str, index: Tensor, like: Tensor) -> Tensor:
-    direction = randomness.normal(purpose, index, like)
-    direction /= _column(direction.flatten(1).norm(dim=1), like)
-    radius = randomness.uniform(f"{purpose}/radius", index, like[:, :1].flatten(1)[:, :1]).pow(1 / _values(like))
-    return direction * _column(radius.flatten(), like)
+def keep_largest(values: Tensor, gain: Tensor, count: Length) -> Tensor:
+    """Return values [B, ...] with all set to 0 but those of the largest gain [B, ...]: `count` of them, rounded down."""
+    flat, size = gain.flatten(1), _values(gain)
+    counts = torch.as_tensor(count, dtype=torch.float64, device=gain.device).floor().clamp(0, size).long().view(-1, 1)
+    most = int(counts.max()) if counts.numel() else 0
+    where = flat.topk(most, dim=1).indices
+    taken = (torch.arange(most, device=gain.device) < counts).to(flat).expand(len(flat), -1)
+    return values * torch.zeros_like(flat).scatter(1, where, taken).view_as(gain)
 
 
-def _in_l1_ball(randomness: Randomness, purpose: str, index: Tensor, like: Tensor) -> Tensor:
-    signed = 2 * randomness.uniform(purpose, index, like) - 1
+def _edges_l0(gradient: Tensor, length: Length, z: Tensor, box: Box, progress: float) -> Tensor:
+    """Move as many values as the length says to the edge of the box: those by which a linear loss falls the most."""
+    room = torch.where(gradient > 0, z - box.low, box.high - z)
+    return keep_largest(gradient.sign() * room, gradient.abs() * room, length)
+
+
+def _in_cube(randomness: Randomness, purpose: str, index: Tensor, x: Tensor, eps: float, box: Box) -> Tensor:
+    return eps * (2 * randomness.uniform(purpose, index, x) - 1)
+
+
+def _in_l2_ball(randomness: Randomness, purpose: str, index: Tensor, x: Tensor, eps: float, box: Box) -> Tensor:
+    direction = randomness.normal(purpose, index, x)
+    direction /= _column(direction.flatten(1).norm(dim=1), x)
+    radius = randomness.uniform(f"{purpose}/radius", index, x[:, :1].flatten(1)[:, :1]).pow(1 / _values(x))
+    return eps * (direction * _column(radius.flatten(), x))
+
+
+def _in_l1_ball(randomness: Randomness, purpose: str, index: Tensor, x: Tensor, eps: float, box: Box) -> Tensor:
+    signed = 2 * randomness.uniform(purpose, index, x) - 1
     exponential = -torch.log1p(-signed.abs().clamp_max(1 - 1e-7))
-    radius = randomness.uniform(f"{purpose}/radius", index, like[:, :1].flatten(1)[:, :1]).pow(1 / _values(like))
-    share = _column(radius.flatten() / exponential.flatten(1).sum(1), like)
-    return signed.sign() * exponential * share
+    radius = randomness.uniform(f"{purpose}/radius", index, x[:, :1].flatten(1)[:, :1]).pow(1 / _values(x))
+    share = _column(radius.flatten() / exponential.flatten(1).sum(1), x)
+    return eps * (signed.sign() * exponential * share)
+
+
+def _some_values(randomness: Randomness, purpose: str, index: Tensor, x: Tensor, eps: float, box: Box) -> Tensor:
+    """As many values as eps says, at random places, each anywhere in the box."""
+    there = box.low + (box.high - box.low) * randomness.uniform(purpose, index, x)
+    return keep_largest(there - x, randomness.uniform(f"{purpose}/places", index, x), eps)
 
 
 class Ball(NamedTuple):
@@ -188,20 +223,23 @@ class Ball(NamedTuple):
     to a clip afterwards, which gives the nearest point just as well."""
     steepest: Callable[[Tensor, Length, Tensor, Box, float], Tensor]
     """(gradient, length, z, box, progress) -> the step of this length from z against which a loss falls fastest."""
-    uniform: Callable[[Randomness, str, Tensor, Tensor], Tensor]
-    """Random points of the ball of radius 1."""
+    uniform: Callable[[Randomness, str, Tensor, Tensor, float, Box], Tensor]
+    """(randomness, purpose, index, x, eps, box) -> random perturbations in the ball around x."""
+    tolerance: float = TOLERANCE
+    """How far a length may exceed eps, as a share of the input range and of eps: nothing where lengths are counts."""
 
 
 BALLS: dict[str, Ball] = {
     "linf": Ball(lambda flat: flat.abs().amax(1), _clamp_linf, _signs_linf, _in_cube),
     "l2": Ball(lambda flat: flat.norm(dim=1), _shrink_l2, _along_l2, _in_l2_ball),
     "l1": Ball(lambda flat: flat.abs().sum(1), _shrink_l1, _sparse_l1, _in_l1_ball),
+    "l0": Ball(lambda flat: (flat != 0).sum(1).to(flat), _keep_l0, _edges_l0, _some_values, tolerance=0.0),
 }
 
 
 @dataclass(frozen=True)
 class Constraint:
-    """A ball of radius eps (input units) around the clean input, the box [low, high], and a mask."""
+    """A ball of radius eps (input units; L0: a number of values) around the clean input, the box [low, high], and a mask."""
 
     norm: str
     eps: float
@@ -247,7 +285,7 @@ class Constraint:
 
     def random_start(self, x: Tensor, randomness: Randomness, purpose: str, index: Tensor) -> Tensor:
         """Return points [B, ...] drawn uniformly from the ball, then brought into the box."""
-        return self.project(x + self.eps * self.ball.uniform(randomness, purpose, index, x), x)
+        return self.project(x + self.ball.uniform(randomness, purpose, index, x, self.eps, self.box), x)
 
     def distance(self, z: Tensor, x: Tensor) -> Tensor:
         """Return the distances [B], in float64."""
@@ -257,7 +295,7 @@ class Constraint:
         """Return [B] bool: z is finite, inside the box, within eps of x and x itself outside the mask, up to the tolerance."""
         span = self.high - self.low
         inside = (z >= self.low - TOLERANCE * span) & (z <= self.high + TOLERANCE * span)
-        near = self.distance(z, x) <= self.eps + TOLERANCE * max(span, self.eps)
+        near = self.distance(z, x) <= self.eps + self.ball.tolerance * max(span, self.eps)
         if self.mask is not None:
             inside &= self.mask | ((z - x).abs() <= TOLERANCE * span)
         return inside.flatten(1).all(1) & near & torch.isfinite(z).flatten(1).all(1)

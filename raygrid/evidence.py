@@ -8,6 +8,11 @@ from dataclasses import dataclass
 
 ZERO_SHARE = 0.05
 """Share of a sample's gradients that may be zero throughout before it counts as masked."""
+REACH = 0.25
+"""Share of its clean margin that a sample may have left after two attacks, and still be worth a third. Of the samples that later
+stages broke on the MNIST nets none had more than 0.02 left after APGD-CE and APGD on the margin (README, audit)."""
+CLOSE = 0.1
+"""Share below which five times as many steps are spent on it."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +27,18 @@ class Record:
     """Whether the unit itself attacked the sample, and did not inherit its example."""
     zero_gradients: Sequence[int]
     backwards: Sequence[int]
+    left: Sequence[float]
+    """Margin of the example, as a share of the clean one; 1 where there is none."""
     draws: int = 1
     """How often each example was judged; more than once where the victim answers at random."""
+
+
+def left_of(margins: Sequence[float | None], clean: Sequence[float]) -> list[float]:
+    """Return each margin as a share of the clean one; 1 where there is none, or none to lose."""
+    return [
+        1.0 if margin is None or not before > 0 else margin / before
+        for margin, before in zip(margins, clean, strict=True)
+    ]
 
 
 Condition = Callable[[Sequence[Record]], list[bool]]
@@ -35,12 +50,34 @@ def always(records: Sequence[Record]) -> list[bool]:
     return [True] * len(records[-1].broken)
 
 
-def masked(records: Sequence[Record]) -> list[bool]:
-    """Call for all samples where the gradient of some was zero, or where scores alone broke one that gradients had left.
+def within_reach(records: Sequence[Record]) -> list[bool]:
+    """Call for samples whose margin has come down to REACH of what it was; for all of a victim whose gradients are suspect."""
+    return [left <= REACH or suspect for left, suspect in zip(_least(records), masked(records), strict=True)]
 
-    Masking is a property of the victim, not of the sample that showed it.
+
+def close(records: Sequence[Record]) -> list[bool]:
+    """Call for samples whose margin has come down to CLOSE of what it was."""
+    return [left <= CLOSE for left in _least(records)]
+
+
+def masked(records: Sequence[Record]) -> list[bool]:
+    """Call for all samples of a victim that shows a sign of masking, which is a property of the victim and not of the sample.
+
+    The signs: gradients that are zero, a sample that scores alone broke and gradients had left, answers at random.
     """
-    return [_zero(records) or _beaten(records)] * len(records[-1].broken)
+    sign = _zero(records) or _beaten(records) or records[-1].draws > 1
+    return [sign] * len(records[-1].broken)
+
+
+def random(records: Sequence[Record]) -> list[bool]:
+    """Call for all samples of a victim that answers at random."""
+    return [records[-1].draws > 1] * len(records[-1].broken)
+
+
+def _least(records: Sequence[Record]) -> list[float]:
+    """Return the least share of the margin that any unit at this eps left each sample."""
+    here = [record.left for record in records if record.eps == records[-1].eps]
+    return [min(left) for left in zip(*here, strict=True)]
 
 
 def _zero(records: Sequence[Record]) -> bool:
@@ -62,4 +99,10 @@ def _beaten(records: Sequence[Record]) -> bool:
     )
 
 
-CONDITIONS: dict[str, Condition] = {"": always, "masked": masked}
+CONDITIONS: dict[str, Condition] = {
+    "": always,
+    "within reach": within_reach,
+    "close": close,
+    "masked": masked,
+    "random": random,
+}

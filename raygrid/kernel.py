@@ -15,7 +15,7 @@ from raygrid.component import Access, resolve
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal, make_goal
 from raygrid.judge import TRACEBACK_FRAMES, Outputs, Verdict, judge, run_model
-from raygrid.oracle import Channel, NotFiniteError, Oracle
+from raygrid.oracle import Channel, Oracle, SampleError
 from raygrid.randomness import Randomness
 from raygrid.spec import ONCE, AttackSpec, Judging
 
@@ -42,7 +42,11 @@ class Batch:
 
 @dataclass
 class Crafted:
-    """Examples and what they cost, sample by sample."""
+    """Examples and what they cost, sample by sample.
+
+    When a sample's error ends a run, the others are attacked again without it and draw the same numbers as before. Each counts the
+    passes of the run that gave its result, as if it had been alone; `repeated` counts the others.
+    """
 
     x_adv: Tensor
     """[N, C, H, W]; the clean input where crafting failed."""
@@ -59,6 +63,8 @@ class Crafted:
     """Which samples were not attacked: their example is the one inherited."""
     zero_gradients: list[int] = field(default_factory=list)
     """Looks at which the gradient of a sample was zero throughout."""
+    repeated: int = 0
+    """Forward passes of runs that a `SampleError` ended, less those of the samples that had it."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +170,7 @@ def craft(
             else:
                 result.micro_batch = size // 2
                 pending.append(positions)
-        except NotFiniteError as error:
+        except SampleError as error:
             bad = {positions[position] for position in error.positions}
             result.failures.update(dict.fromkeys((left[position] for position in bad), str(error)))
             pending.append([position for position in positions if position not in bad])
@@ -257,7 +263,15 @@ def _attack(
     )
     run = resolve(attack.component.build)
     constraint = constraint_of(attack, batch)
-    x_adv = run(oracle, goal, batch.x, constraint, _randomness(attack, batch, seed), **dict(attack.params)).detach()
+    try:
+        x_adv = run(oracle, goal, batch.x, constraint, _randomness(attack, batch, seed), **dict(attack.params)).detach()
+    except SampleError as error:
+        result.repeated += int(oracle.forwards.sum())
+        for position in set(error.positions):
+            result.forwards[where[position]] = int(oracle.forwards[position])
+            result.backwards[where[position]] = int(oracle.backwards[position])
+            result.repeated -= int(oracle.forwards[position])
+        raise
     if x_adv.shape != batch.x.shape:
         raise ValueError(f"the attack returned {list(x_adv.shape)} for inputs {list(batch.x.shape)}")
     zero_gradients = oracle.zero_gradients.tolist()

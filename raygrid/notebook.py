@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from raygrid import registry
 from raygrid.component import resolve
 from raygrid.errors import UsageError, did_you_mean
-from raygrid.evidence import CONDITIONS, Record
+from raygrid.evidence import CONDITIONS, Record, left_of
 from raygrid.job import check_awareness, check_eps
 from raygrid.judge import Outputs, Verdict, run_model
-from raygrid.kernel import Batch, Crafted, Inherited, channel_of, craft, score
+from raygrid.kernel import Batch, Crafted, Inherited, channel_of, craft, goal_of, score
 from raygrid.metrics.statistics import wilson
 from raygrid.series import stages
 from raygrid.spec import AttackSpec, Awareness, Budget, ChannelSpec, GoalName, JudgeSpec
@@ -43,6 +43,8 @@ class Attacked:
     goal: GoalName = "untargeted"
     name: str = ""
     """Of the attack."""
+    seconds: float = 0.0
+    """Wall time of crafting."""
     stages: tuple["Attacked", ...] = ()
     """Of a suite: what came of each of its attacks in turn. Every one counts what the former broke; the last one is the verdict."""
 
@@ -125,8 +127,9 @@ def attack(
         x: pixels [B, C, H, W] in [0, 1].
         y: true classes [B].
         name: an attack that `raygrid list attacks` names.
-        eps: radius of the ball, in input units. Needed by every attack that keeps to one.
-        norm: linf, l2 or l1; default: the attack's first.
+        eps: radius of the ball, in input units; for l0 the number of values (pixels times channels) that may change.
+            Needed by every attack that keeps to a ball.
+        norm: linf, l2, l1 or l0; default: the attack's first.
         goal: untargeted, targeted (needs `target`) or random-target.
         target: the class to reach.
         seed: of the random numbers. Each sample has its own, by its position.
@@ -176,14 +179,16 @@ def attack(
             )
             verdicts = score(model, batch, stage, seed, made.x_adv, made.failures, clean, micro_batch, inherited)
             passes = torch.tensor(made.forwards), torch.tensor(made.backwards)
-            done.append(Attacked(made.x_adv, verdicts, *passes, goal, stage.component.name))
-            records.append(_record(stage, made, verdicts))
+            done.append(Attacked(made.x_adv, verdicts, *passes, goal, stage.component.name, made.seconds))
+            margins = goal_of(stage, batch, seed).margin(clean.logits).tolist()
+            records.append(_record(stage, made, verdicts, margins))
     if len(done) == 1:
         return done[0]
     forwards, backwards = (
         torch.stack(passes).sum(0) for passes in zip(*((d.forwards, d.backwards) for d in done), strict=True)
     )
-    return replace(done[-1], forwards=forwards, backwards=backwards, name=name, stages=tuple(done))
+    seconds = sum(part.seconds for part in done)
+    return replace(done[-1], forwards=forwards, backwards=backwards, name=name, seconds=seconds, stages=tuple(done))
 
 
 def _answers_differ(once: Tensor, again: Tensor) -> bool:
@@ -197,7 +202,7 @@ def _inherited(before: Attacked, records: list[Record], stage: AttackSpec) -> In
     return Inherited(before.x_adv, records[-1].broken, CONDITIONS[when](records), failures)
 
 
-def _record(stage: AttackSpec, made: Crafted, verdicts: list[Verdict]) -> Record:
+def _record(stage: AttackSpec, made: Crafted, verdicts: list[Verdict], clean_margins: list[float]) -> Record:
     return Record(
         stage.component.name,
         stage.component.access,
@@ -206,7 +211,8 @@ def _record(stage: AttackSpec, made: Crafted, verdicts: list[Verdict]) -> Record
         [verdict.obtained == "attacked" for verdict in verdicts],
         made.zero_gradients,
         made.backwards,
-        verdicts[0].draws,
+        left_of([verdict.margin for verdict in verdicts], clean_margins),
+        1 if stage.channel else verdicts[0].draws,  # views tell nothing of the victim
     )
 
 

@@ -25,12 +25,30 @@ class BudgetSpentError(RuntimeError):
     """An attack asked for a sample whose budget is spent."""
 
 
-class NotFiniteError(RuntimeError):
-    """The victim returned NaN or infinity for some samples; those, and only those, can't be attacked."""
+class SampleError(RuntimeError):
+    """Some samples, and only those, can't be attacked; the others can, in a run without them.
+
+    Attributes:
+        positions: which, in the run that ended with this error.
+    """
+
+    def __init__(self, why: str, positions: list[int]) -> None:
+        super().__init__(why)
+        self.positions = positions
+
+
+class NotFiniteError(SampleError):
+    """The victim returned NaN or infinity for some samples."""
 
     def __init__(self, what: str, positions: list[int]) -> None:
-        super().__init__(f"the victim returned a {what} that is not finite")
-        self.positions = positions
+        super().__init__(f"the victim returned a {what} that is not finite", positions)
+
+
+class NoStartError(SampleError):
+    """A search that starts from an example found none to start from: that says nothing about how robust these samples are."""
+
+    def __init__(self, tries: int, positions: list[int]) -> None:
+        super().__init__(f"no starting point: none of {tries} random points of the box meets the goal", positions)
 
 
 class Query(NamedTuple):

@@ -58,11 +58,11 @@ def test_an_unknown_name_is_a_mistake(victims, attacks):
 
 @pytest.mark.parametrize(("samples", "shape"), [(5, (5, 1, 28, 28)), (3, (3, 1, 28, 28))])
 def test_a_victim_is_timed_on_data_of_its_shape(samples, shape):
-    x, y = bench._batch(victim("mnist-cnn"), samples)
+    x, y = bench.some_samples(victim("mnist-cnn"), samples)
     assert x.shape == shape and y.shape == (samples,)
 
 
 def test_few_samples_are_repeated():
-    x, y = bench._batch(victim("cifar10-cnn"), 45)
+    x, y = bench.some_samples(victim("cifar10-cnn"), 45)
     assert x.shape == (45, 3, 32, 32)
     assert torch.equal(x[:5], x[20:25]) and torch.equal(y[:5], y[40:45])

@@ -12,7 +12,14 @@ from raygrid.constraints import BALLS, TOLERANCE, Constraint
 from raygrid.randomness import Randomness
 
 NORMS = list(BALLS)
-RADII = {"linf": (0.0, 1e-7, 0.1, 1.0), "l2": (0.0, 1e-7, 0.5, 3.0, 30.0), "l1": (0.0, 1e-7, 1.0, 20.0, 500.0)}
+ROUND = ["linf", "l2", "l1"]
+"""Norms whose balls can be scaled; L0 counts."""
+RADII = {
+    "linf": (0.0, 1e-7, 0.1, 1.0),
+    "l2": (0.0, 1e-7, 0.5, 3.0, 30.0),
+    "l1": (0.0, 1e-7, 1.0, 20.0, 500.0),
+    "l0": (0.0, 1.0, 7.0, 60.0),
+}
 SETTINGS = [(norm, eps) for norm, radii in RADII.items() for eps in radii]
 
 
@@ -45,7 +52,7 @@ def test_what_lies_inside_is_left_as_it_is(norm, eps):
     assert torch.allclose(constraint.project(inside, x), inside, atol=2e-7)
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", ROUND)
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 10_000), eps=st.floats(0.01, 2.0), size=st.integers(1, 5))
 def test_a_projection_is_the_nearest_point_of_ball_and_box(norm, seed, eps, size):
@@ -80,6 +87,17 @@ def nearest(norm, eps, z, x):
         options={"ftol": 1e-14, "maxiter": 500},
     )
     return np.sqrt(found.fun)
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 10_000), count=st.integers(0, 5), size=st.integers(1, 5))
+def test_the_l0_projection_is_the_nearest_of_all_choices_of_values(seed, count, size):
+    x, z = (values[:1].double() for values in points((2, 1, 1, size), spread=1.0, seed=seed))
+    z = x + 100 * (z - x)
+    ours = Constraint("l0", count).project(z, x)
+    choices = torch.cartesian_prod(*[torch.tensor([False, True])] * size).view(-1, 1, 1, size)
+    allowed = torch.where(choices, z.clamp(0, 1), x)[choices.flatten(1).sum(1) <= count]
+    assert torch.isclose((ours - z).norm(), (allowed - z).flatten(1).norm(dim=1).amin())
 
 
 def test_the_l2_projection_fills_the_ball_where_the_box_cuts_it():
@@ -118,7 +136,7 @@ def test_random_points_lie_inside_and_differ(norm, eps):
         assert (start != other).flatten(1).any(1).all()
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", ROUND)
 def test_random_points_fill_the_ball_evenly(norm):
     """In three dimensions, away from the box: as many points in an inner ball as its share of the volume says."""
     ids = [str(i) for i in range(3000)]
@@ -133,7 +151,7 @@ def test_random_points_fill_the_ball_evenly(norm):
 def test_distance_is_the_norm(norm):
     x, z = points((5, 3, 8, 8), spread=1.0)
     flat = (z.double() - x.double()).flatten(1).numpy()
-    wanted = np.linalg.norm(flat, {"linf": np.inf, "l2": 2, "l1": 1}[norm], axis=1)
+    wanted = np.linalg.norm(flat, {"linf": np.inf, "l2": 2, "l1": 1, "l0": 0}[norm], axis=1)
     assert np.allclose(Constraint(norm, 1.0).distance(z, x).numpy(), wanted, rtol=1e-12)
 
 
@@ -147,13 +165,55 @@ BEYOND = {
 }
 
 
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", ROUND)
 @pytest.mark.parametrize(("moved", "allowed"), BEYOND.values(), ids=BEYOND.keys())
 def test_allows_what_keeps_to_ball_and_box_up_to_the_tolerance(norm, moved, allowed):
     x = torch.zeros(2, 1, 2, 2, dtype=torch.float64)
     z = x.clone()
     z[1, 0, 0, 1] = moved
     assert Constraint(norm, 0.5).allows(z, x).tolist() == [True, allowed]
+
+
+@pytest.mark.parametrize(("changed", "allowed"), [(0, True), (2, True), (3, False), (12, False)])
+@pytest.mark.parametrize("by", [1e-7, 0.5])
+def test_l0_counts_the_values_that_changed_however_little(changed, allowed, by):
+    """Channels count one by one: two values may be two channels of one pixel."""
+    x = torch.full((1, 3, 2, 2), 0.25)
+    z = x.clone().view(1, 3, 4).transpose(1, 2).flatten(1)
+    z[:, :changed] += by
+    z = z.view(1, 4, 3).transpose(1, 2).reshape(x.shape)
+    constraint = Constraint("l0", 2.0)
+    assert constraint.distance(z, x).tolist() == [changed]
+    assert constraint.allows(z, x).tolist() == [allowed]
+
+
+def test_l0_counts_exactly_on_a_photo():
+    x = torch.zeros(1, 3, 224, 224)
+    for eps in (1e4, 1.5e5):
+        z = x.clone().flatten(1)
+        z[:, : int(eps)] = 1
+        assert Constraint("l0", eps).allows(z.view_as(x), x).all()
+        z[:, int(eps)] = 1
+        assert not Constraint("l0", eps).allows(z.view_as(x), x).any()
+
+
+def test_an_l0_step_moves_the_values_of_the_largest_gain_to_the_edge():
+    gradient = torch.tensor([5.0, -4.0, 3.0, 2.0]).view(1, 1, 1, 4)
+    z = torch.tensor([0.1, 0.9, 0.3, 0.5]).view(1, 1, 1, 4)  # gains of 0.5, 0.4, 0.9 and 1.0
+    moved = Constraint("l0", 2.0).descend(z, gradient, 2.0)
+    assert torch.allclose(moved.flatten(), torch.tensor([0.1, 0.9, 0.0, 0.0]))
+    each = torch.tensor([3.0, 0.0]).view(-1, 1, 1, 1)
+    moved = Constraint("l0", 2.0).descend(z.repeat(2, 1, 1, 1), gradient.repeat(2, 1, 1, 1), each)
+    assert torch.allclose(moved.flatten(1)[0], torch.tensor([0.0, 0.9, 0.0, 0.0]))
+    assert torch.equal(moved[1], z[0])
+
+
+def test_random_points_of_l0_change_as_many_values_as_they_may_at_any_place():
+    x = torch.full((400, 1, 1, 8), 0.5)
+    constraint = Constraint("l0", 3.0)
+    start = constraint.random_start(x, Randomness(0, "n", [str(i) for i in range(400)]), "start", torch.arange(400))
+    assert constraint.distance(start, x).tolist() == [3.0] * 400
+    assert ((start != x).double().mean((0, 1, 2)) - 3 / 8).abs().max() < 0.09
 
 
 @pytest.mark.parametrize(("value", "allowed"), [(-1e-7, True), (-1e-4, False), (1 + 1e-7, True), (1.001, False)])
@@ -163,7 +223,7 @@ def test_allows_nothing_outside_the_box(value, allowed):
 
 
 @pytest.mark.parametrize("progress", [0.0, 0.6, 1.0])
-@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("norm", ROUND)
 def test_a_step_has_its_length_and_goes_downhill(norm, progress):
     z = 0.3 + 0.4 * pixels(4, 1, 20, 20)
     gradient = numbers(4, 1, 20, 20)

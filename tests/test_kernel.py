@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from models import Tiny, pixels
+from models import Counting, Tiny, pixels
 
 from raygrid.component import Component, Params
 from raygrid.judge import run_model
@@ -91,7 +91,9 @@ def test_a_fault_of_some_samples_is_their_error_and_nobody_elses(fault, micro_ba
             assert verdict.error.startswith(FAULTS[fault])
             assert ("KeyError: 'lost'" if "raises" in fault else "not finite") in verdict.error
             assert torch.equal(made.x_adv[i], X[i])
-            assert (made.forwards[i], made.claimed[i]) == (0, False)
+            assert not made.claimed[i]
+            # What the victim's answer ended, it had asked for; a run that raised says nothing of who had asked for what.
+            assert (made.forwards[i] > 0) is (FAULTS[fault] == "while crafting" and "raises" not in fault)
         else:
             assert (verdict.status, made.forwards[i]) == (sound[i].status, sound_made.forwards[i])
             assert torch.allclose(made.x_adv[i], sound_made.x_adv[i], atol=1e-5)
@@ -227,6 +229,39 @@ def test_an_attack_that_raises_for_some_samples_is_their_error():
     _, verdicts = outcome(Tiny(), spec(component_of(attack_that_raises_for_one), params={}))
     assert [i for i, v in enumerate(verdicts) if v.status == "error"] == list(BAD)
     assert statuses(verdicts).count("robust") == N - len(BAD)
+
+
+class Keyhole(torch.nn.Module):
+    """Class 1 where the first pixel is MARK, up to 0.001, which random points all but never are; class 0 everywhere else."""
+
+    def forward(self, x):
+        hit = ((x[:, 0, 0, 0] - MARK).abs() < 1e-3).float()
+        return torch.stack([1 - hit, hit, -torch.ones_like(hit)], dim=1)
+
+
+@pytest.mark.parametrize("name", ["hop-skip-jump", "surfree"])
+def test_a_sample_without_a_start_is_an_error_and_the_others_are_as_if_alone(name):
+    """No point that random search finds is wrong for class 0: that says nothing about how robust it is."""
+    attack = spec(name, "l2", math.inf, params={"queries": 200, "start_tries": 40})
+    model, lucky = Counting(Keyhole()), list(BAD)
+    batch = Batch(BATCH.ids, X, Keyhole()(X).argmax(1), 3)
+
+    made = craft(model, batch, attack, 0, access="decision")
+    alone = craft(Keyhole(), batch.take(lucky), attack, 0, access="decision")
+
+    others = [i for i in range(N) if i not in lucky]
+    assert set(made.failures) == set(others)
+    assert "no starting point: none of 40 random points" in made.failures[others[0]]
+    assert [made.forwards[i] for i in others] == [40] * len(others)
+    assert torch.equal(made.x_adv[lucky], alone.x_adv)
+    assert [made.forwards[i] for i in lucky] == alone.forwards
+    assert made.repeated == len(lucky)  # each found its start at the first try, twice
+    assert sum(made.forwards) + made.repeated == model.forwards - N  # less the look at the clean inputs
+
+    clean = run_model(model, X, 3)
+    verdicts = score(model, batch, attack, 0, made.x_adv, made.failures, clean)
+    assert {verdicts[i].status for i in others} == {"error"}
+    assert {verdicts[i].status for i in lucky} == {"broken"}
 
 
 def test_a_claim_is_no_verdict():

@@ -148,6 +148,11 @@ MISTAKES = {
     "an eps that is no number": ({"eps": math.nan}, "eps must be a radius of at least 0, not nan"),
     "an eps beyond the range": ({"eps": 8}, "larger than the whole input range"),
     "an eps beyond any example": ({"eps": 9, "norm": "l2"}, "larger than the whole input range"),
+    "a part of a value": ({"name": "salt-and-pepper", "eps": 2.5}, "eps 2.5 of norm l0 is no whole number"),
+    "more values than there are": (
+        {"name": "salt-and-pepper", "eps": 37},
+        "any 1x6x6 input lies within l0 distance 36",
+    ),
     "pixels of 0..255": ({"x": 255 * X}, "x must lie in [0, 1], not in ["),
     "normalized pixels": ({"x": X - 0.5}, "victims normalize inside"),
     "a NaN pixel": ({"x": X * math.nan}, "x must lie in [0, 1]"),

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from raygrid.attacks.autopgd_l1 import descend_l1
 from raygrid.attacks.best import Best
-from raygrid.attacks.rivals import likeliest_rivals
+from raygrid.attacks.nearest_class import likeliest_rivals
 from raygrid.attacks.rows import rows, with_rows
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal, LossName

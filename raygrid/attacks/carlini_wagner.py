@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from raygrid.attacks.minimal_norm import Closest, search_radius
+from raygrid.attacks.closest import Closest, search_radius
+from raygrid.attacks.nearest_class import legs
 from raygrid.attacks.rows import rows, with_rows
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
@@ -36,6 +37,7 @@ def carlini_wagner(
     c_init: float,
     kappa: float,
     abort_early: bool,
+    rivals: int,
 ) -> Tensor:
     """C&W L2 (Carlini & Wagner, S&P 2017): minimize |z - x|^2 + c max(margin(z), -κ) over w, z = (tanh w + 1) / 2.
 
@@ -51,17 +53,19 @@ def carlini_wagner(
         c_init: the first c.
         kappa: logit gap by which an example must succeed.
         abort_early: leave a sample's minimization when its loss stops falling.
+        rivals: classes that are compared for a second leg, a third as long (`nearest_class`): ours; 0: the paper's one leg.
 
     Returns:
         [N, C, H, W]: for each sample the nearest point seen to succeed by κ; x itself where none was.
     """
     closest = Closest(x)
     c = torch.full_like(closest.distance, c_init)
-    lower, upper = torch.zeros_like(c), torch.full_like(c, torch.inf)
-    for _ in range(binary_steps):
-        enough = _minimize(oracle, goal, x, constraint, closest, c, steps, lr, kappa, abort_early)
-        lower, upper = torch.where(enough, lower, c), torch.where(enough, c, upper)
-        c = torch.where(upper.isinf(), c * RAISE, (lower + upper) / 2)
+    for towards, leg in legs(oracle, goal, x, constraint, closest, binary_steps, rivals):
+        lower, upper = torch.zeros_like(c), torch.full_like(c, torch.inf)
+        for _ in range(leg):
+            enough = _minimize(oracle, towards, x, constraint, closest, c, steps, lr, kappa, abort_early)
+            lower, upper = torch.where(enough, lower, c), torch.where(enough, c, upper)
+            c = torch.where(upper.isinf(), c * RAISE, (lower + upper) / 2)
     search_radius(oracle, goal, x, constraint, closest, kappa)
     return closest.report(oracle).view_as(x)
 

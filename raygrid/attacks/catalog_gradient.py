@@ -24,17 +24,38 @@ class PGD(Params):
     steps: int = Field(40, ge=1)
     """Gradient steps of each restart."""
     step_size: float | None = Field(None, gt=0)
-    """Length of a step in input units; by default 2.5 * eps / steps, which lets the iterate cross the ball."""
+    """Average length of a step in input units; by default 2.5 * eps / steps, which lets the iterate cross the ball."""
     restarts: int = Field(1, ge=1)
     """Runs from different random starts; each attacks only the samples that still stand."""
     random_start: bool = True
     """Start at a random point of the ball; off: the first restart starts at the clean input."""
     loss: Literal["ce", "margin", "dlr"] = "ce"
     """What is descended: cross-entropy, the margin between the true class and the best other one, or its ratio (DLR)."""
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    """How steps get shorter during a restart: not at all, or from twice the average to 0 along a cosine or a line."""
 
     def passes(self) -> tuple[int, int]:
         """One gradient a step, and a last look at the end of each restart."""
         return self.restarts * (self.steps + 1), self.restarts * self.steps
+
+
+class MomentumFGSM(Params):
+    """Parameters of MI-FGSM and NI-FGSM."""
+
+    steps: int = Field(10, ge=1)
+    """Gradient steps."""
+    step_size: float | None = Field(None, gt=0)
+    """Length of a step in input units; by default eps / steps."""
+    mu: float = Field(1.0, ge=0)
+    """What is kept of the direction so far."""
+    nesterov: bool = False
+    """Take the gradient where the direction so far leads: NI-FGSM."""
+    loss: Literal["ce", "margin", "dlr"] = "ce"
+    """What is descended: cross-entropy, the margin between the true class and the best other one, or its ratio (DLR)."""
+
+    def passes(self) -> tuple[int, int]:
+        """One gradient a step, and a last look."""
+        return self.steps + 1, self.steps
 
 
 class AutoPGD(Params):
@@ -106,6 +127,16 @@ COMPONENTS: tuple[Component, ...] = (
         params=PGD,
         source="Madry et al., ICLR 2018; for L1 the steps of Tramèr & Boneh, NeurIPS 2019",
         norms=("linf", "l2", "l1"),
+        goals=ALL_GOALS,
+    ),
+    Component(
+        kind="attack",
+        name="mi-fgsm",
+        summary="Steps along an average of the gradients seen so far, for examples that transfer; with nesterov: NI-FGSM.",
+        build="raygrid.attacks.momentum:mi_fgsm",
+        params=MomentumFGSM,
+        source="Dong et al., CVPR 2018; Lin et al., ICLR 2020",
+        norms=("linf", "l2"),
         goals=ALL_GOALS,
     ),
     Component(

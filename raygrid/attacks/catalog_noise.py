@@ -24,7 +24,7 @@ COMPONENTS: tuple[Component, ...] = (
         build="raygrid.attacks.noise:uniform_noise",
         params=Noise,
         access="decision",
-        norms=("linf", "l2", "l1"),
+        norms=("linf", "l2", "l1", "l0"),
         goals=ALL_GOALS,
     ),
     Component(
@@ -35,6 +35,16 @@ COMPONENTS: tuple[Component, ...] = (
         params=Noise,
         access="decision",
         norms=("linf", "l2", "l1"),
+        goals=ALL_GOALS,
+    ),
+    Component(
+        kind="attack",
+        name="salt-and-pepper",
+        summary="Values at random places set to black or white: the baseline any L0 attack must beat.",
+        build="raygrid.attacks.noise:salt_and_pepper",
+        params=Noise,
+        access="decision",
+        norms=("l0",),
         goals=ALL_GOALS,
     ),
 )

@@ -13,6 +13,10 @@ class AutoAttack(Params):
     look."""
 
 
+class Audit(Params):
+    """Parameters of audit: none."""
+
+
 COMPONENTS: tuple[Component, ...] = (
     Component(
         kind="attack",
@@ -21,6 +25,16 @@ COMPONENTS: tuple[Component, ...] = (
         build="raygrid.attacks.suites:autoattack",
         params=AutoAttack,
         source="Croce & Hein, ICML 2020; for L1 ICML 2021",
+        norms=("linf", "l2", "l1"),
+        goals=("untargeted",),
+        suite=True,
+    ),
+    Component(
+        kind="attack",
+        name="audit",
+        summary="Our escalating suite: AutoAttack's verdict at a fraction of its cost, and more where gradients look masked.",
+        build="raygrid.attacks.suites:audit",
+        params=Audit,
         norms=("linf", "l2", "l1"),
         goals=("untargeted",),
         suite=True,

@@ -1,5 +1,9 @@
 """Attacks that step along the gradient with a step size fixed in advance: FGSM and PGD."""
 
+import math
+from collections.abc import Callable
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -9,6 +13,15 @@ from raygrid.constraints import Constraint
 from raygrid.goals import Goal, LossName
 from raygrid.oracle import Oracle
 from raygrid.randomness import Randomness
+
+ScheduleName = Literal["constant", "cosine", "linear"]
+
+SCHEDULES: dict[ScheduleName, Callable[[float], float]] = {
+    "constant": lambda progress: 1.0,
+    "cosine": lambda progress: 1 + math.cos(math.pi * progress),
+    "linear": lambda progress: 2 * (1 - progress),
+}
+"""Share of the steps that are done -> length of the next one, as a share of the average step's."""
 
 
 def fgsm(
@@ -47,6 +60,7 @@ def pgd(
     restarts: int,
     random_start: bool,
     loss: LossName,
+    schedule: ScheduleName,
 ) -> Tensor:
     """Projected gradient descent (Madry et al., ICLR 2018).
 
@@ -59,17 +73,18 @@ def pgd(
         constraint: ball and box.
         randomness: the samples' streams, for the random starts.
         steps: gradient steps of a restart.
-        step_size: length of a step in input units; None: 2.5 * eps / steps, which lets the iterate cross the ball.
+        step_size: average length of a step in input units; None: 2.5 * eps / steps, which lets the iterate cross the ball.
         restarts: runs from different starts; each attacks only what is left.
         random_start: start at a random point of the ball (L2, L1: at a random distance), else (first restart only) at x.
         loss: `ce` or `margin`.
+        schedule: how the length of a step falls from twice the average to 0 during a restart; `constant`: not at all.
 
     Returns:
         Candidates [B, C, H, W] inside the constraint: the first point seen to succeed where that ends the search, else the best
         of the restarts' last points.
     """
     α = 2.5 * constraint.eps / steps if step_size is None else step_size
-    best = Best(x)
+    pace, best = SCHEDULES[schedule], Best(x)
     for restart in range(restarts):
         start = oracle.active()
         if not len(start):
@@ -84,7 +99,9 @@ def pgd(
             if on is not None:
                 best.keep_successes(active, here, value, success)
                 active, here, g = active[on], here[on], g[on]
-            moved = constraint.project(constraint.descend(here, g, α, step / steps), rows(x, active))
+            moved = constraint.project(
+                constraint.descend(here, g, α * pace(step / steps), step / steps), rows(x, active)
+            )
             z = with_rows(z, active, moved)
         for active in oracle.rounds(1, gradients=0):
             here = rows(z, active)

@@ -1,8 +1,9 @@
 """Random perturbations of the same size: the baseline that any attack must beat."""
 
+import torch
 from torch import Tensor
 
-from raygrid.constraints import Constraint
+from raygrid.constraints import Constraint, keep_largest
 from raygrid.goals import Goal
 from raygrid.oracle import Oracle
 from raygrid.randomness import Randomness
@@ -44,5 +45,24 @@ def gaussian_noise(
         noise = randomness.normal(f"draw/{draw}", active, clean)
         scale = 0.5 if constraint.norm == "linf" else 1 / constraint.ball.norm(noise.flatten(1)).view(-1, 1, 1, 1)
         z[active] = constraint.project(clean + constraint.eps * scale * noise, clean)
+        oracle.retire(active, oracle.decide(goal, z[active], active))
+    return z
+
+
+def salt_and_pepper(
+    oracle: Oracle, goal: Goal, x: Tensor, constraint: Constraint, randomness: Randomness, *, draws: int
+) -> Tensor:
+    """As many values as the L0 constraint allows, at random places, each at a random edge of the box.
+
+    Arguments and return as `uniform_noise`.
+    """
+    z = x.clone()
+    for draw, active in enumerate(oracle.rounds(draws, gradients=0)):
+        clean = x[active]
+        edge = torch.where(
+            randomness.uniform(f"draw/{draw}/edges", active, clean) < 0.5, constraint.low, constraint.high
+        )
+        places = randomness.uniform(f"draw/{draw}/places", active, clean)
+        z[active] = constraint.project(clean + keep_largest(edge - clean, places, constraint.eps), clean)
         oracle.retire(active, oracle.decide(goal, z[active], active))
     return z

@@ -51,17 +51,22 @@ def square(
     *,
     queries: int,
     p_init: float,
+    rescale: bool,
 ) -> Tensor:
     """Square attack (Andriushchenko et al., ECCV 2020): keep a random change of a square where it lowers the margin.
+
+    For L1 the version of Croce & Hein (ICML 2021): as for L2, with steeper bumps whose length is a sum, and the exact projection
+    on ball and box, which keeps the largest values and drops the others.
 
     Args:
         oracle: the victim, with score access.
         goal: what to reach.
         x: clean inputs [B, C, H, W] in [0, 1].
-        constraint: L-inf or L2 ball, and box.
+        constraint: L-inf, L2 or L1 ball, and box.
         randomness: the samples' streams.
         queries: looks at the victim, the first one at the starting point.
         p_init: share of the pixels that the first squares cover.
+        rescale: whether the schedule of their sizes is stretched to the queries; else it is that of 10,000.
 
     Returns:
         Candidates [B, C, H, W] inside the constraint: a point seen to succeed, else the one of lowest margin.
@@ -78,7 +83,8 @@ def square(
         else:
             row = numbers[active, step]
             draws = Draws(row[:, :4], row[:, 4], _signs(row[:, 5:])[:, :, None, None])
-            share = p_init / 2 ** sum(step * 10_000 // queries > mark for mark in HALVINGS)
+            at = step * 10_000 // queries if rescale else step
+            share = p_init / 2 ** sum(at > mark for mark in HALVINGS)
             z = search.step(best.x[active], clean, constraint, draws, math.sqrt(share * h * w))
         value, success = oracle.look(goal, z, active, "margin")
         oracle.retire(active, success)
@@ -98,44 +104,80 @@ def _step_linf(z: Tensor, x: Tensor, constraint: Constraint, draws: Draws, side:
     return constraint.project(torch.where(inside, x + constraint.eps * draws.color, z), x)
 
 
-def _bumps(x: Tensor, constraint: Constraint, randomness: Randomness, index: Tensor) -> Tensor:
-    """A grid of bumps over the whole picture, each lying either way and of either sign in each channel."""
+class Length(NamedTuple):
+    """What the bumps of L2 and L1 differ in."""
+
+    power: int
+    """Lengths are sums of this power of the values; it is additive, so that squares can give each other theirs."""
+    steepness: int
+    """The k-th rectangle of a pyramid adds 1 / k to this power."""
+
+
+ROUND, SPARSE = Length(2, 2), Length(1, 4)
+
+
+def _bumps_l2(x: Tensor, constraint: Constraint, randomness: Randomness, index: Tensor) -> Tensor:
+    delta = _bumps(x, randomness, index, ROUND)
+    return constraint.random_start(x, randomness, "bumps", index) if delta is None else _on_sphere(delta, x, constraint)
+
+
+def _bumps_l1(x: Tensor, constraint: Constraint, randomness: Randomness, index: Tensor) -> Tensor:
+    """Bumps of length 1 each, mostly more than eps in all: the projection leaves their peaks."""
+    delta = _bumps(x, randomness, index, SPARSE)
+    return constraint.random_start(x, randomness, "bumps", index) if delta is None else constraint.project(x + delta, x)
+
+
+def _bumps(x: Tensor, randomness: Randomness, index: Tensor, length: Length) -> Tensor | None:
+    """A grid of bumps over the whole picture, each lying either way and of either sign in each channel; None where too small."""
     n, c, h, w = x.shape
     s = min(h, w) // TILES
     if s < MIN_BUMP:
-        return constraint.random_start(x, randomness, "bumps", index)
+        return None
     numbers = randomness.uniform("bumps", index, x.new_empty((n, TILES, TILES, 1 + c)))
-    bumps = _lying(_bump(s, x), numbers[..., 0])[:, :, :, None] * _signs(numbers[..., 1:])[..., None, None]
+    bumps = _lying(_bump(s, x, length), numbers[..., 0])[:, :, :, None] * _signs(numbers[..., 1:])[..., None, None]
     delta = torch.zeros_like(x)
     top, left = (h - s * TILES) // 2, (w - s * TILES) // 2
     grid = bumps.permute(0, 3, 1, 4, 2, 5).reshape(n, c, s * TILES, s * TILES)
     delta[:, :, top : top + s * TILES, left : left + s * TILES] = grid
-    return _on_sphere(delta, x, constraint)
+    return delta
 
 
 def _step_l2(z: Tensor, x: Tensor, constraint: Constraint, draws: Draws, side: float) -> Tensor:
+    return _on_sphere(_moved(z - x, constraint.eps, draws, side, ROUND), x, constraint)
+
+
+def _step_l1(z: Tensor, x: Tensor, constraint: Constraint, draws: Draws, side: float) -> Tensor:
+    """The new bump asks for c times what there is, for c channels, and more than eps in all: the projection drops the least."""
+    return constraint.project(x + _moved(z - x, constraint.eps, draws, side, SPARSE, x.shape[1]), x)
+
+
+def _moved(delta: Tensor, eps: float, draws: Draws, side: float, length: Length, times: int = 1) -> Tensor:
     """Move the length of one square into a new bump on another, within what eps leaves."""
-    n, c, h, w = x.shape
+    n, c, h, w = delta.shape
     s = min(max(round(side), MIN_BUMP) | 1, h, w)
-    delta = z - x
-    to, away = (_places(x, draws.place[:, i : i + 2], s) for i in (0, 2))
-    both = _mask(x, *to) | _mask(x, *away)
+    to, away = (_places(delta, draws.place[:, i : i + 2], s) for i in (0, 2))
+    both = _mask(delta, *to) | _mask(delta, *away)
     here = (
-        torch.arange(n, device=x.device)[:, None, None, None],
-        torch.arange(c, device=x.device)[None, :, None, None],
+        torch.arange(n, device=delta.device)[:, None, None, None],
+        torch.arange(c, device=delta.device)[None, :, None, None],
         to[0][:, None, :, None],
         to[1][:, None, None, :],
     )
-    old = delta[here]
-    bump = _lying(_bump(s, x), draws.turn)[:, None] * draws.color + old / (_length(old, (2, 3)) + TINY)
-    left = (constraint.eps**2 - _length(delta, (1, 2, 3)) ** 2).clamp_min(0) / c
-    budget = (left + _length(delta.masked_fill(~both, 0.0), (2, 3)) ** 2).sqrt()
+    old, p = delta[here], length.power
+    bump = _lying(_bump(s, delta, length), draws.turn)[:, None] * draws.color
+    bump = bump + old / (_length(old, (2, 3), length) + TINY)
+    left = (eps**p - _length(delta, (1, 2, 3), length) ** p).clamp_min(0) / c
+    budget = times * (left + _length(delta.masked_fill(~both, 0.0), (2, 3), length) ** p) ** (1 / p)
     delta = delta.masked_fill(both, 0.0)
-    delta[here] = bump / (_length(bump, (2, 3)) + TINY) * budget
-    return _on_sphere(delta, x, constraint)
+    delta[here] = bump / (_length(bump, (2, 3), length) + TINY) * budget
+    return delta
 
 
-SEARCHES: dict[str, Search] = {"linf": Search(_stripes, _step_linf), "l2": Search(_bumps, _step_l2)}
+SEARCHES: dict[str, Search] = {
+    "linf": Search(_stripes, _step_linf),
+    "l2": Search(_bumps_l2, _step_l2),
+    "l1": Search(_bumps_l1, _step_l1),
+}
 
 
 def _signs(numbers: Tensor) -> Tensor:
@@ -159,23 +201,21 @@ def _mask(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return in_rows[:, None, :, None] & in_columns[:, None, None, :]
 
 
-def _bump(side: int, like: Tensor) -> Tensor:
+def _bump(side: int, like: Tensor, length: Length) -> Tensor:
     """Two pyramids of opposite sign side by side, of length 1: [side, side] (appendix B of the paper)."""
     half = side // 2
-    both = torch.cat([_pyramid(half, side), -_pyramid(side - half, side)]).to(like)
-    bump: Tensor = both / both.norm()
-    return bump
+    both = torch.cat([_pyramid(half, side, length), -_pyramid(side - half, side, length)]).to(like)
+    return both / _length(both, (0, 1), length)
 
 
-def _pyramid(height: int, width: int) -> Tensor:
-    """Rectangles around the middle, the k-th adding 1 / k**2, of length 1: [height, width]."""
+def _pyramid(height: int, width: int, length: Length) -> Tensor:
+    """Rectangles around the middle, the k-th adding 1 / k to the power of the steepness, of length 1: [height, width]."""
     middle_h, middle_w = height // 2 + 1, width // 2 + 1
     pyramid = torch.zeros(height, width)
     for k in range(max(middle_h, middle_w)):
         top, left = middle_h - 1 - k, middle_w - 1 - k
-        pyramid[max(top, 0) : top + 2 * k + 1, max(left, 0) : left + 2 * k + 1] += 1 / (k + 1) ** 2
-    unit: Tensor = pyramid / pyramid.norm()
-    return unit
+        pyramid[max(top, 0) : top + 2 * k + 1, max(left, 0) : left + 2 * k + 1] += 1 / (k + 1) ** length.steepness
+    return pyramid / _length(pyramid, (0, 1), length)
 
 
 def _lying(bump: Tensor, turn: Tensor) -> Tensor:
@@ -183,10 +223,12 @@ def _lying(bump: Tensor, turn: Tensor) -> Tensor:
     return torch.where(turn[..., None, None] > 0.5, bump.T, bump)
 
 
-def _length(delta: Tensor, over: tuple[int, ...]) -> Tensor:
+def _length(delta: Tensor, over: tuple[int, ...], length: Length) -> Tensor:
+    if length.power == 1:
+        return delta.abs().sum(over, keepdim=True)
     return delta.square().sum(over, keepdim=True).sqrt()
 
 
 def _on_sphere(delta: Tensor, x: Tensor, constraint: Constraint) -> Tensor:
     """Stretch perturbations to the ball's surface and bring them into the box."""
-    return constraint.project(x + delta * (constraint.eps / (_length(delta, (1, 2, 3)) + TINY)), x)
+    return constraint.project(x + delta * (constraint.eps / (_length(delta, (1, 2, 3), ROUND) + TINY)), x)

@@ -1,8 +1,10 @@
 """What the suites consist of. Pure: imports neither torch nor ray."""
 
-from raygrid.attacks.catalog_suites import AutoAttack
+from raygrid.attacks.catalog_suites import Audit, AutoAttack
 from raygrid.component import Stage
 
+EVERY_CLASS = 1_000_000
+"""As many rivals as there are."""
 RAND_DRAWS = 20
 """Draws that each look of AutoAttack's version rand averages over."""
 
@@ -14,21 +16,43 @@ def autoattack(params: AutoAttack, norm: str) -> tuple[Stage, ...]:
     steps to the nearest of all classes at once.
     """
     l1 = norm == "l1"
+    square = Stage("square", {"queries": 5000, "rescale": False})
     stages = {
         "standard": (
             Stage("apgd-ce", {"restarts": 5 if l1 else 1}),
             Stage("apgd-t", {"targets": 5 if l1 else 9}),
             Stage("fab"),
-            Stage("square", {"queries": 5000}),
+            square,
         ),
         "plus": (
             Stage("apgd-ce", {"restarts": 5}),
             Stage("apgd-dlr", {"restarts": 5}),
-            Stage("fab", {"restarts": 5, "targeted": False}),
-            Stage("square", {"queries": 5000}),
+            Stage("fab", {"restarts": 5, "targeted": False, "targets": EVERY_CLASS}),
+            square,
             Stage("apgd-t"),
             Stage("fab", {"restarts": 5}),
         ),
         "rand": (Stage("apgd-ce", eot=RAND_DRAWS), Stage("apgd-dlr", eot=RAND_DRAWS)),
     }
     return stages[params.version]
+
+
+def audit(params: Audit, norm: str) -> tuple[Stage, ...]:
+    """Return the stages of audit.
+
+    Cheap attacks come first, on all that stand. APGD-T, which costs nine times as much, goes for samples whose margin the first two
+    have brought down; a long run for those that nearly fell. The other stages are AutoAttack's own, FAB-T and Square with all its
+    queries, and attacks on decisions alone. They are called where the victim shows a sign of masking: zero gradients, answers at
+    random, or a sample that a short Square broke and gradients had left. Where answers are random, looks average over draws.
+    """
+    del params  # it has none
+    return (
+        Stage("apgd-ce"),
+        Stage("apgd", {"loss": "margin"}),
+        Stage("square", {"queries": 200}),
+        Stage("apgd-t", when="within reach"),
+        Stage("apgd", {"loss": "margin", "steps": 500}, when="close"),
+        Stage("apgd", {"loss": "margin"}, eot=RAND_DRAWS, when="random"),
+        Stage("fab", when="masked"),
+        Stage("square", {"queries": 5000, "rescale": False}, when="masked"),
+    )

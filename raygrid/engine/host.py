@@ -22,10 +22,10 @@ from raygrid.data.dataset import pixels
 from raygrid.engine.rows import Row, sample_rows, trial_key
 from raygrid.engine.work import Preflight, Report, Task
 from raygrid.errors import UsageError
-from raygrid.evidence import CONDITIONS, Record
+from raygrid.evidence import CONDITIONS, Record, left_of
 from raygrid.grid import Craft, Model, Score
 from raygrid.judge import TRACEBACK_FRAMES, Outputs, Verdict, run_model, stored
-from raygrid.kernel import Batch, Crafted, Inherited, channel_of, craft, score
+from raygrid.kernel import Batch, Crafted, Inherited, channel_of, craft, goal_of, score
 from raygrid.results.folder import commit_craft, commit_trials, read_crafts, read_examples, read_trials
 from raygrid.results.store import open_store
 from raygrid.victims.check import check_victim
@@ -184,25 +184,19 @@ class VictimHost:
         craft_unit = unit.craft
         batch = self._batch(craft_unit.shard.key, table, craft_unit.classes)
         model = self._model(unit.model)
-        attack, judging = unit.cell.attack, unit.cell.judging
-        channel = channel_of(attack, batch, craft_unit.seed)
-        seen_by = (attack.channel, craft_unit.seed) if channel else None
-        clean: Outputs = self.clean.get(
-            (unit.model.digest, craft_unit.shard.key, judging.draws, seen_by),
-            lambda: run_model(model, batch.x, batch.classes, self._at_once(batch), judging.draws, channel),
-        )
+        clean = self._clean(unit, batch)
         examples = self._examples(craft_unit, batch)
         verdicts = score(
             model,
             batch,
-            attack,
+            unit.cell.attack,
             craft_unit.seed,
             examples.x_adv,
             examples.failures,
             clean,
             self._at_once(batch),
             self._inherited(craft_unit, batch),
-            judging.broken_at,
+            unit.cell.judging.broken_at,
         )
         _refuse_if_all_failed({i: v.error or "" for i, v in enumerate(verdicts) if v.status == "error"}, len(verdicts))
         each = (time.perf_counter() - started) / len(verdicts)
@@ -243,8 +237,25 @@ class VictimHost:
             [trials[sample]["obtained"] == "attacked" for sample in batch.ids],
             [crafts[sample]["zero_gradients"] for sample in batch.ids],
             [crafts[sample]["backwards"] for sample in batch.ids],
-            trials[batch.ids[0]]["draws"],
+            left_of([trials[sample]["margin"] for sample in batch.ids], self._clean_margins(unit, batch)),
+            1 if unit.cell.attack.channel else trials[batch.ids[0]]["draws"],  # views tell nothing of the victim
         )
+
+    def _clean_margins(self, unit: Score, batch: Batch) -> list[float]:
+        clean = self._clean(unit, batch)
+        margins: list[float] = goal_of(unit.craft.attack, batch, unit.craft.seed).margin(clean.logits).tolist()
+        return margins
+
+    def _clean(self, unit: Score, batch: Batch) -> Outputs:
+        """Return what the unit's model says of the clean inputs, as often and through the same channel as of the examples."""
+        seed, draws, attack = unit.craft.seed, unit.cell.judging.draws, unit.cell.attack
+
+        def make() -> Outputs:
+            channel = channel_of(attack, batch, seed)
+            return run_model(self._model(unit.model), batch.x, batch.classes, self._at_once(batch), draws, channel)
+
+        views = (attack.channel, seed) if attack.channel else None
+        return self.clean.get((unit.model.digest, unit.craft.shard.key, draws, views), make)
 
     def _examples(self, unit: Craft, batch: Batch) -> Examples:
         return self.examples.get(unit.key, lambda: self._read_examples(unit, batch))

@@ -55,6 +55,8 @@ def run_job(job: Job, options: Options, wishes: HostWishes, console: Console) ->
 def _conclude(job: Job, outcome: Outcome, console: Console) -> None:
     for table in result_tables(job.results):
         console.print(table)
+    for line in flagged(job.results):
+        console.print(line, soft_wrap=True)
     console.print(
         f"{outcome.state}: {outcome.computed} units computed, {outcome.reused} reused, {outcome.failed} failed, "
         f"in {outcome.seconds:.0f} s; results in {job.results}",
@@ -94,6 +96,18 @@ def result_tables(results: str) -> Iterator[Table]:
                     _victim(row), _attack(row, with_seed=with_seed), _percent(row["clean_accuracy"]), *_rate(row), n
                 )
         yield table
+
+
+def flagged(results: str) -> Iterator[str]:
+    """Yield a line for each sign of masking that the latest run shows, one a victim and check."""
+    seen = open_results(results).query(
+        "SELECT grid, victim, defense, sign, sum(num)::BIGINT AS num, sum(den)::BIGINT AS den, any_value(meaning) AS meaning "
+        "FROM checks WHERE flagged GROUP BY ALL ORDER BY ALL"
+    )
+    for row in seen.to_pylist():
+        yield (
+            f"[red]masked?[/red] {row['grid']}, {_victim(row)}: {row['sign']}, {row['num']} of {row['den']}: {row['meaning']}"
+        )
 
 
 def _victim(row: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from raygrid.job.uses import Problem
 from raygrid.spec import AttackerAccess, AttackSpec, Awareness
 
 # Radius of the smallest ball, around a corner of the box [0, 1]^d, that holds the whole box.
-_LARGEST: dict[str, Callable[[int], float]] = {"linf": lambda _: 1.0, "l2": math.sqrt, "l1": float}
+_LARGEST: dict[str, Callable[[int], float]] = {"linf": lambda _: 1.0, "l2": math.sqrt, "l1": float, "l0": float}
 
 
 def norm_of(component: Component, fields: AttackFields) -> str:
@@ -57,6 +57,8 @@ def _of_ball(this: str, component: Component, fields: AttackFields) -> Iterator[
     if norm == "linf" and fields.eps is not None and fields.eps > 1:
         hint = f"; did you mean {fields.eps:g}/255?" if fields.eps <= 255 else ""
         yield "eps", f"eps {fields.eps:g} is outside the input range [0, 1]{hint}"
+    if fields.eps is not None and (wrong := _part_of_a_value(norm, fields.eps)):
+        yield "eps", wrong
 
 
 def _of_goal(this: str, component: Component, fields: AttackFields) -> Iterator[Problem]:
@@ -112,10 +114,10 @@ def check_awareness(component: Component, awareness: Awareness, has_channel: boo
 
 
 def check_eps(attack: AttackSpec, shape: Sequence[int]) -> str | None:
-    """Say what is wrong with an eps whose ball holds every input of the shape, so that it restricts nothing.
+    """Say what is wrong with an eps that counts no whole values, or whose ball holds every input, so that it restricts nothing.
 
     Args:
-        attack: the attack; norms other than linf, l2 and l1 have no such eps.
+        attack: the attack; norms other than linf, l2, l1 and l0 have no such eps.
         shape: of one sample: channels, height, width.
 
     Returns:
@@ -123,6 +125,8 @@ def check_eps(attack: AttackSpec, shape: Sequence[int]) -> str | None:
     """
     if attack.norm not in _LARGEST:
         return None
+    if wrong := _part_of_a_value(attack.norm, attack.eps):
+        return f'attack "{attack.component.name}": {wrong}'
     largest = _LARGEST[attack.norm](math.prod(shape))
     if attack.eps <= largest:
         return None
@@ -131,3 +135,9 @@ def check_eps(attack: AttackSpec, shape: Sequence[int]) -> str | None:
         f'attack "{attack.component.name}": eps {attack.eps:g} is larger than the whole input range: any {size} input '
         f"lies within {attack.norm} distance {largest:g} of any other"
     )
+
+
+def _part_of_a_value(norm: str, eps: float) -> str | None:
+    if norm != "l0" or eps == math.floor(eps):
+        return None
+    return f"eps {eps:g} of norm l0 is no whole number; it counts the values (pixels times channels) that may change"

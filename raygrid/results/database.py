@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from raygrid.results import views
+from raygrid.results import checks, views
 from raygrid.results.folder import Parts, index_name, keys, part_name, snapshot_name
-from raygrid.results.schema import CRAFTS, EXAMPLES, INDEX, PLACED_TRIALS, TRIALS, Table
+from raygrid.results.schema import CHECKS, CRAFTS, EXAMPLES, INDEX, PLACED_TRIALS, TRIALS, Table
 from raygrid.results.store import Store
 
 SQL_TYPES = {
@@ -59,6 +59,11 @@ def connect(
         connection.execute(views.TRIALS)
     source(connection, "raw.examples", EXAMPLES, _paths(store, "examples", crafts & keys(store, "examples")))
 
+    connection.execute(checks.JUDGED)
+    if snapshot and store.exists(snapshot_name(run, CHECKS)):
+        source(connection, "checks", CHECKS, [store.locate(snapshot_name(run, CHECKS))])
+    else:
+        connection.execute(checks.VIEW)
     for statement in views.DERIVED:
         connection.execute(statement)
     if sandboxed:

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 
 from raygrid.results.database import connect
 from raygrid.results.folder import index_name, keys, snapshot_name
-from raygrid.results.schema import CRAFTS, PLACED_TRIALS, RUNS, Table
+from raygrid.results.schema import CHECKS, CRAFTS, PLACED_TRIALS, RUNS, Table
 from raygrid.results.store import Store
 
 ROW_GROUP = 100_000
@@ -14,6 +14,7 @@ ROW_GROUP = 100_000
 
 PUBLISHED = (
     (CRAFTS, "FROM crafts ORDER BY craft_key, sample_id"),
+    (CHECKS, "FROM checks ORDER BY ALL"),
     (PLACED_TRIALS, "FROM trials ORDER BY grid, cell_id, seed, sample_id"),
 )
 """What is published, trials last: that they are there says that the run is published."""

@@ -221,6 +221,9 @@ INDEX = Table(
 )
 """What a run asked for, written when it starts: one row a cell and score unit."""
 
+CHECKED = ("grid", "data", "victim", "defense", "defense_params", "channel", "norm", "eps", "seed")
+"""Columns that say what a masking check is about."""
+
 RUNS = Table(
     "runs",
     (
@@ -232,6 +235,26 @@ RUNS = Table(
     ),
 )
 """The runs of a folder, from their manifests."""
+
+CHECKS = Table(
+    "checks",
+    (
+        *(column for column in (*PLACE[1:2], *CELL) if column.name in CHECKED),
+        PLACE[2],
+        Column("sign", "string", "Name of the sign of masking, see results/checks.py."),
+        Column("num", "int64", "How many show it."),
+        Column("den", "int64", "Among how many."),
+        Column("share", "float64", "num / den; null of none."),
+        Column("threshold", "float64", "The share above which it is flagged."),
+        Column(
+            "flagged",
+            "bool",
+            "Whether it is: the robust accuracy is then not to be trusted before somebody has looked.",
+        ),
+        Column("meaning", "string", "What was counted among what."),
+    ),
+)
+"""Signs of masking, as published: one row a check and cell, or ball."""
 
 PLACED_TRIALS = Table("trials", (*PLACE, INDEX.columns[-1], *TRIALS.columns))
 """Trials joined with the index: what the view `trials` and a snapshot hold."""

@@ -3,7 +3,8 @@
 `trials`, `examples`, `crafts`, `runs` and `cells` are rows. `summary` has one line a cell, empty ones included.
 `worst_case` has one line for all cells that differ in their attack only: a sample is broken when any broke it. Corruptions
 (access none) are no attackers, and stay out.
-The schema `raw` holds what those are made of.
+`checks` has one line a sign of masking, see checks.py; `flags` names those that are flagged. The schema `raw` holds what those are
+made of.
 
 A proportion stands with its numerator, its denominator and a Wilson interval at 95 % over the effective number of
 samples `n_eff` (metrics/statistics.py: the same formulas, and their sources). Rows of status error, timeout or invalid,
@@ -15,6 +16,7 @@ the proportion itself is null, since it would leave them out of its denominator.
 from string import Template
 
 from raygrid.metrics.statistics import normal_quantile
+from raygrid.results import checks
 from raygrid.results.schema import CELL, STATUSES
 
 KEY = "grid, cell_id, seed"
@@ -147,15 +149,21 @@ SELECT * EXCLUDE (num, den, clusters, unknown, n_eff),
        CASE WHEN goal = 'untargeted' THEN broken / nullif(robust + broken, 0) END AS attack_success_rate,
        CASE WHEN goal = 'untargeted' THEN broken END AS attack_success_rate_num,
        CASE WHEN goal = 'untargeted' THEN robust + broken END AS attack_success_rate_den,
-       clusters, n_eff
+       clusters, n_eff$flags
 FROM derived ORDER BY grid, data, victim, defense, norm, eps, goal, seed, cell_id;
 """)
+
+FLAGS = f""",
+       (SELECT flags FROM raw.flags f
+        WHERE goal = 'untargeted' AND {" AND ".join(f"f.{c} IS NOT DISTINCT FROM derived.{c}" for c in checks.VICTIM)}) AS flags"""
+"""Names of the masking checks that are flagged for the victim, wherever in the grid; null where none is."""
 
 DERIVED = (
     MACROS,
     ROWS,
+    checks.FLAGS,
     WORST_CASE,
-    SUMMARY.substitute(name="summary", cells="cells", trials="trials"),
-    SUMMARY.substitute(name="worst_case", cells="raw.worst_cells", trials="raw.worst_trials"),
+    SUMMARY.substitute(name="summary", cells="cells", trials="trials", flags=FLAGS),
+    SUMMARY.substitute(name="worst_case", cells="raw.worst_cells", trials="raw.worst_trials", flags=FLAGS),
 )
-"""Makes the views, in order. Needs `trials`, `raw.run_index`, `raw.crafts`, `raw.examples` and `raw.runs`."""
+"""Makes the views, in order. Needs `trials`, `checks`, `raw.run_index`, `raw.crafts`, `raw.examples` and `raw.runs`."""

@@ -11,7 +11,13 @@ from models import digits, victim
 from torch import nn
 
 EPS = {"linf": 0.08, "l2": 1.0, "l1": 5.0}
-CASES = [Case("fgsm", "linf"), *(Case("pgd", norm) for norm in EPS), Case("apgd-ce", "linf"), Case("apgd-ce", "l2")]
+CASES = [
+    Case("fgsm", "linf"),
+    *(Case("pgd", norm) for norm in EPS),
+    Case("apgd-ce", "linf"),
+    Case("apgd-ce", "l2"),
+    Case("mi-fgsm", "linf"),
+]
 
 
 class Louder(nn.Module):

@@ -45,6 +45,19 @@ def test_breaks_exactly_what_can_be_broken(case, side, box, share):
 
 
 @pytest.mark.parametrize("box", [False, True], ids=["box out of reach", "box in the way"])
+@pytest.mark.parametrize("case", [case for case in ATTACKS if case.within is not None], ids=str)
+def test_by_scores_alone_breaks_what_is_well_within_reach_and_nothing_else(case, box):
+    victim, x, y = problem(2, 8, box)
+    least = radius(victim, x, y, case.norm)
+    eps = float(least.median())
+    _, broken = attacked(case, {"queries": 1000}, victim, x, y, eps)
+    reachable = least <= case.within * eps
+    assert reachable.sum() >= 0.15 * SAMPLES
+    assert broken[reachable].all()
+    assert not broken[least > eps * (1 + NEAR[case.norm])].any()
+
+
+@pytest.mark.parametrize("box", [False, True], ids=["box out of reach", "box in the way"])
 @pytest.mark.parametrize("case", [case for case in ATTACKS if case.many_classes is not None], ids=str)
 def test_of_ten_classes_breaks_what_the_class_it_went_for_allows(case, box):
     """An attack descends to one rival class; the nearest in logits is not always the nearest in distance, so a few are missed."""

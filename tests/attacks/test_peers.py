@@ -82,6 +82,17 @@ PAIRS = [
         "foolbox",
         foolbox("SparseL1DescentAttack", steps=STEPS, rel_stepsize=PACE),
     ),
+    *(
+        Pair(
+            "mi-fgsm",
+            "linf",
+            {"mnist-cnn": 0.08, "mnist-cnn-adv": eps},
+            {"steps": STEPS, "nesterov": nesterov},
+            "torchattacks",
+            torchattacks(peer, steps=STEPS, decay=1.0, alpha=1 / STEPS),
+        )
+        for nesterov, peer, eps in ((False, "MIFGSM", 0.35), (True, "NIFGSM", 0.4))
+    ),
     Pair(
         "apgd-ce",
         "linf",

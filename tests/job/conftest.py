@@ -72,6 +72,7 @@ COMPONENTS = (
     Component("channel", "fog", "Between you and it.", "m:f", Fog),
     Component("channel", "glass", "Likewise.", "m:f"),
     Component("attack", "uniform", "Noise.", "m:f", access="none", norms=("linf",), goals=("untargeted",)),
+    Component("attack", "sparse", "Few values.", "m:f", PGD, norms=("l0",), goals=("untargeted",)),
 )
 
 

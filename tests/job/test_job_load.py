@@ -244,6 +244,8 @@ def test_the_resolved_job_writes_shorthands_and_defaults_out_and_keeps_axes(load
 @pytest.mark.parametrize(
     ("norm", "eps", "shape", "fits"),
     [
+        ("l0", 12, (3, 2, 2), True),
+        ("l0", 13, (3, 2, 2), False),
         ("linf", 1.0, (1, 2, 2), True),
         ("l2", 2.0, (1, 2, 2), True),
         ("l2", 2.01, (1, 2, 2), False),
@@ -252,9 +254,12 @@ def test_the_resolved_job_writes_shorthands_and_defaults_out_and_keeps_axes(load
     ],
 )
 def test_an_eps_that_restricts_nothing_is_told(load, norm, eps, shape, fits):
-    (attack,) = load(grid(f"{{use: pgd, norm: {norm}, eps: {eps}}}")).grids[0].attacks
+    name = "sparse" if norm == "l0" else "pgd"
+    (attack,) = load(grid(f"{{use: {name}, norm: {norm}, eps: {eps}}}")).grids[0].attacks
     told = check_eps(attack, shape)
-    assert told is None if fits else told.startswith(f'attack "pgd": eps {eps:g} is larger than the whole input range')
+    assert (
+        told is None if fits else told.startswith(f'attack "{name}": eps {eps:g} is larger than the whole input range')
+    )
 
 
 def test_a_component_that_declares_a_common_field_is_a_programming_error(tmp_path, components):

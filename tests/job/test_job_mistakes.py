@@ -68,6 +68,11 @@ LINE_6 = [
     ),
     ("{use: pgd, eps: 300}", "6:30: grids.g.attacks.eps: eps 300 is outside the input range [0, 1]"),
     (
+        "{use: sparse, eps: 2.5}",
+        "6:33: grids.g.attacks.eps: eps 2.5 of norm l0 is no whole number; it counts the values (pixels times channels) "
+        "that may change",
+    ),
+    (
         "{use: pgd, eps: []}",
         "6:30: grids.g.attacks.eps: the list is empty; give at least one value or leave the key out",
     ),

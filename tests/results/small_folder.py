@@ -36,6 +36,7 @@ def trial(unit, sample, status, **columns):
         "sample_id": sample,
         "cluster": sample,
         "status": status,
+        "obtained": "attacked",
         "clean_correct": status != "clean_wrong" if known else None,
         "success": status != "robust" if known else None,
     }
@@ -53,11 +54,13 @@ class Unit:
     failed: bool = False
     clusters: Mapping[str, str] | None = None
     cell: Mapping[str, object] | None = None
+    trial: Mapping[str, object] | None = None
+    """Columns that all its trials share and a cell has not."""
 
     def rows(self):
         clusters = self.clusters or {}
         return [
-            trial(self.name, s, status, cluster=clusters.get(s, s), **(self.cell or {}))
+            trial(self.name, s, status, cluster=clusters.get(s, s), **(self.cell or {}), **(self.trial or {}))
             for s, status in self.statuses.items()
         ]
 
@@ -96,9 +99,11 @@ class Folder:
         write_run(self.store, run, {"started": started, "state": "finished", "job": {"name": "test"}})
         return self.results()
 
-    def craft(self, name, *samples):
+    def craft(self, name, *samples, **columns):
         x = np.arange(12, dtype="<f4").reshape(3, 2, 2)
-        craft_rows = [{"craft_key": key(name), "sample_id": s, "status": "crafted", "forwards": 20} for s in samples]
+        craft_rows = [
+            {"craft_key": key(name), "sample_id": s, "status": "crafted", "forwards": 20, **columns} for s in samples
+        ]
         example_rows = [
             {
                 "craft_key": key(name),

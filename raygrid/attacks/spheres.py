@@ -1,0 +1,103 @@
+"""Norms as functions of flat perturbations, with a radius for each sample: what attacks share that look for the nearest example.
+
+Images are flat [B, D] and numbers per sample are columns [B, 1].
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from raygrid.attacks.planes import TINY, level
+from raygrid.constraints import BALLS, Box, Constraint
+
+
+class Sphere(NamedTuple):
+    """A norm as functions of flat perturbations δ [B, D] and radii ε [B, 1], one for each sample."""
+
+    length: Callable[[Tensor], Tensor]
+    """[B, D] -> [B, 1]."""
+    reach: Callable[[Tensor, Tensor, Tensor], Tensor]
+    """(margin [B, 1], gradient, room) -> the distance [B, 1] at which a linear margin is zero."""
+    nearest: Callable[[Tensor, Tensor, Tensor, Box], Tensor]
+    """(δ, ε, x, box) -> a point of the box within ε of x [B, D] near x + δ."""
+    scale: Callable[[Tensor, float], tuple[Tensor, Tensor]]
+    """(ε, γ) -> the next smaller and the next larger radius."""
+    gamma: float
+    """γ at first. The paper's, but for L0: counts come down too slowly from the first success by 5 % (digits: medians of 7 and 21
+    values at 0.3, 9 and 27 at 0.05)."""
+
+
+def _by_share(ε: Tensor, γ: float) -> tuple[Tensor, Tensor]:
+    return ε * (1 - γ), ε * (1 + γ)
+
+
+def _by_count(ε: Tensor, γ: float) -> tuple[Tensor, Tensor]:
+    """L0 counts: at least one value less or more."""
+    inner = (ε * (1 - γ)).floor().minimum(ε - 1).clamp_min(1)
+    return inner, (ε * (1 + γ)).floor().maximum(ε + 1)
+
+
+def _over(dual: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """The margin over the gradient's dual norm: the distance to a linear boundary where there is no box."""
+    return lambda margin, g, room: margin / dual(g).clamp_min(TINY)
+
+
+def _count(margin: Tensor, g: Tensor, room: Tensor) -> Tensor:
+    """So many values suffice when each moves by all its room."""
+    gain = (g.abs() * room).sort(dim=1, descending=True).values.cumsum(1)
+    return (gain < margin).sum(1, keepdim=True) + 1.0
+
+
+def _clip(δ: Tensor, ε: Tensor, x: Tensor, box: Box) -> Tensor:
+    return (x + δ.clamp(-ε, ε)).clamp(*box)
+
+
+def _shrink(δ: Tensor, ε: Tensor, x: Tensor, box: Box) -> Tensor:
+    return (x + δ * (ε / l2(δ).clamp_min(TINY)).clamp_max(1)).clamp(*box)
+
+
+def _soften(δ: Tensor, ε: Tensor, x: Tensor, box: Box) -> Tensor:
+    """Soft threshold: what it takes off all values together is what the L1 length has too much."""
+    magnitude = δ.abs()
+    threshold = level(torch.ones_like(magnitude), magnitude, magnitude.sum(1, keepdim=True) - ε)
+    return (x + δ.sign() * (magnitude - threshold).clamp_min(0)).clamp(*box)
+
+
+def _keep_largest(δ: Tensor, ε: Tensor, x: Tensor, box: Box) -> Tensor:
+    """Keep the values that move farthest inside the box: what a value would move outside it gains nothing."""
+    counts, magnitude = ε.long().clamp_min(1), ((x + δ).clamp(*box) - x).abs()
+    least = magnitude.topk(int(counts.max()), dim=1).values.gather(1, counts - 1)
+    return torch.where(magnitude >= least, (x + δ).clamp(*box), x)
+
+
+def _linf(flat: Tensor) -> Tensor:
+    return BALLS["linf"].norm(flat)[:, None]
+
+
+def l2(flat: Tensor) -> Tensor:
+    """Return the L2 lengths [B, 1] of flat perturbations [B, D]."""
+    return BALLS["l2"].norm(flat)[:, None]
+
+
+def _l1(flat: Tensor) -> Tensor:
+    return BALLS["l1"].norm(flat)[:, None]
+
+
+def _l0(flat: Tensor) -> Tensor:
+    return (flat != 0).sum(1, keepdim=True).to(flat)
+
+
+SPHERES: dict[str, Sphere] = {
+    "linf": Sphere(_linf, _over(_l1), _clip, _by_share, 0.05),
+    "l2": Sphere(l2, _over(l2), _shrink, _by_share, 0.05),
+    "l1": Sphere(_l1, _over(_linf), _soften, _by_share, 0.05),
+    "l0": Sphere(_l0, _count, _keep_largest, _by_count, 0.3),
+}
+
+
+def farthest(clean: Tensor, constraint: Constraint) -> Tensor:
+    """Return the distance [N, 1] of each sample to the farthest corner of the box."""
+    corner = torch.maximum(clean - constraint.low, constraint.high - clean)
+    return SPHERES[constraint.norm].length(corner)

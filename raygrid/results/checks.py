@@ -1,0 +1,164 @@
+"""The masking checks: signs that a robust accuracy is too high because the attack failed, not because the victim is robust.
+
+Each is a row of the view `checks`: what was counted among how many samples, the threshold, and whether it is flagged. They look at
+untargeted trials that an attack obtained itself; inherited rows feed no check. Sources: Athalye et al., ICML 2018; Carlini et al.,
+2019 (arXiv 1902.06705); Croce & Hein's own checks in AutoAttack.
+"""
+# ruff: noqa: S608 - the SQL is put together from constants only
+
+from dataclasses import dataclass
+
+from raygrid.results import schema
+
+VICTIM = ("grid", "data", "victim", "defense", "defense_params", "channel")
+"""What a flag is about: masking is a property of a victim, not of the attack that showed it."""
+BALL = (*VICTIM, "seed", "norm", "eps")
+NOISE = "attack IN ('uniform-noise', 'gaussian-noise')"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One sign of masking."""
+
+    name: str
+    threshold: float
+    """The share num / den above which it is flagged."""
+    meaning: str
+    sql: str
+    """Rows of (BALL, cell_id, num, den); more than `threshold` of den is flagged, and one at least."""
+
+
+CHECKS = (
+    Check(
+        "score-beats-gradient",
+        0.01,
+        "samples that an attack on scores or decisions broke and no gradient attack at this eps did",
+        f"""
+        WITH s AS (
+            SELECT {", ".join(BALL)}, sample_id,
+                   bool_or(access = 'gradient' AND status = 'broken') AS by_gradient,
+                   bool_or(access = 'gradient') AS tried,
+                   bool_or(access IN ('score', 'decision') AND NOT {NOISE} AND status = 'broken'
+                           AND obtained = 'attacked') AS by_query,
+                   bool_or(access IN ('score', 'decision') AND NOT {NOISE}) AS queried
+            FROM raw.judged GROUP BY ALL)
+        SELECT {", ".join(BALL)}, NULL AS cell_id, count_if(by_query AND NOT by_gradient) AS num, count(*) AS den
+        FROM s WHERE tried AND queried GROUP BY ALL
+        """,
+    ),
+    Check(
+        "noise-does-as-well",
+        0.9,
+        "samples broken by random noise, among those that a gradient attack of the same size broke while others stood",
+        f"""
+        WITH c AS (
+            SELECT {", ".join(BALL)}, cell_id, any_value({NOISE}) AS noise, any_value(access = 'gradient') AS gradient,
+                   count_if(status = 'broken') AS broken, count_if(status = 'robust') AS robust
+            FROM raw.judged WHERE obtained = 'attacked' OR status = 'robust' GROUP BY ALL),
+        n AS (SELECT {", ".join(BALL)}, max(broken) AS by_noise FROM c WHERE noise GROUP BY ALL)
+        SELECT {", ".join(f"c.{column}" for column in BALL)}, c.cell_id, by_noise AS num, broken AS den
+        FROM c JOIN n ON {" AND ".join(f"c.{column} IS NOT DISTINCT FROM n.{column}" for column in BALL)}
+        WHERE gradient AND robust > 0
+        """,
+    ),
+    Check(
+        "zero-gradients",
+        0.05,
+        "backward passes at which a sample's gradient was zero throughout",
+        f"""
+        SELECT {", ".join(BALL)}, cell_id, sum(c.zero_gradients)::BIGINT AS num, sum(c.backwards)::BIGINT AS den
+        FROM raw.judged j JOIN raw.crafts c USING (craft_key, sample_id)
+        WHERE c.backwards > 0 GROUP BY ALL
+        """,
+    ),
+    Check(
+        "large-eps-survived",
+        0.05,
+        "samples that stand after every gradient attack in an L-inf ball of half the input range, which holds a gray image",
+        f"""
+        WITH s AS (
+            SELECT {", ".join(BALL)}, sample_id, bool_or(status = 'broken') AS broken
+            FROM raw.judged WHERE access = 'gradient' AND norm = 'linf' AND eps >= 0.5 GROUP BY ALL)
+        SELECT {", ".join(BALL)}, NULL AS cell_id, count_if(NOT broken) AS num, count(*) AS den FROM s GROUP BY ALL
+        """,
+    ),
+    Check(
+        "more-steps-break-less",
+        0.02,
+        "samples by which an attack with more steps breaks fewer than the same attack with fewer",
+        f"""
+        WITH c AS (
+            SELECT {", ".join(BALL)}, cell_id, attack, json_merge_patch(attack_params, '{{"steps": null}}') AS rest,
+                   any_value((attack_params ->> 'steps')::BIGINT) AS steps,
+                   count_if(status = 'broken') AS broken, count(*) AS n
+            FROM raw.judged WHERE access = 'gradient' AND suite IS NULL AND attack_params ->> 'steps' IS NOT NULL GROUP BY ALL)
+        SELECT {", ".join(f"a.{column}" for column in BALL)}, a.cell_id,
+               max(greatest(b.broken - a.broken, 0)) AS num, any_value(a.n) AS den
+        FROM c a JOIN c b ON a.attack = b.attack AND a.rest = b.rest AND a.steps > b.steps
+             AND {" AND ".join(f"a.{column} IS NOT DISTINCT FROM b.{column}" for column in BALL)}
+        GROUP BY ALL
+        """,
+    ),
+    Check(
+        "starts-disagree",
+        0.1,
+        "samples that the same gradient attack broke with one seed and not with another",
+        f"""
+        WITH s AS (
+            SELECT {", ".join(column for column in BALL if column != "seed")}, cell_id, sample_id, count(DISTINCT seed) AS seeds,
+                   bool_or(status = 'broken') AND bool_or(status = 'robust') AS disagree
+            FROM (SELECT * REPLACE (regexp_replace(cell_id, ' seed=\\S+', '') AS cell_id) FROM raw.judged)
+            WHERE access = 'gradient' AND obtained = 'attacked' GROUP BY ALL HAVING seeds > 1)
+        SELECT {", ".join("NULL::BIGINT AS seed" if column == "seed" else column for column in BALL)}, cell_id,
+               count_if(disagree) AS num, count(*) AS den FROM s GROUP BY ALL
+        """,
+    ),
+    Check(
+        "clean-differs-from-eps-0",
+        0.0,
+        "samples answered differently when nothing was changed",
+        f"""
+        SELECT {", ".join(BALL)}, cell_id, count_if(prediction <> clean_prediction OR status = 'broken') AS num, count(*) AS den
+        FROM raw.judged WHERE eps = 0 GROUP BY ALL
+        """,
+    ),
+    Check(
+        "random-and-not-averaged",
+        0.0,
+        "samples of a victim that answers at random, attacked by gradients of single draws",
+        f"""
+        SELECT {", ".join(BALL)}, cell_id, count_if(draws > 1 AND eot = 1) AS num, count(*) AS den
+        FROM raw.judged WHERE access = 'gradient' GROUP BY ALL HAVING num > 0
+        """,
+    ),
+)
+
+JUDGED = """
+CREATE VIEW raw.judged AS
+FROM trials WHERE goal = 'untargeted' AND access NOT IN ('transfer', 'none') AND status IN ('robust', 'broken');
+"""
+
+
+def _row(check: Check) -> str:
+    return f"""
+    SELECT {", ".join(BALL)}, cell_id, '{check.name}' AS sign,
+           num::BIGINT AS num, den::BIGINT AS den, num / nullif(den, 0) AS share, {check.threshold}::DOUBLE AS threshold,
+           num > 0 AND num > {check.threshold} * den AS flagged, {_quoted(check.meaning)} AS meaning
+    FROM ({check.sql})"""
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+COLUMNS = ", ".join(f'"{column.name}"' for column in schema.CHECKS.columns)
+ROWS = " UNION ALL BY NAME ".join(_row(check) for check in CHECKS)
+VIEW = f"CREATE VIEW checks AS SELECT {COLUMNS} FROM ({ROWS});"
+"""Needs `trials` and `raw.crafts`."""
+
+FLAGS = f"""
+CREATE VIEW raw.flags AS
+SELECT {", ".join(VICTIM)}, string_agg(DISTINCT sign, ', ' ORDER BY sign) AS flags
+FROM checks WHERE flagged GROUP BY ALL;
+"""
+"""What `summary` shows of the checks."""
