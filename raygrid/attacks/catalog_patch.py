@@ -34,9 +34,9 @@ class Sticker(Params):
     closeness_norm: Literal["l2", "l1"] = "l2"
     """Norm of that distance."""
     printability: float = Field(0.0, ge=0)
-    """Weight of the non-printability score, the mean distance of its pixels from the nearest printable color."""
+    """Weight of the non-printability score: how far its pixels' colors lie from the nearest printable ones, summed."""
     smoothness: float = Field(0.0, ge=0)
-    """Weight of its total variation, the mean over its pixels."""
+    """Weight of its total variation, summed over its pixels."""
 
     def passes(self) -> tuple[int, int]:
         """One gradient a step, and a last look."""

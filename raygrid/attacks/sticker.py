@@ -85,13 +85,15 @@ def _penalty_gradient(
     z: Tensor, x: Tensor, constraint: Constraint, weights: dict[str, float], norm: Literal["l2", "l1"]
 ) -> Tensor:
     """Return the gradient [B, C, H, W] of what is asked of stickers besides fooling; 0 where all weights are."""
-    penalties = {
-        "closeness": lambda at: _distance(at - x, norm),
-        "printability": lambda at: non_printability(at, printable_colors().to(at), constraint.mask),
-        "smoothness": lambda at: total_variation(at, constraint.mask),
-    }
     if not any(weights.values()):
         return torch.zeros_like(z)
+    mask = constraint.mask
+    size = z[0, 0].numel() if mask is None else mask.flatten(1).sum(1)  # the measures are means, the penalties sums
+    penalties = {
+        "closeness": lambda at: _distance(at - x, norm),
+        "printability": lambda at: size * non_printability(at, printable_colors().to(at), mask),
+        "smoothness": lambda at: size * total_variation(at, mask),
+    }
     with torch.enable_grad():
         at = z.detach().requires_grad_(True)
         total = torch.stack([weight * penalties[name](at).sum() for name, weight in weights.items() if weight]).sum()

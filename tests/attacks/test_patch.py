@@ -40,7 +40,7 @@ torch.set_num_threads(1)
 CASES = {
     "square": ("sticker", {"steps": 6, "area": 0.1}),
     "disk": ("sticker", {"mask": "disk", "steps": 6, "area": 0.2, "place": (0.4, 0.6)}),
-    "bars": ("sticker", {"mask": "bars", "steps": 6, "printability": 1.0, "smoothness": 1.0, "closeness": 0.1}),
+    "bars": ("sticker", {"mask": "bars", "steps": 6, "printability": 0.5, "smoothness": 0.1, "closeness": 0.1}),
     "face": ("sticker", {"mask": "face", "steps": 6, "closeness": 0.1, "closeness_norm": "l1"}),
     "random": ("insects", {"queries": 21}),
     "pgpe": ("insects", {"queries": 21, "search": "pgpe", "within": "face", "area": 0.2}),
@@ -280,8 +280,8 @@ def test_a_sticker_reaches_the_optimum_of_a_linear_victim_inside_its_mask():
     [
         ({"closeness": 5.0}, lambda z, x, mask: (z - x).flatten(1).norm(dim=1)),
         ({"closeness": 0.3, "closeness_norm": "l1"}, lambda z, x, mask: (z - x).flatten(1).abs().sum(1)),
-        ({"printability": 200.0}, lambda z, x, mask: non_printability(z, printable_colors(), mask)),
-        ({"smoothness": 100.0}, lambda z, x, mask: total_variation(z, mask)),
+        ({"printability": 0.5}, lambda z, x, mask: non_printability(z, printable_colors(), mask)),
+        ({"smoothness": 0.25}, lambda z, x, mask: total_variation(z, mask)),
     ],
     ids=["l2", "l1", "printability", "smoothness"],
 )
