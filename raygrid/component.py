@@ -28,6 +28,10 @@ class Params(BaseModel):
         """Say why an attack with these parameters makes no sense on inputs [C, H, W] of this shape; None where it does."""
         return None
 
+    def most_pixels(self, shape: tuple[int, int, int]) -> int | None:
+        """Return how many pixels of inputs [C, H, W] of this shape an attack with these parameters may change; None: any number."""
+        return None
+
     def only_on(self) -> str | None:
         """Name the only dataset on whose samples an attack with these parameters knows its way about; None: any will do."""
         return None

@@ -239,7 +239,8 @@ BALLS: dict[str, Ball] = {
 
 @dataclass(frozen=True)
 class Constraint:
-    """A ball of radius eps (input units; L0: a number of values) around the clean input, the box [low, high], and a mask."""
+    """A ball of radius eps (input units; L0: a number of values) around the clean input, the box [low, high], and a part of the
+    picture."""
 
     norm: str
     eps: float
@@ -247,6 +248,8 @@ class Constraint:
     high: float = 1.0
     mask: Tensor | None = None
     """Which pixels may change, bool [N, 1, H, W], one for each sample; None: all."""
+    pixels: int | None = None
+    """How many of them may; None: all. For attacks that choose them; no projection knows of it."""
 
     def at(self, index: Tensor) -> "Constraint":
         """Return the constraint of the samples at the positions `index`."""
@@ -292,10 +295,14 @@ class Constraint:
         return self.ball.norm((z.double() - x.double()).flatten(1))
 
     def allows(self, z: Tensor, x: Tensor) -> Tensor:
-        """Return [B] bool: z is finite, inside the box, within eps of x and x itself outside the mask, up to the tolerance."""
+        """Return [B] bool, up to the tolerance: z is finite, inside the box, within eps of x, x itself outside the mask, and other
+        than x in no more pixels than may be."""
         span = self.high - self.low
         inside = (z >= self.low - TOLERANCE * span) & (z <= self.high + TOLERANCE * span)
         near = self.distance(z, x) <= self.eps + self.ball.tolerance * max(span, self.eps)
+        same = (z - x).abs() <= TOLERANCE * span
         if self.mask is not None:
-            inside &= self.mask | ((z - x).abs() <= TOLERANCE * span)
+            inside &= self.mask | same
+        if self.pixels is not None:
+            near &= (~same).any(1).flatten(1).sum(1) <= self.pixels
         return inside.flatten(1).all(1) & near & torch.isfinite(z).flatten(1).all(1)

@@ -92,11 +92,13 @@ def goal_of(attack: AttackSpec, batch: Batch, seed: int) -> Goal:
 
 
 def constraint_of(attack: AttackSpec, batch: Batch) -> Constraint:
-    """Return what an attack's examples must keep to: its ball, the box, and its mask, where it has them."""
-    constraint = Constraint(attack.norm or "linf", attack.eps)
+    """Return what an attack's examples must keep to: its ball, the box, its mask and its number of pixels."""
+    channels, height, width = batch.x.shape[1:]
+    shape = (channels, height, width)
+    constraint = Constraint(attack.norm or "linf", attack.eps, pixels=attack.params.most_pixels(shape))
     if attack.component.mask is None:
         return constraint
-    mask: Tensor = resolve(attack.component.mask)(attack.params, batch.ids, tuple(batch.x.shape[1:]))
+    mask: Tensor = resolve(attack.component.mask)(attack.params, batch.ids, shape)
     return replace(constraint, mask=mask.to(batch.x.device))
 
 

@@ -11,6 +11,8 @@ from raygrid.component import ALL_GOALS, Component, Params
 Place = Annotated[float, Field(ge=0, le=1)]
 ROUNDING = 1e-6
 """Pixels by which a sticker may reach over the edge."""
+RIM = 2
+"""Pixels by which a pasted square that is turned reaches farther than its side, at both ends together."""
 ON_SIGNS = ("bars", "face")
 """Masks that follow a drawn sign."""
 
@@ -96,6 +98,11 @@ class Insects(Params):
         if side < 3:
             return f"the smallest insects, of {side:.2g} pixels, are blots on {height}x{width}; give them more area"
         return None
+
+    def most_pixels(self, shape: tuple[int, int, int]) -> int:
+        """Those of the largest insect's square, and of a smooth rim."""
+        _, height, width = shape
+        return math.floor((math.sqrt(self.area * height * width) + RIM) ** 2)
 
     def only_on(self) -> str | None:
         """Faces are places on drawn signs."""

@@ -340,8 +340,19 @@ def test_an_insect_changes_no_more_than_its_square_and_a_smooth_rim(area):
     for mask in changed:
         rows, columns = mask.nonzero().unbind(1)
         assert max(rows.max() - rows.min(), columns.max() - columns.min()) < side * math.sqrt(2) + 1  # it may be turned
-    assert changed.sum((1, 2)).max() <= (side + 2) ** 2
-    assert changed.sum((1, 2)).max() >= side**2 / 4
+    most = Insects(area=area).most_pixels((3, 32, 32))
+    assert side**2 / 4 <= changed.sum((1, 2)).max() <= most == math.floor((side + 2) ** 2)
+
+
+def test_an_insect_that_is_too_large_is_invalid():
+    batch = signs()
+    clean = run_model(net(), batch.x, 12)
+    most = spec("random").params.most_pixels((3, 32, 32))
+    for pixels_, status in ((most, {"robust", "broken"}), (most + 1, {"invalid"})):
+        x_adv = batch.x.clone().flatten(2)
+        x_adv[:, 1, :pixels_] = 1 - x_adv[:, 1, :pixels_]
+        found = score(net(), batch, spec("random"), 0, x_adv.view_as(batch.x), {}, clean)
+        assert set(statuses(found)) <= status
 
 
 @pytest.mark.parametrize("search", ["random", "pgpe"])
