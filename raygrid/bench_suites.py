@@ -79,7 +79,7 @@ def _reference(victim: Victim, x: Tensor, y: Tensor, norm: str, eps: float) -> R
     suite: Any = pyautoattack.AutoAttack(victim, norm=REFERENCE_NORMS[norm], eps=eps, version="standard", seed=0)
     started = time.perf_counter()
     with torch.random.fork_rng():  # it seeds the global generator
-        examples = suite.run_standard_evaluation(x, y, bs=len(x))
+        examples, *_ = suite.run_standard_evaluation(x, y, batch_size=len(x))
     with torch.no_grad():
         standing = victim(examples).argmax(1) == y
     return Run(REFERENCE, standing.cpu(), time.perf_counter() - started)

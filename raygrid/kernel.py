@@ -233,8 +233,13 @@ def score(
 
 
 def _after(verdict: Verdict, *, broken: bool, kept: bool) -> Verdict:
-    """Say of a verdict that its example was inherited; never call a sample robust that was broken before."""
-    if broken and verdict.status == "robust":
+    """Say of a verdict that its example was inherited; never call a sample robust that was broken before.
+
+    A victim that answers at random may answer fewer of the new draws wrong than are needed: broken by any judgment is broken.
+    """
+    if broken and verdict.status == "robust" and verdict.draws > 1:
+        verdict = replace(verdict, status="broken", success=True)
+    elif broken and verdict.status == "robust":
         verdict = replace(verdict, status="error", error="the example broke the sample before, and does not any more")
     return replace(verdict, obtained="inherited") if kept else verdict
 

@@ -11,6 +11,8 @@ from raygrid.component import ALL_GOALS, Component, Params
 Place = Annotated[float, Field(ge=0, le=1)]
 ROUNDING = 1e-6
 """Pixels by which a sticker may reach over the edge."""
+LEAST_SIDE = 16
+"""Pixels of the side of signs on which the bars hold 6 pixels at least; on 8 they hold none on one in 57."""
 RIM = 2
 """Pixels by which a pasted square that is turned reaches farther than its side, at both ends together."""
 ON_SIGNS = ("bars", "face")
@@ -50,7 +52,7 @@ class Sticker(Params):
         if self.printability and channels != 3:
             return f"printability is of pictures of 3 channels, not {channels}"
         if self.mask in ON_SIGNS:
-            return None
+            return _too_small(self.mask, height, width)
         reach = self.radius(height, width)
         this = f"a {self.mask} of {2 * reach:.3g} pixels"
         if reach < 1:
@@ -97,7 +99,7 @@ class Insects(Params):
         side = (self.area * self.least * height * width) ** 0.5
         if side < 3:
             return f"the smallest insects, of {side:.2g} pixels, are blots on {height}x{width}; give them more area"
-        return None
+        return _too_small(self.within, height, width) if self.within in ON_SIGNS else None
 
     def most_pixels(self, shape: tuple[int, int, int]) -> int:
         """Those of the largest insect's square, and of a smooth rim."""
@@ -107,6 +109,13 @@ class Insects(Params):
     def only_on(self) -> str | None:
         """Faces are places on drawn signs."""
         return "road-signs" if self.within == "face" else None
+
+
+def _too_small(part: str, height: int, width: int) -> str | None:
+    """Say that a part of a drawn sign may hold no pixel; None where each holds some."""
+    if min(height, width) >= LEAST_SIDE:
+        return None
+    return f"the {part} of a sign on {height}x{width} pixels may hold none; draw signs of {LEAST_SIDE} pixels at least"
 
 
 COMPONENTS: tuple[Component, ...] = (

@@ -55,4 +55,5 @@ def audit(params: Audit, norm: str) -> tuple[Stage, ...]:
         Stage("apgd", {"loss": "margin"}, eot=RAND_DRAWS, when="random"),
         Stage("fab", when="masked"),
         Stage("square", {"queries": 5000, "rescale": False}, when="masked"),
+        *(() if norm == "l1" else (Stage("hop-skip-jump", {"queries": 2000}, when="masked"),)),
     )

@@ -244,6 +244,12 @@ def test_masks_on_signs_are_theirs_whatever_stands_beside_them(part):
             "a disk of 34.3 pixels at place [0.5, 0.5] does not lie on 32x32",
         ),
         (Sticker(area=0.002), (1, 32, 32), "a square of 1.43 pixels covers hardly one of 32x32; give it more area"),
+        (
+            Sticker(mask="bars"),
+            (3, 8, 8),
+            "the bars of a sign on 8x8 pixels may hold none; draw signs of 16 pixels at least",
+        ),
+        (Insects(within="face", area=0.5, least=1), (3, 8, 8), "the face of a sign on 8x8 pixels may hold none"),
         (Sticker(printability=1), (1, 32, 32), "printability is of pictures of 3 channels, not 1"),
         (Insects(), (1, 28, 28), "insects are drawn in 3 channels, not 1"),
         (Insects(area=0.01), (3, 32, 32), "the smallest insects, of 1.6 pixels, are blots on 32x32"),

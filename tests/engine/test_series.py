@@ -3,13 +3,19 @@
 from itertools import pairwise
 
 import pytest
+import torch
 from small_jobs import PGD, examples, load, parts, run_here, shown, table
 
+import raygrid
+from raygrid.component import resolve
+from raygrid.data.dataset import pixels
 from raygrid.engine.replay import replay
 from raygrid.engine.session import result_tables
+from raygrid.registry import find
 from raygrid.results.open import open_results
 
 FEW = {"use": "mnist-5k", "limit": 16, "shard": 8}
+EIGHT = {"use": "mnist-5k", "limit": 8}
 LADDER = {**PGD, "eps": [0.2, 0.1]}
 SUITE = {"use": "autoattack", "norm": "linf", "eps": 0.33}
 STAGES = ["apgd-ce", "apgd-t", "fab", "square"]
@@ -119,3 +125,24 @@ def test_a_rung_that_is_excluded_is_skipped_by_the_ladder(tmp_path):
     run_here(job)
     assert {row["eps"] for row in table(job.results)} == {0.1, 0.2}
     assert {row["obtained"] for row in rows_at(job.results, eps=0.2).values()} == {"attacked", "inherited"}
+
+
+def test_audit_attacks_further_only_those_that_its_evidence_calls_for_and_agrees_with_the_notebook(tmp_path):
+    job = load(tmp_path, victims=["mnist-cnn"], attacks=[{"use": "audit", "norm": "linf", "eps": 0.07}], data=EIGHT)
+    run_here(job)
+    stages = [
+        rows_at(job.results, stage=number) for number in range(1, 1 + max(row["stages"] for row in table(job.results)))
+    ]
+    spent = costs(job.results)
+    passes = [sum(spent[row["craft_key"], sample]["forwards"] for sample, row in rows.items()) for rows in stages]
+    assert all(passes[:3]) and not any(passes[-3:])  # a sound victim: neither FAB nor Square nor decisions
+    kept = [row for rows in stages[3:] for row in rows.values() if row["obtained"] == "inherited"]
+    assert {"robust", "broken"} <= {row["status"] for row in kept}
+    assert not any(row["error"] for rows in stages for row in rows.values())
+
+    data = resolve(find("data", "mnist-5k").build)(find("data", "mnist-5k").params(), 8).table
+    found = raygrid.attack(
+        "mnist-cnn", torch.tensor(pixels(data)), torch.tensor(data["label"].to_numpy()), "audit", eps=0.07
+    )
+    statuses = {row["sample_id"]: row["status"] for row in stages[-1].values()}
+    assert [statuses[sample] for sample in data["sample_id"].to_pylist()] == [v.status for v in found.verdicts]

@@ -1,0 +1,43 @@
+"""Victims that look robust because their gradients lead nowhere, and are not."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Quantized(nn.Module):
+    """Rounds its input to a few levels: a gradient of zero everywhere."""
+
+    def __init__(self, model: nn.Module, levels: int = 8) -> None:
+        super().__init__()
+        self.model, self.levels = model, levels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model((x * self.levels).round() / self.levels)
+
+
+class Saturated(nn.Module):
+    """Answers with log-probabilities at a low temperature: float32 rounds nearly all of them away."""
+
+    def __init__(self, model: nn.Module, temperature: float = 1e-3) -> None:
+        super().__init__()
+        self.model, self.temperature = model, temperature
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.model(x) / self.temperature).softmax(1).clamp_min(1e-30).log()
+
+
+class Shifting(nn.Module):
+    """Looks at a crop that is drawn anew for every sample and pass."""
+
+    def __init__(self, model: nn.Module, most: int = 2) -> None:
+        super().__init__()
+        self.model, self.most = model, most
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, _, h, w = x.shape
+        padded = nn.functional.pad(x, (self.most,) * 4)
+        corner = torch.randint(2 * self.most + 1, (2, n), device=x.device)
+        rows = (corner[0][:, None] + torch.arange(h, device=x.device))[:, None, :, None]
+        columns = (corner[1][:, None] + torch.arange(w, device=x.device))[:, None, None, :]
+        sample = torch.arange(n, device=x.device)[:, None, None, None]
+        return self.model(padded[sample, torch.arange(x.shape[1], device=x.device)[None, :, None, None], rows, columns])

@@ -1,0 +1,86 @@
+"""When a suite escalates: what its conditions make of what was seen."""
+
+import pytest
+
+from raygrid.attacks.catalog_suites import Audit, AutoAttack
+from raygrid.attacks.suites import audit, autoattack
+from raygrid.evidence import CLOSE, CONDITIONS, REACH, ZERO_SHARE, Record, left_of
+from raygrid.registry import find, parse
+
+
+def record(attack="apgd-ce", access="gradient", broken=(False, False), left=(0.5, 0.5), zeros=(0, 0), eps=0.1, **rest):
+    attacked = rest.pop("attacked", (True, True))
+    return Record(
+        attack, access, eps, broken, attacked, zeros, (100, 100) if access == "gradient" else (0, 0), left, **rest
+    )
+
+
+def called(name, *records):
+    return CONDITIONS[name](records)
+
+
+def test_without_evidence_only_the_stages_without_a_condition_are_called():
+    seen = record(), record("square", "score")
+    assert {name: any(called(name, *seen)) for name in CONDITIONS} == {
+        "": True, "within reach": False, "close": False, "masked": False, "random": False,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "bound"), [("within reach", REACH), ("close", CLOSE)])
+def test_a_sample_is_called_by_the_least_margin_that_any_attack_at_this_eps_left_it(name, bound):
+    near, far = bound, bound + 0.01
+    assert called(name, record(left=(near, far)), record(left=(0.9, 0.9))) == [True, False]
+    assert called(name, record(left=(far, far)), record(left=(0.9, near))) == [False, True]
+    assert called(name, record(left=(near, near), eps=0.05), record(left=(far, far))) == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("signs", "masked"),
+    [
+        ([record(zeros=(int(100 * ZERO_SHARE) + 1, 0))], True),
+        ([record(zeros=(int(100 * ZERO_SHARE), 0))], False),
+        ([record(), record("square", "score", broken=(True, False))], True),
+        ([record(), record("square", "score", broken=(True, False), attacked=(False, True))], False),
+        ([record("square", "score", broken=(True, False)), record()], False),
+        ([record(), record(broken=(True, False))], False),
+        ([record(draws=20)], True),
+    ],
+    ids=[
+        "zero gradients",
+        "few zero gradients",
+        "scores break what gradients left",
+        "an inherited success is no sign",
+        "scores came first",
+        "gradients break it",
+        "answers at random",
+    ],
+)
+def test_a_sign_of_masking_calls_for_every_sample(signs, masked):
+    assert called("masked", *signs) == [masked] * 2
+    assert called("within reach", *signs) == [masked] * 2
+
+
+def test_a_margin_is_told_as_a_share_of_the_clean_one():
+    assert left_of([1.0, None, -0.5, 3.0], [4.0, 4.0, 2.0, 0.0]) == [0.25, 1.0, -0.25, 1.0]
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+@pytest.mark.parametrize("stages", [autoattack, audit], ids=lambda f: f.__name__)
+def test_every_stage_is_an_attack_that_knows_the_norm_and_a_condition_that_exists(stages, norm):
+    params = [AutoAttack(version=v) for v in ("standard", "plus", "rand")] if stages is autoattack else [Audit()]
+    for stage in (stage for p in params for stage in stages(p, norm)):
+        component = find("attack", stage.attack)
+        parse(component, stage.params)
+        assert norm in component.norms
+        assert stage.when in CONDITIONS
+        assert not component.suite
+
+
+def test_autoattack_is_the_composition_that_its_authors_published():
+    names = [stage.attack for stage in autoattack(AutoAttack(), "linf")]
+    assert names == ["apgd-ce", "apgd-t", "fab", "square"]
+    queries = autoattack(AutoAttack(), "linf")[-1].params
+    assert (queries["queries"], queries["rescale"]) == (5000, False)
+    restarts, targets = (stage.params for stage in autoattack(AutoAttack(), "l1")[:2])
+    assert (restarts["restarts"], targets["targets"]) == (5, 5)
+    assert {stage.eot for stage in autoattack(AutoAttack(version="rand"), "l2")} == {20}
