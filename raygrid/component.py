@@ -28,6 +28,14 @@ class Params(BaseModel):
         """Say why an attack with these parameters makes no sense on inputs [C, H, W] of this shape; None where it does."""
         return None
 
+    def most_pixels(self, shape: tuple[int, int, int]) -> int | None:
+        """Return how many pixels of inputs [C, H, W] of this shape an attack with these parameters may change; None: any number."""
+        return None
+
+    def only_on(self) -> str | None:
+        """Name the only dataset on whose samples an attack with these parameters knows its way about; None: any will do."""
+        return None
+
 
 @dataclass(frozen=True)
 class Component:
@@ -59,6 +67,8 @@ class Component:
     """Attacks: the goals it can pursue."""
     minimal_norm: bool = False
     """Attacks: looks for the closest example there is, so that one run serves every eps."""
+    mask: str | None = None
+    """Attacks: `module:callable` that says which pixels it may change; None: all. Signature: `raygrid/registry.py`."""
     suite: bool = False
     """Attacks: several in turn, each on what the former left; `build` says which."""
 

@@ -1,11 +1,12 @@
-"""The sets a perturbation must stay in: L-inf, L2, L1 and L0 balls around the clean input, always inside the box of valid inputs.
+"""The sets a perturbation must stay in: L-inf, L2, L1 and L0 balls around the clean input, always inside the box of valid inputs,
+and masks, outside of which nothing may change.
 
 L0 counts values, not pixels: a value is one channel of one pixel, so that a recolored pixel of a photo costs up to three.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -238,12 +239,25 @@ BALLS: dict[str, Ball] = {
 
 @dataclass(frozen=True)
 class Constraint:
-    """A ball of radius eps (input units; L0: a number of values) around the clean input, and the box [low, high]."""
+    """A ball of radius eps (input units; L0: a number of values) around the clean input, the box [low, high], and a part of the
+    picture."""
 
     norm: str
     eps: float
     low: float = 0.0
     high: float = 1.0
+    mask: Tensor | None = None
+    """Which pixels may change, bool [N, 1, H, W], one for each sample; None: all."""
+    pixels: int | None = None
+    """How many of them may; None: all. For attacks that choose them; no projection knows of it."""
+
+    def at(self, index: Tensor) -> "Constraint":
+        """Return the constraint of the samples at the positions `index`."""
+        return self if self.mask is None else replace(self, mask=self.mask[index])
+
+    def paint(self, z: Tensor, x: Tensor) -> Tensor:
+        """Return z [B, ...] inside the mask, and x [B, ...] elsewhere."""
+        return z if self.mask is None else torch.where(self.mask, z, x)
 
     @property
     def ball(self) -> Ball:
@@ -256,8 +270,8 @@ class Constraint:
         return Box(self.low, self.high)
 
     def project(self, z: Tensor, x: Tensor) -> Tensor:
-        """Return the nearest points [B, ...] of ball and box to z [B, ...], for clean inputs x [B, ...]."""
-        delta = self.ball.project(z - x, self.eps, x, self.box)
+        """Return the nearest points [B, ...] of ball, box and mask to z [B, ...], for clean inputs x [B, ...]."""
+        delta = self.ball.project(self.paint(z, x) - x, self.eps, x, self.box)
         return torch.add(delta, x).clamp_(self.low, self.high)
 
     def descend(self, z: Tensor, gradient: Tensor, length: Length, progress: float = 0.0) -> Tensor:
@@ -269,7 +283,8 @@ class Constraint:
             length: of the step, in input units; one for all or [B, 1, ...].
             progress: share of the attack's steps that are done; L1 steps move fewer values at a time towards the end.
         """
-        return z - self.ball.steepest(gradient, length, z, self.box, progress)
+        g = gradient if self.mask is None else gradient * self.mask
+        return z - self.ball.steepest(g, length, z, self.box, progress)
 
     def random_start(self, x: Tensor, randomness: Randomness, purpose: str, index: Tensor) -> Tensor:
         """Return points [B, ...] drawn uniformly from the ball, then brought into the box."""
@@ -280,8 +295,14 @@ class Constraint:
         return self.ball.norm((z.double() - x.double()).flatten(1))
 
     def allows(self, z: Tensor, x: Tensor) -> Tensor:
-        """Return [B] bool: z is finite, inside the box and within eps of x, up to the tolerance."""
+        """Return [B] bool, up to the tolerance: z is finite, inside the box, within eps of x, x itself outside the mask, and other
+        than x in no more pixels than may be."""
         span = self.high - self.low
         inside = (z >= self.low - TOLERANCE * span) & (z <= self.high + TOLERANCE * span)
         near = self.distance(z, x) <= self.eps + self.ball.tolerance * max(span, self.eps)
+        same = (z - x).abs() <= TOLERANCE * span
+        if self.mask is not None:
+            inside &= self.mask | same
+        if self.pixels is not None:
+            near &= (~same).any(1).flatten(1).sum(1) <= self.pixels
         return inside.flatten(1).all(1) & near & torch.isfinite(z).flatten(1).all(1)

@@ -14,7 +14,7 @@ from raygrid.job import check_eps
 from raygrid.keys import content_key
 from raygrid.registry import find, label
 from raygrid.series import in_turn, ladders
-from raygrid.spec import AttackSpec, DefenseSpec, GridSpec, Job, VictimSpec
+from raygrid.spec import ONCE, AttackSpec, DefenseSpec, GridSpec, Job, JudgeSpec, Judging, VictimSpec
 from raygrid.victims.info import VictimInfo
 
 CRAFT_VERSION = 2
@@ -22,6 +22,8 @@ CRAFT_VERSION = 2
 JUDGE_VERSION = 1
 """Bumped when the judge's verdict on unchanged examples changes."""
 PRECISION = "float32"
+
+Json = dict[str, Any]
 
 
 class ShardRef(NamedTuple):
@@ -51,6 +53,7 @@ class Cell(NamedTuple):
     model: Model
     attack: AttackSpec
     seed: int
+    judging: Judging = ONCE
 
 
 class Craft(NamedTuple):
@@ -64,6 +67,8 @@ class Craft(NamedTuple):
     classes: int
     parent: "Score | None" = None
     """The unit whose successes it inherits: the stage before it, or the next smaller eps. Judged on the same model."""
+    judging: Judging = ONCE
+    """What decides that a sample needs no attack."""
 
 
 class Score(NamedTuple):
@@ -147,17 +152,20 @@ def _add(plan: Plan, cells: Sequence[Cell], source: Model, shards: Iterable[Shar
         plan.cells[cell.id] = cell
         attack_digest = _attack_digest(cell.attack.as_crafted)
         reach = [cell.attack.eps] if cell.attack.serves_every_eps else []
+        judging = ONCE if cell.attack.to_the_end else cell.judging  # no sample is left out
         for shard in shards:
             parent = parents.get(shard.key) if len(cells) > 1 else None
-            made_by = [source.digest, attack_digest, cell.seed, cell.classes, shard.key]
+            made_by = [source.digest, attack_digest, cell.seed, cell.classes, shard.key, *_judging(judging)]
             craft_key = content_key(
                 ["craft", CRAFT_VERSION, PRECISION, *made_by, *([parent.key] if parent is not None else [])]
             )
             craft = plan.crafts.get(craft_key)
             if craft is None:
-                craft = Craft(craft_key, source, cell.attack.as_crafted, cell.seed, shard, cell.classes, parent)
+                attack = cell.attack.as_crafted
+                craft = Craft(craft_key, source, attack, cell.seed, shard, cell.classes, parent, judging)
                 plan.crafts[craft_key] = craft
-            key = content_key(["score", JUDGE_VERSION, PRECISION, craft_key, cell.model.digest, cell.data, *reach])
+            judged_by = [cell.model.digest, cell.data, *reach, *_channel(cell.attack), *_judging(cell.judging)]
+            key = content_key(["score", JUDGE_VERSION, PRECISION, craft_key, *judged_by])
             plan.scores.append(Score(key, craft, cell.model, cell))
             parents[shard.key] = plan.scores[-1]
 
@@ -182,8 +190,25 @@ def _attack_digest(attack: AttackSpec) -> str:
             "budget": [attack.budget.queries, attack.budget.gradients],
             "eot": attack.eot,
             "when": attack.stage.when if attack.stage else "",
+            **(
+                {"channel": _channel(attack)[0] if attack.awareness == "channel" else "unseen"}
+                if attack.channel
+                else {}
+            ),
         }
     )
+
+
+def _channel(attack: AttackSpec) -> list[Json]:
+    """Return what determines a channel; nothing where there is none, so that keys stay what they were without."""
+    if attack.channel is None:
+        return []
+    component, params = attack.channel.component, attack.channel.params
+    return [{"channel": [component.name, component.version, _values(params)]}]
+
+
+def _judging(judging: Judging) -> list[Json]:
+    return [] if judging == ONCE else [{"draws": judging.draws, "broken_at": judging.broken_at}]
 
 
 def _source(attack: AttackSpec, model: Model, infos: Mapping[str, VictimInfo]) -> Model:
@@ -215,6 +240,11 @@ def _mistakes(grid: GridSpec, data: Dataset, model: Model, source: Model, attack
         yield f'{where}: target {attack.target} of attack "{name}" is no class of {data.name}: 0..{data.classes - 1}'
     if wrong := check_eps(attack, data.shape):
         yield f"{where}: {wrong}"
+    if attack.params.only_on() not in (None, data.name):
+        yield (
+            f'{where}: attack "{label(name, attack.params)}" knows its way about samples of {attack.params.only_on()} only, '
+            f"not of {data.name}"
+        )
     if wrong := attack.params.misfit(data.shape):
         yield f'{where}: attack "{label(name, attack.params)}" on {data.name}: {wrong}'
 
@@ -223,12 +253,13 @@ def _shape(shape: Sequence[int | None]) -> str:
     return "x".join("any" if size is None else str(size) for size in shape)
 
 
-def _values(params: Params) -> dict[str, Any]:
-    values: dict[str, Any] = params.model_dump(mode="json")
+def _values(params: Params) -> Json:
+    values: Json = params.model_dump(mode="json")
     return values
 
 
 def _cell(grid: GridSpec, data: Dataset, model: Model, attack: AttackSpec, seed: int) -> Cell:
+    judging = grid.judge.of(attack)
     parts = {
         "grid": grid.name,
         "data": data.label,
@@ -241,12 +272,20 @@ def _cell(grid: GridSpec, data: Dataset, model: Model, attack: AttackSpec, seed:
         "access": attack.access if attack.source is None else f"{attack.access}({attack.source.id})",
         "budget": _budget_label(attack),
         "eot": "" if attack.eot == 1 else str(attack.eot),
+        "channel": channel_label(attack) or "",
+        "awareness": attack.awareness if attack.channel else "",
+        "judge": "" if judging == JudgeSpec().of(attack) else f"{judging.broken_at}/{judging.draws}",
         "suite": attack.stage.suite if attack.stage else "",
         "stage": str(attack.stage.number) if attack.stage else "",
         "seed": str(seed),
     }
     identity = " ".join(f"{name}={value}" for name, value in parts.items() if value)
-    return Cell(identity, grid.name, data.label, data.classes, model, attack, seed)
+    return Cell(identity, grid.name, data.label, data.classes, model, attack, seed, judging)
+
+
+def channel_label(attack: AttackSpec) -> str | None:
+    """Name an attack's channel with the parameters that differ from their defaults; None where there is none."""
+    return label(attack.channel.component.name, attack.channel.params) if attack.channel else None
 
 
 def _budget_label(attack: AttackSpec) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
 from raygrid.metrics.distances import Distances, measure
+from raygrid.oracle import Channel
 
 Status = Literal["robust", "broken", "clean_wrong", "invalid", "error", "timeout", "skipped"]
 
@@ -39,7 +40,7 @@ class Verdict(Distances):
     draws: int
     """How often the example was shown to the model."""
     draws_fooled: int | None
-    """How many of them met the goal; `success` where it is more than half."""
+    """How many of them met the goal; `success` where these are enough."""
     success_stored: bool | None
     """Whether the copy that an 8-bit file can hold succeeds too."""
     stored: Distances | None
@@ -74,9 +75,9 @@ class Outputs:
         """Return of how many draws something is true [B], of a function logits [B, C] -> [B] bool."""
         return torch.stack([true(logits) for logits in (self.logits[None] if self.each is None else self.each)]).sum(0)
 
-    def mostly(self, true: Callable[[Tensor], Tensor]) -> Tensor:
-        """Return [B] bool: it is true of more than half of the draws."""
-        return 2 * self.count(true) > self.draws
+    def often(self, true: Callable[[Tensor], Tensor], at_least: int | None = None) -> Tensor:
+        """Return [B] bool: it is true of at least so many draws; None: of more than half."""
+        return self.count(true) >= (self.draws // 2 + 1 if at_least is None else at_least)
 
     def why(self, i: int) -> str | None:
         """Return what is wrong with the outputs of sample i, or None."""
@@ -86,7 +87,12 @@ class Outputs:
 
 
 def run_model(
-    model: Callable[[Tensor], Tensor], x: Tensor, classes: int, micro_batch: int | None = None, draws: int = 1
+    model: Callable[[Tensor], Tensor],
+    x: Tensor,
+    classes: int,
+    micro_batch: int | None = None,
+    draws: int = 1,
+    channel: Channel | None = None,
 ) -> Outputs:
     """Run a model on x [B, C, H, W], `micro_batch` samples at a time.
 
@@ -97,17 +103,31 @@ def run_model(
         x: inputs.
         classes: columns of the result where the model fails on every sample.
         micro_batch: samples in one pass; None: all.
-        draws: how often, for a model that answers at random.
+        draws: how often, for a model that answers at random, or through a channel.
+        channel: what lies between x and the model. Draw d has the purpose `judge/d`: views that no attack has seen.
     """
+    runs = [_run_once(model, x, classes, micro_batch, _seen_by(channel, x, draw)) for draw in range(draws)]
     if draws == 1:
-        return _run_once(model, x, classes, micro_batch)
-    runs = [_run_once(model, x, classes, micro_batch) for _ in range(draws)]
+        return runs[0]
     each = torch.stack([run.logits for run in runs])
     errors = {i: why for run in reversed(runs) for i, why in run.errors.items()}
     return Outputs(each.mean(0), errors, each)
 
 
-def _run_once(model: Callable[[Tensor], Tensor], x: Tensor, classes: int, micro_batch: int | None) -> Outputs:
+def _seen_by(channel: Channel | None, x: Tensor, draw: int) -> Callable[[list[int]], Tensor]:
+    """Return what gives the samples at some positions of x as a model sees them."""
+    if channel is None:
+        return lambda where: x[where]
+    return lambda where: channel(x[where], torch.tensor(where, device=x.device), f"judge/{draw}")
+
+
+def _run_once(
+    model: Callable[[Tensor], Tensor],
+    x: Tensor,
+    classes: int,
+    micro_batch: int | None,
+    seen: Callable[[list[int]], Tensor],
+) -> Outputs:
     logits: Tensor | None = None
     errors: dict[int, str] = {}
     size = micro_batch or max(len(x), 1)
@@ -116,7 +136,7 @@ def _run_once(model: Callable[[Tensor], Tensor], x: Tensor, classes: int, micro_
         where = pending.pop()
         try:
             with torch.no_grad():
-                part = _logits(model(x[where]), len(where))
+                part = _logits(model(seen(where)), len(where))
         except Exception:  # torch.OutOfMemoryError among them: it too is a reason to try with less
             if len(where) == 1:
                 errors[where[0]] = traceback.format_exc(limit=TRACEBACK_FRAMES)
@@ -155,6 +175,8 @@ def judge(
     micro_batch: int | None = None,
     *,
     closest: bool = False,
+    broken_at: int | None = None,
+    channel: Channel | None = None,
 ) -> list[Verdict]:
     """Judge examples x_adv [B, C, H, W] made from x [B, C, H, W].
 
@@ -168,21 +190,24 @@ def judge(
         failures: position -> why no example could be crafted.
         micro_batch: samples in one pass.
         closest: the examples are the closest that were found, at any distance; beyond eps, one says that none was found within.
+        broken_at: draws that must meet the goal; None: more than half.
+        channel: what lies between examples and model; the clean inputs went through it too.
 
-    Examples are judged by as many fresh draws of the model's randomness as the clean inputs were, and meet the goal where more than
-    half of the draws do; margin and prediction are those of the mean logits.
+    Examples are judged by as many fresh draws of the randomness of model and channel as the clean inputs were, and by the same
+    ones of the channel; margin and prediction are those of the mean logits.
     """
     classes, draws = clean.logits.shape[1], clean.draws
     allowed = constraint.allows(x_adv, x)
     shown = torch.where(allowed.view(-1, 1, 1, 1), x_adv, x)  # what is no valid input is not shown to the victim
     within = allowed | replace(constraint, eps=math.inf).allows(x_adv, x) if closest else allowed
-    adversarial = run_model(model, shown, classes, micro_batch, draws)
-    on_file = run_model(model, stored(shown, x).to(x) / LEVELS, classes, micro_batch, draws)
+    adversarial = run_model(model, shown, classes, micro_batch, draws, channel)
+    on_file = run_model(model, stored(shown, x).to(x) / LEVELS, classes, micro_batch, draws, channel)
     distances = measure(x_adv, x)
     distances_on_file = measure(stored(x_adv.nan_to_num(), x).to(x) / LEVELS, x)
 
-    clean_met, met, met_on_file = (outputs.mostly(goal.success) for outputs in (clean, adversarial, on_file))
-    fooled, clean_wrong = adversarial.count(goal.success), clean.mostly(lambda logits: logits.argmax(1) != goal.labels)
+    clean_met, met, met_on_file = (outputs.often(goal.success, broken_at) for outputs in (clean, adversarial, on_file))
+    fooled = adversarial.count(goal.success)
+    clean_wrong = clean.often(lambda logits: logits.argmax(1) != goal.labels, broken_at)
     confidence, margin = adversarial.logits.softmax(1).amax(1), goal.margin(adversarial.logits)
     finite = torch.isfinite(x_adv).flatten(1).all(1)
 

@@ -15,9 +15,9 @@ from raygrid.component import Access, resolve
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal, make_goal
 from raygrid.judge import TRACEBACK_FRAMES, Outputs, Verdict, judge, run_model
-from raygrid.oracle import Oracle, SampleError
+from raygrid.oracle import Channel, Oracle, SampleError
 from raygrid.randomness import Randomness
-from raygrid.spec import AttackSpec
+from raygrid.spec import ONCE, AttackSpec, Judging
 
 Model = Callable[[Tensor], Tensor]
 
@@ -91,9 +91,29 @@ def goal_of(attack: AttackSpec, batch: Batch, seed: int) -> Goal:
     return make_goal(attack.goal, batch.labels, batch.classes, attack.target, _randomness(attack, batch, seed))
 
 
-def constraint_of(attack: AttackSpec) -> Constraint:
-    """Return what an attack's examples must keep to: its ball and the box, or any point of the box where it has no ball."""
-    return Constraint(attack.norm or "linf", attack.eps)
+def constraint_of(attack: AttackSpec, batch: Batch) -> Constraint:
+    """Return what an attack's examples must keep to: its ball, the box, its mask and its number of pixels."""
+    channels, height, width = batch.x.shape[1:]
+    shape = (channels, height, width)
+    constraint = Constraint(attack.norm or "linf", attack.eps, pixels=attack.params.most_pixels(shape))
+    if attack.component.mask is None:
+        return constraint
+    mask: Tensor = resolve(attack.component.mask)(attack.params, batch.ids, shape)
+    return replace(constraint, mask=mask.to(batch.x.device))
+
+
+def channel_of(attack: AttackSpec, batch: Batch, seed: int) -> Channel | None:
+    """Return what lies between an attack's examples and the victim. Its numbers are the samples' own, whatever the attack."""
+    if attack.channel is None:
+        return None
+    build, params = resolve(attack.channel.component.build), attack.channel.params
+    randomness = Randomness(seed, "channel", batch.ids)
+
+    def channel(x: Tensor, index: Tensor, purpose: str) -> Tensor:
+        seen: Tensor = build(params, x, randomness, purpose, index)
+        return seen
+
+    return channel
 
 
 def craft(
@@ -104,13 +124,13 @@ def craft(
     *,
     access: Access,
     micro_batch: int | None = None,
-    draws: int = 1,
+    judging: Judging = ONCE,
     inherited: Inherited | None = None,
 ) -> Crafted:
     """Run an attack on a batch.
 
-    Samples that meet the goal already are left alone, unless the examples are to transfer. A sample on which the victim raises,
-    or returns NaN, gets an entry in `failures`; the others are attacked all the same.
+    Samples that meet the goal already are left alone, unless the examples are to transfer or to pass a channel. A sample on which
+    the victim raises, or returns NaN, gets an entry in `failures`; the others are attacked all the same.
 
     Args:
         model: pixels -> logits; what the examples are crafted on.
@@ -119,7 +139,7 @@ def craft(
         seed: the job's.
         access: the most that the attack may ask of the model.
         micro_batch: samples in one pass at most; halved while memory does not suffice.
-        draws: how often the clean inputs are shown to a model that answers at random; more than half decide.
+        judging: how often the clean inputs are shown to a model that answers at random, and what decides.
         inherited: what the attack before it in its series left.
     """
     started = time.perf_counter()
@@ -133,7 +153,7 @@ def craft(
         for i in where:
             result.claimed[i] = bool(inherited.broken[i])
     left = [i for i in range(n) if not kept[i]]
-    clean = run_model(model, batch.x[left], batch.classes, micro_batch, draws)
+    clean = run_model(model, batch.x[left], batch.classes, micro_batch, judging.draws)
     result.failures |= {i: why for position, i in enumerate(left) if (why := clean.why(position))}
     pending = [[position for position, i in enumerate(left) if i not in result.failures]]
     while pending:
@@ -143,7 +163,7 @@ def craft(
             continue
         try:
             goal = goal_of(attack, batch.take(where), seed)
-            met = clean.at(positions).mostly(goal.success)
+            met = clean.at(positions).often(goal.success, judging.broken_at)
             _attack(model, batch.take(where), where, goal, met, attack, seed, access, result)
         except torch.OutOfMemoryError:
             size = min(result.micro_batch or len(where), len(where))
@@ -175,6 +195,7 @@ def score(
     clean: Outputs,
     micro_batch: int | None = None,
     inherited: Inherited | None = None,
+    broken_at: int | None = None,
 ) -> list[Verdict]:
     """Judge the examples x_adv [N, C, H, W] of a batch on a model.
 
@@ -185,13 +206,24 @@ def score(
         seed: the job's.
         x_adv: the examples, as crafted.
         failures: position -> why no example could be crafted.
-        clean: the model's outputs on the clean inputs.
+        clean: the model's outputs on the clean inputs, through the attack's channel.
         micro_batch: samples in one pass at most.
         inherited: what was taken over from the attack before it in its series. A success that does not hold any more is an error.
+        broken_at: draws that must meet the goal; None: more than half of those of `clean`.
     """
-    constraint = constraint_of(attack)
-    goal, closest = goal_of(attack, batch, seed), attack.component.minimal_norm
-    verdicts = judge(model, goal, batch.x, x_adv, constraint, clean, failures, micro_batch, closest=closest)
+    verdicts = judge(
+        model,
+        goal_of(attack, batch, seed),
+        batch.x,
+        x_adv,
+        constraint_of(attack, batch),
+        clean,
+        failures,
+        micro_batch,
+        closest=attack.component.minimal_norm,
+        broken_at=broken_at,
+        channel=channel_of(attack, batch, seed),
+    )
     if inherited is None:
         return verdicts
     return [
@@ -224,20 +256,20 @@ def _attack(
     result: Crafted,
 ) -> None:
     """Attack the samples at the positions `where` and write what came of them into `result`."""
-    transfers = attack.access == "transfer"
     oracle = Oracle(
         model,
         len(where),
         access=access,
         budget=attack.budget,
         micro_batch=result.micro_batch,
-        stop_early=not transfers,
-        skip=goal.pointless if transfers else goal.pointless | met,
+        stop_early=not attack.to_the_end,
+        skip=goal.pointless if attack.to_the_end else goal.pointless | met,
         eot=attack.eot,
+        channel=channel_of(attack, batch, seed) if attack.awareness == "channel" else None,
         device=batch.x.device,
     )
     run = resolve(attack.component.build)
-    constraint = constraint_of(attack)
+    constraint = constraint_of(attack, batch)
     try:
         x_adv = run(oracle, goal, batch.x, constraint, _randomness(attack, batch, seed), **dict(attack.params)).detach()
     except SampleError as error:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -13,12 +13,12 @@ from raygrid import registry
 from raygrid.component import resolve
 from raygrid.errors import UsageError, did_you_mean
 from raygrid.evidence import CONDITIONS, Record, left_of
-from raygrid.job import check_eps
+from raygrid.job import check_awareness, check_eps
 from raygrid.judge import Outputs, Verdict, run_model
-from raygrid.kernel import Batch, Crafted, Inherited, craft, goal_of, score
+from raygrid.kernel import Batch, Crafted, Inherited, channel_of, craft, goal_of, score
 from raygrid.metrics.statistics import wilson
 from raygrid.series import stages
-from raygrid.spec import AttackSpec, Budget, GoalName
+from raygrid.spec import AttackSpec, Awareness, Budget, ChannelSpec, GoalName, JudgeSpec
 
 PROBES = 8
 """Samples on which a model is asked twice, to find out whether it answers at random."""
@@ -114,6 +114,9 @@ def attack(
     budget: Budget | None = None,
     micro_batch: int | None = None,
     eot: int | None = None,
+    channel: str | tuple[str, Mapping[str, object]] | None = None,
+    awareness: Awareness | None = None,
+    draws: int | None = None,
     **params: object,
 ) -> Attacked:
     """Attack a model and judge the examples. `autoattack` and `audit` are suites of attacks, see `Attacked.stages`.
@@ -132,14 +135,20 @@ def attack(
         seed: of the random numbers. Each sample has its own, by its position.
         budget: the most that may be spent on a sample.
         micro_batch: samples in one pass at most.
-        eot: draws of the victim's randomness that each look averages over; default 1, and 20 for a victim that answers at random,
-            which is also judged by 20 fresh draws, of which more than half decide. Suites set it themselves.
+        eot: draws of the randomness of victim and channel that each look averages over; default 1, and 20 for a victim that
+            answers at random. Suites set it themselves.
+        channel: what lies between the examples and the victim, such as "view" or ("view", {"tilt": 30}).
+        awareness: "channel", the default with a channel: the attack looks through it too; "none": only the judge does.
+        draws: fresh draws that judge each example, of which more than half decide; default 20 with a channel or for a victim that
+            answers at random, else 1.
         **params: the attack's parameters, as `raygrid describe NAME` lists them.
 
     Raises:
         UsageError: anything about the arguments that a person can mend.
     """
-    spec = _spec(name, norm, eps, goal, target, budget, params)
+    spec = _seen(_spec(name, norm, eps, goal, target, budget, params), channel, awareness)
+    if draws is not None and draws < 1:
+        raise UsageError(f"draws must be at least 1, not {draws}")
     _check_inputs(x, y, spec, micro_batch)
     model = _named(victim) if isinstance(victim, str) else victim
     x, y = x.detach().float(), y.long()
@@ -147,10 +156,12 @@ def attack(
         clean = run_model(model, x, 0, micro_batch)
         _check_classes(clean, y, target)
         random = _answers_differ(clean.logits[:PROBES], run_model(model, x[:PROBES], 0, micro_batch).logits)
-        draws = RANDOM_DRAWS if random else 1
-        clean = run_model(model, x, 0, micro_batch, draws) if random else clean
+        judging = JudgeSpec(draws or (RANDOM_DRAWS if random else None)).of(spec)
         batch = Batch([str(i) for i in range(len(x))], x, y, clean.logits.shape[1])
-        listed = stages(replace(spec, eot=(draws if eot is None else eot)) if not spec.component.suite else spec)
+        if judging.draws > 1 or spec.channel is not None:
+            clean = run_model(model, x, 0, micro_batch, judging.draws, channel_of(spec, batch, seed))
+        looks = eot or (RANDOM_DRAWS if random else 1)
+        listed = stages(spec if spec.component.suite else replace(spec, eot=looks))
         done: list[Attacked] = []
         records: list[Record] = []
         for stage in listed:
@@ -163,7 +174,7 @@ def attack(
                 seed,
                 access=access,
                 micro_batch=micro_batch,
-                draws=draws,
+                judging=judging,
                 inherited=inherited,
             )
             verdicts = score(model, batch, stage, seed, made.x_adv, made.failures, clean, micro_batch, inherited)
@@ -201,7 +212,7 @@ def _record(stage: AttackSpec, made: Crafted, verdicts: list[Verdict], clean_mar
         made.zero_gradients,
         made.backwards,
         left_of([verdict.margin for verdict in verdicts], clean_margins),
-        verdicts[0].draws,
+        1 if stage.channel else verdicts[0].draws,  # views tell nothing of the victim
     )
 
 
@@ -241,11 +252,27 @@ def _check_inputs(x: Tensor, y: Tensor, spec: AttackSpec, micro_batch: int | Non
         )
     if not spec.eps >= 0:
         raise UsageError(f"eps must be a radius of at least 0, not {spec.eps:g}")
+    if only := spec.params.only_on():
+        raise UsageError(f'attack "{spec.component.name}": with these parameters it is for samples of {only}, in a job')
     shape = (x.shape[1], x.shape[2], x.shape[3])
     if wrong := check_eps(spec, shape) or spec.params.misfit(shape):
         raise UsageError(wrong)
     if micro_batch is not None and micro_batch < 1:
         raise UsageError(f"micro_batch must be at least 1, not {micro_batch}")
+
+
+def _seen(
+    spec: AttackSpec, channel: str | tuple[str, Mapping[str, object]] | None, awareness: Awareness | None
+) -> AttackSpec:
+    """Put a channel between an attack's examples and the victim."""
+    name, params = channel if isinstance(channel, tuple) else (channel, {})
+    aware = awareness or ("channel" if name else "none")
+    if wrong := check_awareness(spec.component, aware, name is not None):
+        raise UsageError(wrong)
+    if name is None:
+        return spec
+    component = registry.find("channel", name)
+    return replace(spec, channel=ChannelSpec(component, registry.parse(component, dict(params))), awareness=aware)
 
 
 def _check_classes(clean: Outputs, y: Tensor, target: int | None) -> None:

@@ -1,7 +1,7 @@
 """The attacker's only view of a victim: enforces access and per-sample budget, counts passes, keeps the active set."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,8 @@ from raygrid.goals import Goal, LossName
 from raygrid.spec import Budget
 
 UNLIMITED = 1 << 60
+Channel = Callable[[Tensor, Tensor, str], Tensor]
+"""What lies between examples and a victim: (x [B, C, H, W], index [B], purpose) -> what the victim sees of them, [B, C, H, W]."""
 
 
 class AccessDeniedError(RuntimeError):
@@ -78,7 +80,10 @@ class Oracle:
         micro_batch: samples in one pass at most; None: all at once.
         stop_early: whether a sample that was broken costs nothing more. Off for examples that are to transfer, and in benchmarks.
         skip: [N] bool, samples that are not to be attacked at all.
-        eot: passes that each look consists of, averaged (Athalye et al., ICML 2018): for victims that answer at random.
+        eot: passes that each look consists of, averaged (Athalye et al., ICML 2018): for victims that answer at random, and for
+            channels.
+        channel: what lies between the examples and the victim. Draw d of a sample's look number k, from 0, has the purpose
+            `craft/k/d`, whatever stands beside the sample; one that an index names twice is seen twice in the same way.
         device: where the samples are.
 
     Attributes:
@@ -98,6 +103,7 @@ class Oracle:
         stop_early: bool = True,
         skip: Tensor | None = None,
         eot: int = 1,
+        channel: Channel | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         self.victim = victim
@@ -105,6 +111,7 @@ class Oracle:
         self.micro_batch = micro_batch
         self.stop_early = stop_early
         self.eot = eot
+        self.channel = channel
         self.device = torch.device(device)
         budget = budget or Budget()
         self._most_forwards = UNLIMITED if budget.queries is None else budget.queries
@@ -154,39 +161,39 @@ class Oracle:
 
     def __call__(self, x: Tensor, index: Tensor) -> Tensor:
         """Return the victim's outputs [B, classes] for x [B, C, H, W]; needs score access."""
-        self._charge(index, "score", queries=1)
-        return _mean([self._outputs(x, index) for _ in range(self.eot)])
+        looks = self._charge(index, "score", queries=1)
+        return _mean([self._outputs(x, index, looks, draw) for draw in range(self.eot)])
 
     def look(self, goal: Goal, x: Tensor, index: Tensor, loss: LossName = "ce") -> Query:
         """Return loss and success of x [B, C, H, W]; needs score access."""
-        self._charge(index, "score", queries=1)
+        looks = self._charge(index, "score", queries=1)
         at = self._goal(goal, index)
-        draws = [self._outputs(x, index) for _ in range(self.eot)]
+        draws = [self._outputs(x, index, looks, draw) for draw in range(self.eot)]
         return Query(_mean([at.loss(logits, loss) for logits in draws]), _mostly([at.met(logits) for logits in draws]))
 
     def decide(self, goal: Goal, x: Tensor, index: Tensor) -> Tensor:
         """Return [B] bool: whether x meets the goal; needs decision access only."""
-        self._charge(index, "decision", queries=1)
+        looks = self._charge(index, "decision", queries=1)
         at = self._goal(goal, index)
-        return _mostly([at.met(self._outputs(x, index)) for _ in range(self.eot)])
+        return _mostly([at.met(self._outputs(x, index, looks, draw)) for draw in range(self.eot)])
 
     def gradient(self, goal: Goal, x: Tensor, index: Tensor, loss: LossName = "ce") -> GradientQuery:
         """Return loss, success and the gradient of the loss at x [B, C, H, W]; needs gradient access."""
-        self._charge(index, "gradient", queries=1, gradients=1)
+        looks = self._charge(index, "gradient", queries=1, gradients=1)
         parts = [
-            self._gradient(self._goal(goal, where), z, where, loss)
-            for z, where in zip(self._split(x), self._split(index), strict=True)
+            self._gradient(self._goal(goal, where), z, where, look, loss)
+            for z, where, look in self._split(x, index, looks)
         ]
         if len(parts) == 1:
             return parts[0]
         return GradientQuery(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
-    def _gradient(self, goal: Goal, x: Tensor, index: Tensor, loss: LossName) -> GradientQuery:
+    def _gradient(self, goal: Goal, x: Tensor, index: Tensor, looks: Tensor, loss: LossName) -> GradientQuery:
         values, gradients, successes = [], [], []
         with torch.enable_grad():
-            for _ in range(self.eot):
+            for draw in range(self.eot):
                 z = x.detach().requires_grad_(True)
-                logits = self.victim(z)
+                logits = self.victim(self._seen(z, index, looks, draw))
                 value = goal.loss(logits, loss)
                 gradients.append(torch.autograd.grad(value.sum(), z)[0])
                 values.append(value.detach())
@@ -201,20 +208,41 @@ class Oracle:
             self.zero_gradients[index] += size == 0
         return GradientQuery(value, _mostly(successes), gradient)
 
-    def _outputs(self, x: Tensor, index: Tensor) -> Tensor:
+    def _outputs(self, x: Tensor, index: Tensor, looks: Tensor, draw: int) -> Tensor:
         with torch.no_grad():
-            outputs = torch.cat([self.victim(part) for part in self._split(x)])
+            parts = self._split(x, index, looks)
+            outputs = torch.cat([self.victim(self._seen(z, where, look, draw)) for z, where, look in parts])
         _require_finite("score", outputs, index)
         return outputs
 
-    def _split(self, tensor: Tensor) -> tuple[Tensor, ...]:
-        return torch.split(tensor, self.micro_batch) if self.micro_batch else (tensor,)
+    def _seen(self, x: Tensor, index: Tensor, looks: Tensor, draw: int) -> Tensor:
+        """Return what the victim sees of x [B, C, H, W], each at its sample's own look [B]."""
+        if self.channel is None:
+            return x
+        numbers = sorted(set(looks.tolist()))
+        if len(numbers) == 1:
+            return self.channel(x, index, f"craft/{numbers[0]}/{draw}")
+        # Attacks that leave some samples out for a while look at others for the tenth time, and at these for the second.
+        groups = [(looks == number).nonzero()[:, 0].to(index.device) for number in numbers]
+        seen = [
+            self.channel(x[group], index[group], f"craft/{number}/{draw}")
+            for number, group in zip(numbers, groups, strict=True)
+        ]
+        return torch.cat(seen)[torch.cat(groups).argsort()]
 
-    def _charge(self, index: Tensor, access: Access, *, queries: int = 0, gradients: int = 0) -> None:
+    def _split(self, x: Tensor, index: Tensor, looks: Tensor) -> Iterable[tuple[Tensor, Tensor, Tensor]]:
+        if not self.micro_batch:
+            return ((x, index, looks),)
+        return zip(*(torch.split(tensor, self.micro_batch) for tensor in (x, index, looks)), strict=True)
+
+    def _charge(self, index: Tensor, access: Access, *, queries: int = 0, gradients: int = 0) -> Tensor:
+        """Count a look at each sample of the index. Returns how many looks each had before [B], on the CPU."""
         if ACCESS_ORDER.index(access) > ACCESS_ORDER.index(self.access):
             raise AccessDeniedError(f"the attack asked for {access} access and has {self.access} access")
         # An index may name a sample more than once.
-        times = self._once if index is self._everyone else np.bincount(index.cpu().numpy(), minlength=len(self._once))
+        where = index.cpu().numpy()
+        looks = torch.from_numpy(self.forwards[where] // self.eot)
+        times = self._once if index is self._everyone else np.bincount(where, minlength=len(self._once))
         times = times * self.eot if self.eot > 1 else times
         forwards, backwards = self.forwards + queries * times, self.backwards + gradients * times
         if self._limited and ((forwards > self._most_forwards) | (backwards > self._most_backwards)).any():
@@ -222,6 +250,7 @@ class Oracle:
                 "the attack asked for a sample whose budget is spent; Oracle.rounds leaves those out"
             )
         self.forwards, self.backwards = forwards, backwards
+        return looks
 
     def _goal(self, goal: Goal, index: Tensor) -> Goal:
         return goal if index is self._everyone else goal.at(index)

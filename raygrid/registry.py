@@ -7,6 +7,8 @@ Signatures of `Component.build`, by kind (p: the component's Params):
     data     (p, limit: int | None) -> Dataset           in the driver
     attack   (oracle, goal, x, constraint, randomness, **p) -> x_adv   on a host
              a suite: (p, norm) -> tuple[Stage, ...]     in the driver, without torch
+             and `mask`: (p, sample_ids, shape) -> bool [N, 1, H, W]    on a host; shape (C, H, W) of the inputs,
+             the rows in the order of the ids and, as everything else, each from its own id alone
     defense  (p, victim: Victim) -> Victim               on a host
     channel  (p, x, randomness, purpose, index) -> x     on a host
 

@@ -7,6 +7,10 @@ from typing import Any, Literal
 from raygrid.component import Component, Params
 
 GoalName = Literal["untargeted", "targeted", "random-target"]
+Awareness = Literal["none", "channel"]
+"""Which randomness the attacker averages over while crafting."""
+CHANNEL_DRAWS = 20
+"""Fresh looks through a channel that an example is judged by, where nobody says otherwise."""
 AttackerAccess = Literal["gradient", "score", "decision", "transfer", "none"]
 """What the attacker may ask of the victim. `transfer`: nothing; examples are crafted on a source model instead."""
 
@@ -59,6 +63,40 @@ class DefenseSpec:
 
 
 @dataclass(frozen=True)
+class ChannelSpec:
+    """A channel with its parameters."""
+
+    component: Component
+    params: Params
+
+
+@dataclass(frozen=True)
+class Judging:
+    """How often an example is shown to the model, and how many of these draws must be fooled for the sample to be broken."""
+
+    draws: int = 1
+    broken_at: int = 1
+
+
+ONCE = Judging()
+"""One draw, for victims that always answer alike."""
+
+
+@dataclass(frozen=True)
+class JudgeSpec:
+    """What a grid says of judging; None: not said."""
+
+    draws: int | None = None
+    broken_at: int | None = None
+
+    def of(self, attack: "AttackSpec") -> Judging:
+        """Return how an attack's examples are judged: by 20 draws through a channel and else by one; more than half decide."""
+        draws = self.draws or (CHANNEL_DRAWS if attack.channel else 1)
+        said = self.broken_at if self.draws or attack.channel else None
+        return Judging(draws, said or draws // 2 + 1)
+
+
+@dataclass(frozen=True)
 class StageOf:
     """Which stage of which suite an attack is."""
 
@@ -90,7 +128,11 @@ class AttackSpec:
     """The surrogate, under `access: transfer`."""
     budget: Budget = Budget()
     eot: int = 1
-    """Draws of the victim's randomness that each look averages over."""
+    """Draws of the randomness of victim and channel that each look averages over."""
+    channel: ChannelSpec | None = None
+    """What lies between the example and the victim, when it is judged."""
+    awareness: Awareness = "none"
+    """`channel`: it lies there while crafting, too."""
     ladder: bool = True
     """Whether a success at a smaller eps of the same grid counts, and is not looked for again."""
     stage: StageOf | None = None
@@ -100,6 +142,11 @@ class AttackSpec:
     def serves_every_eps(self) -> bool:
         """Whether the examples are crafted once for every eps: the closest that there are, wherever that is."""
         return self.component.minimal_norm and self.stage is None
+
+    @property
+    def to_the_end(self) -> bool:
+        """Whether no single look decides that an example is done: what is to work elsewhere, or through a channel."""
+        return self.access == "transfer" or self.channel is not None
 
     @property
     def radius(self) -> float | None:
@@ -122,8 +169,9 @@ class GridSpec:
     defenses: tuple[DefenseSpec, ...]
     attacks: tuple[AttackSpec, ...]
     exclude: tuple[dict[str, Any], ...] = ()
-    """Each a mapping from `victim`, `defense`, `attack`, `norm`, `eps`, `goal`, `access`, `source` or a parameter of the attack
-    to a value; a combination that matches all of one mapping is dropped."""
+    """Each a mapping from `victim`, `defense`, `attack`, `norm`, `eps`, `goal`, `access`, `source`, `channel`, `awareness` or a
+    parameter of the attack to a value; a combination that matches all of one mapping is dropped."""
+    judge: JudgeSpec = JudgeSpec()
 
 
 @dataclass(frozen=True)

@@ -263,3 +263,44 @@ def test_nothing_is_asked_of_no_samples(norm):
     assert constraint.descend(none, none, 0.1).shape == none.shape
     assert constraint.random_start(none, Randomness(0, "pgd", []), "start", index).shape == none.shape
     assert constraint.allows(none, none).shape == (0,)
+
+
+# Masks
+
+
+def masks(n, h, w):
+    return pixels(n, 1, h, w, seed=9) < 0.4
+
+
+@pytest.mark.parametrize(("norm", "eps"), [*SETTINGS, ("linf", np.inf)])
+def test_nothing_changes_outside_a_mask(norm, eps):
+    x, z = points((9, 3, 6, 6), spread=0.5)
+    constraint = Constraint(norm, eps, mask=masks(9, 6, 6))
+    inside = constraint.project(z, x)
+    outside = ~constraint.mask.expand_as(x)
+    assert torch.equal(inside[outside], x[outside])
+    assert constraint.allows(inside, x).all()
+    assert Constraint(norm, eps).allows(inside, x).all()
+    if eps == 0 or eps >= 0.1:
+        assert bool((inside != x).any()) is (eps > 0)
+    step = constraint.descend(x, numbers(9, 3, 6, 6), 0.1)
+    assert torch.equal(step[outside], x[outside])
+
+
+def test_a_change_outside_the_mask_is_a_violation_and_rounding_is_none():
+    x = 0.25 + pixels(4, 3, 6, 6) / 2
+    constraint = Constraint("linf", np.inf, mask=masks(4, 6, 6))
+    inside, outside = (torch.where(where, 0.25, 0.0) for where in (constraint.mask, ~constraint.mask))
+    assert constraint.allows(x + inside, x).all()
+    assert constraint.allows(x + 1e-7, x).all()
+    one = torch.zeros_like(x)
+    one[1] = outside[1]
+    assert constraint.allows(x + one, x).tolist() == [True, False, True, True]
+    assert not constraint.allows(x + 4 * inside, x).any()  # outside the box
+
+
+def test_the_mask_of_some_samples_is_theirs():
+    mask = masks(5, 6, 6)
+    index = torch.tensor([3, 1])
+    assert torch.equal(Constraint("l2", 1.0, mask=mask).at(index).mask, mask[index])
+    assert Constraint("l2", 1.0).at(index).mask is None

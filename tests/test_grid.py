@@ -92,9 +92,9 @@ def test_two_grids_share_the_units_that_are_the_same(tmp_path):
 
 
 GOLDEN = {
-    "score": "1f739c521507c56484bdea9545620245",
-    "craft": "52c80efcb8a81b0473d08c32fa5c0327",
-    "transfer": "a7f9648188c4ce19dc5ac1d3dd16b404",
+    "score": "342bc8c2ad08e14157bfcd6109742cfc",
+    "craft": "f69d2b0292ea6981e5c8b4f749bf6ee9",
+    "transfer": "90add5807979cfe07d968e0f9862fc82",
 }
 REGENERATE = (
     "The content keys of unchanged units have moved, so that everybody's stored results would be computed again. If the maths "
@@ -123,6 +123,11 @@ MATTERS = {
     "access": with_grid(attacks=[TRANSFER]),
     "source": with_grid(attacks=[{**TRANSFER, "source": "mnist-cnn-adv"}]),
     "victim id": with_grid(victims=[{"use": "mnist-cnn", "id": "other"}]),
+    "channel": with_grid(attacks=[{**DIGITS["attacks"][0], "channel": "view"}]),
+    "channel that the attacker does not know": with_grid(
+        attacks=[{**DIGITS["attacks"][0], "channel": "view", "awareness": "none"}]
+    ),
+    "draws": with_grid(judge={"draws": 3}),
 }
 """What a job says differently -> no unit of it is one of the first job's."""
 
@@ -133,6 +138,47 @@ def test_a_key_changes_with_every_field_that_decides_the_result(tmp_path, field)
     if field in {"access", "source"}:
         before = keys(plan(job_of(tmp_path)))
     assert not keys(plan(job_of(tmp_path, **MATTERS[field]))) & before
+
+
+def through(params=None, **words):
+    """A grid of one attack through a channel."""
+    return with_grid(attacks=[{**DIGITS["attacks"][0], "channel": {"use": "view", **(params or {})}}], **words)
+
+
+@pytest.mark.parametrize(
+    ("other", "crafts_anew"),
+    [
+        (through({"tilt": 3}), True),
+        (with_grid(attacks=[{**through()["digits"]["attacks"][0], "awareness": "none"}]), True),
+        (with_grid(attacks=[{**through()["digits"]["attacks"][0], "eot": 2}]), True),
+        (through(judge={"draws": 5}), False),
+        (through(judge={"broken_at": 5}), False),
+    ],
+    ids=["strength", "awareness", "eot", "draws", "broken_at"],
+)
+def test_what_is_said_of_a_channel_decides_the_verdict_and_the_example_where_the_attacker_knows_it(
+    tmp_path, other, crafts_anew
+):
+    before, after = plan(job_of(tmp_path, **through())), plan(job_of(tmp_path, **other))
+    assert not keys(before) & keys(after)
+    first = {key for key, craft in before.crafts.items() if craft.parent is None}
+    assert bool(first & after.crafts.keys()) is not crafts_anew
+
+
+def test_whoever_does_not_know_the_channel_crafts_one_example_for_all(tmp_path):
+    attack = {**DIGITS["attacks"][0], "eps": 0.1, "awareness": "none"}
+    channels = {"use": "view", "tilt": [0, 10, 20]}
+    found = plan(job_of(tmp_path, **with_grid(attacks=[{**attack, "channel": channels}], victims="mnist-cnn")))
+    assert (len(found.crafts), len(found.scores), len(keys(found))) == (2, 6, 6)
+    assert all(craft.attack.to_the_end for craft in found.crafts.values())
+
+
+def test_a_cell_names_channel_awareness_and_a_judge_out_of_the_ordinary(tmp_path):
+    grid = through({"tilt": 3}, judge={"broken_at": 15}, victims="mnist-cnn")
+    found = list(plan(job_of(tmp_path, **grid)).cells)
+    assert all(" channel=view(tilt=3.0) awareness=channel judge=15/20 " in name for name in found)
+    assert not any("judge=" in name for name in plan(job_of(tmp_path, **through())).cells)
+    assert not any(word in name for name in plan(job_of(tmp_path)).cells for word in ("channel", "awareness", "judge"))
 
 
 FACTS = {

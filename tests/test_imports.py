@@ -51,6 +51,7 @@ MAY_IMPORT = {
     "defenses": WORDS | {"randomness", "victims"},
     "data": WORDS | FILES | {"data.pins"},
     "judge": WORDS | SEARCH | {"metrics"},
+    "masks": {"attacks", "data"},
     "kernel": WORDS | SEARCH | {"judge"},
     "job": WORDS,
     "series": WORDS,

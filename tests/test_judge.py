@@ -287,3 +287,41 @@ def test_the_stored_copy_has_distances_of_its_own():
     assert found[1].stored.psnr_db > found[1].psnr_db
     assert found[2].stored is None
     assert found[3].stored == measure(X[3:4], X[3:4])[0]
+
+
+# Channels and draws
+
+
+def dimming(x, index, purpose):
+    """A channel whose draw d multiplies by 1 - d / 10, and by another factor for each sample."""
+    kind, draw = purpose.split("/")
+    assert kind == "judge"
+    return x * (1 - int(draw) / 10) * (1 - index.view(-1, 1, 1, 1) / 20)
+
+
+@pytest.mark.parametrize("micro_batch", [None, 1, 4])
+def test_each_draw_shows_the_sample_through_the_channel_at_its_own_purpose(micro_batch):
+    outputs = run_model(Tiny(), X, 3, micro_batch, 4, dimming)
+    assert outputs.draws == 4
+    for draw in range(4):
+        assert torch.allclose(outputs.each[draw], Tiny()(dimming(X, torch.arange(6), f"judge/{draw}")), atol=1e-6)
+    once = run_model(Tiny(), X, 3, micro_batch, 1, dimming)
+    assert once.draws == 1 and torch.equal(once.logits, outputs.each[0])
+
+
+@pytest.mark.parametrize("broken_at", [None, 1, 3, 5, 10])
+def test_a_sample_is_broken_by_so_many_fooled_draws_and_clean_inputs_are_judged_alike(broken_at):
+    at = 6 if broken_at is None else broken_at
+    goal = Goal("targeted", LABELS, (LABELS + 1) % 3)
+    x_adv = pixels(6, 1, 6, 6, seed=8)
+    clean = run_model(Tiny(), X, 3, None, 10, dimming)
+    found = judge(Tiny(), goal, X, x_adv, WIDE, clean, {}, broken_at=broken_at, channel=dimming)
+    seen = torch.stack([Tiny()(dimming(x_adv, torch.arange(6), f"judge/{d}")).argmax(1) for d in range(10)])
+    fooled = (seen == goal.targets).sum(0).tolist()
+    wrong = (clean.each.argmax(2) != LABELS).sum(0).tolist()
+    assert [v.draws_fooled for v in found] == fooled
+    assert [v.success for v in found] == [count >= at for count in fooled]
+    assert [v.clean_correct for v in found] == [count < at for count in wrong]
+    assert {v.draws for v in found} == {10}
+    for v in found:
+        assert v.status in ("clean_wrong", "broken" if v.success else "robust")

@@ -184,3 +184,57 @@ def test_parameters_get_no_gradients():
     victim = Tiny().requires_grad_(False)
     oracle_of(victim).gradient(GOAL, X, ALL)
     assert all(parameter.grad is None for parameter in victim.parameters())
+
+
+# Channels
+
+
+class Noted:
+    """A channel that halves what it is shown, and notes at which purpose it showed which sample."""
+
+    def __init__(self):
+        self.shown = []
+
+    def __call__(self, x, index, purpose):
+        self.shown += [(int(i), purpose) for i in index]
+        return x / 2
+
+
+@pytest.mark.parametrize("micro_batch", [None, 1, 4])
+@pytest.mark.parametrize("asked", ASKS)
+def test_every_draw_of_every_look_passes_the_channel_at_a_purpose_of_its_own(asked, micro_batch):
+    channel = Noted()
+    oracle = oracle_of(channel=channel, eot=2, micro_batch=micro_batch)
+    for _ in range(3):
+        ASKS[asked](oracle)
+    wanted = {(i, f"craft/{look}/{draw}") for i in range(N) for look in range(3) for draw in range(2)}
+    assert set(channel.shown) == wanted
+    assert len(channel.shown) == len(wanted)
+
+
+@pytest.mark.parametrize("micro_batch", [None, 2])
+def test_the_looks_of_a_sample_are_counted_for_it_alone(micro_batch):
+    """Else what a sample is shown would depend on what stands beside it."""
+    channel = Noted()
+    oracle = oracle_of(channel=channel, eot=3, micro_batch=micro_batch)
+    for index in (some(1, 4), some(4), some(0, 1, 2, 4, 5)):
+        gradient = oracle.gradient(GOAL, X[index], index).gradient
+    seen = {i: max(int(purpose.split("/")[1]) for j, purpose in channel.shown if j == i) for i in (0, 1, 2, 4, 5)}
+    assert seen == {0: 0, 1: 1, 2: 0, 4: 2, 5: 0}
+    x = X[index].clone().requires_grad_()
+    (wanted,) = torch.autograd.grad(GOAL.at(index).loss(Tiny()(x / 2)).sum(), x)
+    assert torch.allclose(gradient, wanted, atol=1e-6)
+
+
+def test_a_sample_named_twice_is_seen_twice_in_the_same_way():
+    channel = Noted()
+    oracle = oracle_of(channel=channel)
+    oracle(X[[2, 2]], some(2, 2))
+    oracle(X[[2]], some(2))
+    assert channel.shown == [(2, "craft/0/0"), (2, "craft/0/0"), (2, "craft/2/0")]
+
+
+def test_the_victim_sees_what_the_channel_shows():
+    oracle = oracle_of(channel=Noted())
+    assert torch.allclose(oracle(X, ALL), Tiny()(X / 2))
+    assert torch.equal(oracle.decide(GOAL, X, ALL), GOAL.success(Tiny()(X / 2)))

@@ -5,6 +5,7 @@ from raygrid.attacks import (
     catalog_gradient,
     catalog_minimal_norm,
     catalog_noise,
+    catalog_patch,
     catalog_query,
     catalog_suites,
 )
@@ -16,4 +17,5 @@ COMPONENTS = (
     *catalog_minimal_norm.COMPONENTS,
     *catalog_suites.COMPONENTS,
     *catalog_corruption.COMPONENTS,
+    *catalog_patch.COMPONENTS,
 )

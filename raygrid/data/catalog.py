@@ -9,6 +9,20 @@ from raygrid.component import Component, Params
 Layout = Literal["NCHW", "NHWC"]
 Split = Literal["held-out", "train", "all"]
 SignSplit = Literal["held-out", "train"]
+SignClass = Literal[
+    "stop",
+    "yield",
+    "no-entry",
+    "speed-limit-30",
+    "speed-limit-50",
+    "speed-limit-80",
+    "priority-road",
+    "ahead-only",
+    "keep-right",
+    "roundabout",
+    "crossroads",
+    "children",
+]
 Size = Annotated[int, Field(ge=1, le=4096)]
 Share = Annotated[float, Field(gt=0, le=1)]
 
@@ -36,6 +50,8 @@ class SignParams(Params):
     """`held-out`: the 1,200 signs that raygrid's sign victim never saw; `train`: the 4,800 it was trained on."""
     size: Annotated[int, Field(ge=8, le=512)] = 32
     """Height and width in pixels."""
+    classes: tuple[SignClass, ...] = ()
+    """Only signs of these classes, in turn; what they are labeled stays the same. Default: all."""
 
 
 class TilesParams(Params):

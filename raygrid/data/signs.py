@@ -77,9 +77,10 @@ class Pose:
 
 def road_signs(params: SignParams, limit: int | None) -> Dataset:
     """Return the first `limit` signs of the split, one of each class in turn. Ids carry split, class and number."""
-    count = len(CLASSES) * PER_CLASS[params.split]
+    kept = [name for name in CLASSES if name in params.classes or not params.classes]
+    count = len(kept) * PER_CLASS[params.split]
     numbers = range(count if limit is None else min(limit, count))
-    ids = [f"{params.split}-{CLASSES[k % len(CLASSES)]}-{k // len(CLASSES):03d}" for k in numbers]
+    ids = [f"{params.split}-{kept[k % len(kept)]}-{k // len(kept):03d}" for k in numbers]
     poses = [pose_of(sample_id) for sample_id in ids]
     return Dataset(
         name=ROAD_SIGNS.name,
@@ -88,7 +89,7 @@ def road_signs(params: SignParams, limit: int | None) -> Dataset:
             np.array([sign(sample_id, params.size) for sample_id in ids], np.uint8).reshape(
                 -1, 3, params.size, params.size
             ),
-            np.array([k % len(CLASSES) for k in numbers], dtype=np.int64),
+            np.array([CLASSES.index(kept[k % len(kept)]) for k in numbers], dtype=np.int64),
             face_width=[round(2 * pose.radius, 3) for pose in poses],
             view_angle=[round(pose.angle, 1) for pose in poses],
         ),

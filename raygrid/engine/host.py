@@ -25,7 +25,7 @@ from raygrid.errors import UsageError
 from raygrid.evidence import CONDITIONS, Record, left_of
 from raygrid.grid import Craft, Model, Score
 from raygrid.judge import TRACEBACK_FRAMES, Outputs, Verdict, run_model, stored
-from raygrid.kernel import Batch, Crafted, Inherited, craft, goal_of, score
+from raygrid.kernel import Batch, Crafted, Inherited, channel_of, craft, goal_of, score
 from raygrid.results.folder import commit_craft, commit_trials, read_crafts, read_examples, read_trials
 from raygrid.results.store import open_store
 from raygrid.victims.check import check_victim
@@ -171,6 +171,7 @@ class VictimHost:
             unit.seed,
             access=access,
             micro_batch=self._at_once(batch),
+            judging=unit.judging,
             inherited=self._inherited(unit, batch),
         )
         _refuse_if_all_failed(made.failures, len(batch.ids))
@@ -183,7 +184,7 @@ class VictimHost:
         craft_unit = unit.craft
         batch = self._batch(craft_unit.shard.key, table, craft_unit.classes)
         model = self._model(unit.model)
-        clean = self._clean(unit.model, craft_unit.shard.key, batch)
+        clean = self._clean(unit, batch)
         examples = self._examples(craft_unit, batch)
         verdicts = score(
             model,
@@ -195,6 +196,7 @@ class VictimHost:
             clean,
             self._at_once(batch),
             self._inherited(craft_unit, batch),
+            unit.cell.judging.broken_at,
         )
         _refuse_if_all_failed({i: v.error or "" for i, v in enumerate(verdicts) if v.status == "error"}, len(verdicts))
         each = (time.perf_counter() - started) / len(verdicts)
@@ -236,19 +238,24 @@ class VictimHost:
             [crafts[sample]["zero_gradients"] for sample in batch.ids],
             [crafts[sample]["backwards"] for sample in batch.ids],
             left_of([trials[sample]["margin"] for sample in batch.ids], self._clean_margins(unit, batch)),
-            trials[batch.ids[0]]["draws"],
+            1 if unit.cell.attack.channel else trials[batch.ids[0]]["draws"],  # views tell nothing of the victim
         )
 
     def _clean_margins(self, unit: Score, batch: Batch) -> list[float]:
-        clean = self._clean(unit.model, unit.craft.shard.key, batch)
+        clean = self._clean(unit, batch)
         margins: list[float] = goal_of(unit.craft.attack, batch, unit.craft.seed).margin(clean.logits).tolist()
         return margins
 
-    def _clean(self, model: Model, shard: str, batch: Batch) -> Outputs:
-        def make() -> Outputs:
-            return run_model(self._model(model), batch.x, batch.classes, self._at_once(batch))
+    def _clean(self, unit: Score, batch: Batch) -> Outputs:
+        """Return what the unit's model says of the clean inputs, as often and through the same channel as of the examples."""
+        seed, draws, attack = unit.craft.seed, unit.cell.judging.draws, unit.cell.attack
 
-        return self.clean.get((model.digest, shard), make)
+        def make() -> Outputs:
+            channel = channel_of(attack, batch, seed)
+            return run_model(self._model(unit.model), batch.x, batch.classes, self._at_once(batch), draws, channel)
+
+        views = (attack.channel, seed) if attack.channel else None
+        return self.clean.get((unit.model.digest, unit.craft.shard.key, draws, views), make)
 
     def _examples(self, unit: Craft, batch: Batch) -> Examples:
         return self.examples.get(unit.key, lambda: self._read_examples(unit, batch))

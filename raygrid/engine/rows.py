@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from raygrid.data.dataset import CORE_COLUMNS
-from raygrid.grid import Cell, Score
+from raygrid.grid import Cell, Score, channel_label
 
 Row = dict[str, Any]
 
@@ -33,10 +33,10 @@ def cell_row(cell: Cell) -> Row:
         "goal": attack.goal,
         "target": None if attack.target is None else str(attack.target),
         "access": attack.access,
-        "awareness": "none",
+        "awareness": attack.awareness,
         "source": attack.source.id if attack.source else None,
         "info_level": INFO_LEVELS[attack.access],
-        "channel": None,
+        "channel": channel_label(attack),
         "norm": attack.norm or None,
         "eps": attack.radius,
         "eot": attack.eot,

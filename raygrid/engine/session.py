@@ -23,8 +23,8 @@ from raygrid.spec import Job
 FAILURES = "SELECT victim, attack, eps, status, error FROM trials WHERE status IN ('error', 'timeout', 'invalid')"
 LINES = "SELECT * FROM summary WHERE stage IS NOT DISTINCT FROM stages"
 """A suite is shown as one line, that of its last stage, which counts what all before it broke."""
-PART = re.compile(r"(?:^| )(attack|suite|goal|budget|eot)=(\S+)")
-"""Parts of a cell's id, see grid.py."""
+PART = re.compile(r"(?:^| )(attack|suite|goal|budget|eot|channel|awareness|judge)=(.+?)(?= \w+=|$)")
+"""Parts of a cell's id, see grid.py. A parameter that is a list has blanks."""
 WORST_CASE = "SELECT victim, norm, eps, robust_accuracy_worst, robust_accuracy_best, planned, attacks FROM worst_case"
 
 
@@ -123,7 +123,11 @@ def _attack(row: dict[str, Any], *, with_seed: bool) -> str:
     goal = "" if row["goal"] == "untargeted" else f"{said['goal']} (success rate)"
     eot = f"eot {said['eot']}" if "eot" in said and "suite" not in said else ""
     seed = f"seed {row['seed']}" if with_seed else ""
-    return ", ".join(part for part in (f"{name}{source}", ball, goal, said.get("budget", ""), eot, seed) if part)
+    channel = f"through {said['channel']}" if "channel" in said else ""
+    unaware = "unaware of it" if channel and said["awareness"] == "none" else ""
+    judge = f"broken at {said['judge']}" if "judge" in said else ""
+    parts = (f"{name}{source}", ball, goal, channel, unaware, said.get("budget", ""), eot, judge, seed)
+    return ", ".join(part for part in parts if part)
 
 
 def _rate(row: dict[str, Any]) -> tuple[str, str]:

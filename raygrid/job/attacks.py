@@ -1,4 +1,4 @@
-"""What must hold between the fields of one attack: norm, eps, goal, access and source."""
+"""What must hold between the fields of one attack: norm, eps, goal, access, source, channel and awareness."""
 
 import math
 from collections.abc import Callable, Container, Iterator, Sequence
@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from raygrid.component import ACCESS_ORDER, Component
 from raygrid.job.fields import AttackFields, BudgetFields
 from raygrid.job.uses import Problem
-from raygrid.spec import AttackerAccess, AttackSpec
+from raygrid.spec import AttackerAccess, AttackSpec, Awareness
 
 # Radius of the smallest ball, around a corner of the box [0, 1]^d, that holds the whole box.
 _LARGEST: dict[str, Callable[[int], float]] = {"linf": lambda _: 1.0, "l2": math.sqrt, "l1": float, "l0": float}
@@ -27,12 +27,19 @@ def access_of(component: Component, fields: AttackFields) -> AttackerAccess:
     return fields.access or component.access
 
 
+def awareness_of(fields: AttackFields, *, has_channel: bool) -> Awareness:
+    """Return the awareness in force."""
+    return fields.awareness or ("channel" if has_channel else "none")
+
+
 def problems(component: Component, fields: AttackFields, keys: Container[str]) -> Iterator[Problem]:
     """Yield what contradicts the component or itself; `keys` are those that the job file gives."""
     this = f'attack "{component.name}"'
     yield from _of_ball(this, component, fields)
     yield from _of_goal(this, component, fields)
     yield from _of_access(this, component, fields, has_source="source" in keys)
+    if wrong := check_awareness(component, awareness_of(fields, has_channel="channel" in keys), "channel" in keys):
+        yield "awareness", wrong
     if component.suite:
         yield from _of_suite(this, fields)
 
@@ -85,6 +92,25 @@ def _of_suite(this: str, fields: AttackFields) -> Iterator[Problem]:
         yield "budget", f"{this} is a suite: a budget would end its stages one by one; give one attack of it a budget"
     if fields.eot != 1:
         yield "eot", f"{this} is a suite and sets eot for its stages itself"
+
+
+def check_awareness(component: Component, awareness: Awareness, has_channel: bool) -> str | None:
+    """Say what keeps an attack from averaging over a channel while crafting; None where nothing does."""
+    if awareness == "none":
+        return None
+    this = f'attack "{component.name}"'
+    if not has_channel:
+        return 'awareness "channel" needs "channel", what the attack averages over'
+    if component.access == "none":
+        return f"{this} takes no look that could pass a channel: say awareness: none"
+    if component.suite:
+        return f"{this} is a suite, whose attacks look once and decide: say awareness: none, or give one attack of it the channel"
+    if component.minimal_norm:
+        return (
+            f"{this} takes the closest example that one look calls a success, and through a channel no two looks agree: "
+            "say awareness: none, or take an attack of a given eps"
+        )
+    return None
 
 
 def check_eps(attack: AttackSpec, shape: Sequence[int]) -> str | None:

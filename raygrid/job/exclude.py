@@ -20,6 +20,8 @@ _OF_ATTACK: dict[str, Callable[[AttackSpec], Any]] = {
     "goal": lambda attack: attack.goal,
     "access": lambda attack: attack.access,
     "source": lambda attack: attack.source.id if attack.source else None,
+    "channel": lambda attack: attack.channel.component.name if attack.channel else None,
+    "awareness": lambda attack: attack.awareness,
 }
 
 

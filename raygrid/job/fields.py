@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from raygrid.component import Kind, Params
-from raygrid.spec import AttackerAccess, GoalName
+from raygrid.spec import AttackerAccess, Awareness, GoalName
 
 
 def _planned(what: str) -> dict[str, Any]:
@@ -36,10 +36,12 @@ class JobFields(Params):
 class JudgeFields(Params):
     """How an example is judged."""
 
-    draws: Literal[1] = Field(default=1, json_schema_extra=_planned("random defenses and channels"))
-    """Fresh draws of the randomness of defense and channel."""
-    broken_at: Literal[1] = Field(default=1, json_schema_extra=_planned("random defenses and channels"))
-    """Draws that must be fooled for a sample to be broken."""
+    draws: int | None = Field(default=None, ge=1, json_schema_extra=_ONE)
+    """Fresh draws of the randomness of victim and channel that judge each example and each clean input. Default: 20 for attacks
+    through a channel, else 1."""
+    broken_at: int | None = Field(default=None, ge=1, json_schema_extra=_ONE)
+    """Draws that must be fooled for a sample to be broken. Default: more than half. Without `draws`, it is for attacks through a
+    channel alone."""
     stored: Literal[False] = Field(default=False, json_schema_extra=_planned("judging the 8-bit copy in the headline"))
     """Whether the copy that a file can hold is the one judged."""
 
@@ -75,6 +77,10 @@ class DefenseFields(Params):
     """What a job may say of any defense: nothing yet but its parameters."""
 
 
+class ChannelFields(Params):
+    """What a job may say of any channel: nothing but its parameters."""
+
+
 class BudgetFields(Params):
     """The most an attack may spend on one sample."""
 
@@ -85,7 +91,7 @@ class BudgetFields(Params):
 
 
 class AttackFields(Params):
-    """What a job may say of any attack, less `source`."""
+    """What a job may say of any attack, less `source` and `channel`."""
 
     norm: str | None = None
     """Norm of the ball that the perturbation stays in. Default: the first that the attack knows."""
@@ -101,14 +107,11 @@ class AttackFields(Params):
     Default: what the attack needs."""
     budget: BudgetFields = BudgetFields()
     """The most the attack may spend on one sample."""
-    channel: None = Field(default=None, json_schema_extra=_planned("rooms, views and other physical channels"))
-    """Physical path that the attack averages over."""
-    awareness: Literal["none"] = Field(
-        default="none", json_schema_extra=_planned("attacks that average over random defenses")
-    )
-    """Which randomness the attacker averages over while crafting."""
+    awareness: Awareness | None = None
+    """Which randomness the attacker averages over while crafting; `none`: the channel is met by the finished example alone.
+    Default: `channel` where there is one."""
     eot: int = Field(default=1, ge=1)
-    """Draws of the victim's randomness that each look of the attack averages over; each costs a pass."""
+    """Draws of the randomness of victim and channel that each look of the attack averages over; each costs a pass."""
     ladder: bool = Field(default=True, json_schema_extra=_ONE)
     """Whether a success at a smaller eps of the grid counts at the larger ones, where it is judged again, and is not looked for
     anew. Not for transfer, nor for minimal-norm attacks, which look once for all eps."""
@@ -119,6 +122,7 @@ FIELDS: dict[Kind, type[Params]] = {
     "victim": VictimFields,
     "defense": DefenseFields,
     "attack": AttackFields,
+    "channel": ChannelFields,
 }
 
 COMPOSITES: dict[Kind, tuple[str, str]] = {
@@ -127,5 +131,5 @@ COMPOSITES: dict[Kind, tuple[str, str]] = {
 }
 """Kinds that will also be composed of a list under this key, and what that is: named but not built yet."""
 
-EXCLUDE_KEYS = ("victim", "defense", "attack", "norm", "eps", "goal", "access", "source")
+EXCLUDE_KEYS = ("victim", "defense", "attack", "norm", "eps", "goal", "access", "source", "channel", "awareness")
 """What `exclude` can name besides the parameters of the grid's attacks."""

@@ -1,14 +1,25 @@
 """One grid of a job file -> GridSpec, and the plain JSON of what it says."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from raygrid.job.attacks import access_of, eps_of, norm_of, problems
+from raygrid.job.attacks import access_of, awareness_of, eps_of, norm_of, problems
 from raygrid.job.exclude import read_exclude
-from raygrid.job.fields import AttackFields, DataFields, DefenseFields, GridFields, VictimFields
+from raygrid.job.fields import AttackFields, ChannelFields, DataFields, DefenseFields, GridFields, VictimFields
 from raygrid.job.reading import Mistakes, Thing, read_fields, show
 from raygrid.job.uses import Table, Use, read_use
 from raygrid.job.yaml12 import Node
-from raygrid.spec import AttackSpec, Budget, DataSpec, DefenseSpec, GridSpec, VictimSpec
+from raygrid.spec import (
+    CHANNEL_DRAWS,
+    AttackSpec,
+    Budget,
+    ChannelSpec,
+    DataSpec,
+    DefenseSpec,
+    GridSpec,
+    JudgeSpec,
+    VictimSpec,
+)
 
 USE_KEYS = ("data", "victims", "defenses", "attacks", "exclude")
 
@@ -53,7 +64,20 @@ class GridReader:
             "exclude": [{key: _json(value) for key, value in rule.items()} for rule in exclude],
             **said[0].model_dump(mode="json", exclude_none=True),
         }
-        return GridSpec(name, data, tuple(victims.values()), defenses, attacks, exclude), written
+        judge = JudgeSpec(said[0].judge.draws, said[0].judge.broken_at)
+        self._check_judge(node, judge, attacks)
+        return GridSpec(name, data, tuple(victims.values()), defenses, attacks, exclude, judge), written
+
+    def _check_judge(self, node: Node, judge: JudgeSpec, attacks: tuple[AttackSpec, ...]) -> None:
+        if judge.broken_at is None:
+            return
+        at = node.child("judge").child("broken_at")
+        if judge.draws is None and not any(attack.channel for attack in attacks):
+            self._mistakes.add(at, 'needs "draws": without a channel, one draw decides')
+        if any(judging.broken_at > judging.draws for judging in map(judge.of, attacks)):
+            self._mistakes.add(
+                at, f"more than the {judge.draws or CHANNEL_DRAWS} draws that judge: nothing could be broken"
+            )
 
     def _items(self, node: Node, key: str) -> tuple[Node, ...]:
         """Return the items of a list; one value is a list of one."""
@@ -104,14 +128,18 @@ class GridReader:
         known = dict(victims)
         for item in self._items(node, "attacks"):
             uses = read_use("attack", AttackFields, item, self._table, self._mistakes, check=problems)
-            sources = {source.path: self._source(source, known, all_known) for source in _sources(item)}
+            sources = {source.path: self._source(source, known, all_known) for source in _nested(item, "source")}
+            channels = {channel.path: self._channel(channel) for channel in _nested(item, "channel")}
             for use in uses.alternatives:
                 chosen = sources[use.node.child("source").path][0] if sources else [None]
-                specs.extend(_attack(use, source) for source in chosen)
+                passed = channels[use.node.child("channel").path][0] if channels else [None]
+                specs.extend(_attack(use, source, channel) for source in chosen for channel in passed)
             if uses.resolved is not None:
-                said.append(
-                    _attack_said(uses.alternatives[0], uses.resolved, [written for _, written in sources.values()])
-                )
+                nested: dict[str, Sequence[str | Json | None]] = {
+                    "source": [written for _, written in sources.values()],
+                    "channel": [written for _, written in channels.values()],
+                }
+                said.append(_attack_said(uses.alternatives[0], uses.resolved, nested))
         return tuple(specs), said
 
     def _source(self, node: Node, known: Victims, all_known: bool) -> tuple[list[VictimSpec], str | Json | None]:
@@ -127,6 +155,10 @@ class GridReader:
                 what = f'another victim of the grid has the id "{spec.id}"; set "id" of one of them'
                 self._mistakes.add(use.node.child("id"), what)
         return specs, uses.resolved
+
+    def _channel(self, node: Node) -> tuple[list[ChannelSpec], Json | None]:
+        uses = read_use("channel", ChannelFields, node, self._table, self._mistakes)
+        return [ChannelSpec(use.component, use.params) for use in uses.alternatives], uses.resolved
 
     def _exclude(
         self, node: Node, victims: Victims, defenses: tuple[DefenseSpec, ...], attacks: tuple[AttackSpec, ...]
@@ -151,14 +183,15 @@ def _text(value: object) -> str:
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
-def _sources(attack: Node) -> tuple[Node, ...]:
-    source = attack.child("source")
-    if source is attack:
+def _nested(attack: Node, key: str) -> tuple[Node, ...]:
+    """Return the uses under a key of an attack: one, or those of an axis."""
+    child = attack.child(key)
+    if child is attack:
         return ()
-    return source.value if isinstance(source.value, tuple) else (source,)
+    return child.value if isinstance(child.value, tuple) else (child,)
 
 
-def _attack(use: Use[AttackFields], source: VictimSpec | None) -> AttackSpec:
+def _attack(use: Use[AttackFields], source: VictimSpec | None, channel: ChannelSpec | None) -> AttackSpec:
     fields = use.fields
     return AttackSpec(
         component=use.component,
@@ -171,15 +204,21 @@ def _attack(use: Use[AttackFields], source: VictimSpec | None) -> AttackSpec:
         source=source,
         budget=Budget(fields.budget.queries, fields.budget.gradients),
         eot=fields.eot,
+        channel=channel,
+        awareness=awareness_of(fields, has_channel=channel is not None),
         ladder=fields.ladder,
     )
 
 
-def _attack_said(first: Use[AttackFields], resolved: Json, sources: list[str | Json | None]) -> Json:
-    """Write out what follows from the component, and the sources."""
-    implied = {"norm": norm_of(first.component, first.fields), "access": access_of(first.component, first.fields)}
+def _attack_said(first: Use[AttackFields], resolved: Json, nested: Mapping[str, Sequence[str | Json | None]]) -> Json:
+    """Write out what follows from the component, and the uses in it."""
+    implied = {
+        "norm": norm_of(first.component, first.fields),
+        "access": access_of(first.component, first.fields),
+        "awareness": awareness_of(first.fields, has_channel=bool(nested["channel"])),
+    }
     missing = {key: value for key, value in implied.items() if value and key not in resolved}
-    return {**resolved, **missing, **({"source": sources} if sources else {})}
+    return {**resolved, **missing, **{key: uses for key, uses in nested.items() if uses}}
 
 
 def _json(value: object) -> object:

@@ -23,8 +23,8 @@ NOUNS: dict[Kind, str] = {
     "defense": "defense",
     "channel": "channel",
 }
-_SOURCE: Schema = {"anyOf": [{"type": "string"}, {"type": "object"}]}
-SPECIAL: dict[Kind, dict[str, Schema]] = {"attack": {"source": _SOURCE}}
+_USE: Schema = {"anyOf": [{"type": "string"}, {"type": "object"}]}
+SPECIAL: dict[Kind, dict[str, Schema]] = {"attack": {"source": _USE, "channel": _USE}}
 """Keys that are uses themselves: a name or a mapping, never a list, so that a list of them is an axis."""
 
 

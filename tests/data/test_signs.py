@@ -1,12 +1,14 @@
 """The drawn road signs: each from its id alone, in balance, called synthetic, and with masks that lie on them."""
 
 from collections import Counter
+from typing import get_args
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from raygrid.data import signs
+from raygrid.data.catalog import SignClass
 from raygrid.data.sign_faces import FACES, face
 from raygrid.data.signs import CLASSES, PER_CLASS, pose_of, sign, sign_mask
 from raygrid.registry import find
@@ -26,6 +28,21 @@ def test_the_first_signs_are_one_of_each_class_in_turn(build):
         sample_id.rpartition("-")[0].removeprefix("held-out-") for sample_id in dataset.table["sample_id"].to_pylist()
     ]
     assert named == [CLASSES[label] for label in dataset.table["label"].to_pylist()]
+
+
+def test_signs_of_some_classes_are_those_that_all_signs_have(build):
+    everything, some = build("road-signs", limit=36).table, build("road-signs", classes=["yield", "stop"], limit=5)
+    assert some.table["sample_id"].to_pylist() == [
+        f"held-out-{name}" for name in ("stop-000", "yield-000", "stop-001", "yield-001", "stop-002")
+    ]
+    assert (some.classes, some.table["label"].to_pylist()) == (12, [0, 1, 0, 1, 0])
+    here = dict(zip(everything["sample_id"].to_pylist(), images(everything), strict=True))
+    found = zip(some.table["sample_id"].to_pylist(), images(some.table), strict=True)
+    assert all(np.array_equal(here[sample_id], image) for sample_id, image in found)
+
+
+def test_the_names_of_classes_are_those_of_the_drawings():
+    assert get_args(SignClass) == CLASSES
 
 
 @pytest.mark.parametrize("split", PER_CLASS)

@@ -48,6 +48,11 @@ class PGD(Params):
     """An integer or a text."""
 
 
+class Fog(Params):
+    depth: float = Field(1.0, ge=0)
+    """Metres."""
+
+
 class Noise(Params):
     sigma: float
     """Standard deviation."""
@@ -63,6 +68,9 @@ COMPONENTS = (
     Component("attack", "pgd", "Descent.", "m:f", PGD, source="Madry 2018", norms=("linf", "l2", "l1"), goals=GOALS),
     Component("attack", "apgd-ce", "Auto-PGD.", "m:f", PGD, norms=("linf", "l2"), goals=("untargeted",)),
     Component("attack", "blur", "No ball.", "m:f", access="none", goals=("untargeted",)),
+    Component("attack", "closest", "No eps matters.", "m:f", norms=("l2",), goals=GOALS, minimal_norm=True),
+    Component("channel", "fog", "Between you and it.", "m:f", Fog),
+    Component("channel", "glass", "Likewise.", "m:f"),
     Component("attack", "uniform", "Noise.", "m:f", access="none", norms=("linf",), goals=("untargeted",)),
     Component("attack", "sparse", "Few values.", "m:f", PGD, norms=("l0",), goals=("untargeted",)),
 )

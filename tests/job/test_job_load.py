@@ -147,7 +147,7 @@ def test_a_source_is_a_victim_of_the_grid_or_one_of_its_own(load, source, ids):
 
 def test_the_defaults_of_what_is_not_built_may_be_said(load):
     more = "judge: {draws: 1, broken_at: 1, stored: false}\n    splits: null\n    channels: null"
-    attack = "{use: pgd, eps: 1, channel: null, awareness: none, ladder: false}"
+    attack = "{use: pgd, eps: 1, awareness: none, ladder: false}"
     assert len(load(grid(attack, more=more)).grids[0].attacks) == 1
 
 
@@ -158,12 +158,55 @@ def test_an_override_below_a_name_keeps_the_name(load):
     assert (victim.params.name, victim.params.weights) == ("a", "w")
 
 
+def test_a_channel_is_a_use_whose_axes_are_crossed_with_those_of_the_attack(load):
+    attack = "{use: pgd, eps: [0.1, 0.2], channel: [glass, {use: fog, depth: [0.5, 2]}], awareness: [none, channel]}"
+    attacks = load(grid(attack)).grids[0].attacks
+    assert len(attacks) == 12
+    seen = {(a.eps, a.channel.component.name, dict(a.channel.params).get("depth"), a.awareness) for a in attacks}
+    assert len(seen) == 12
+    assert {depth for _, name, depth, _ in seen if name == "fog"} == {0.5, 2}
+
+
+def test_who_has_a_channel_is_aware_of_it_unless_the_job_says_otherwise(load):
+    (plain,) = load(grid("{use: pgd, eps: 0.1}")).grids[0].attacks
+    (through,) = load(grid("{use: pgd, eps: 0.1, channel: fog}")).grids[0].attacks
+    (unaware,) = load(grid("{use: pgd, eps: 0.1, channel: fog, awareness: none}")).grids[0].attacks
+    assert [(a.awareness, a.channel is None) for a in (plain, through, unaware)] == [
+        ("none", True),
+        ("channel", False),
+        ("none", False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("judge", "plain", "through"),
+    [
+        ("{}", (1, 1), (20, 11)),
+        ("{draws: 5}", (5, 3), (5, 3)),
+        ("{draws: 5, broken_at: 1}", (5, 1), (5, 1)),
+        ("{broken_at: 15}", (1, 1), (20, 15)),
+        ("{draws: 1, broken_at: 1}", (1, 1), (1, 1)),
+    ],
+)
+def test_twenty_draws_judge_what_passes_a_channel_and_more_than_half_decide(load, judge, plain, through):
+    both = "[{use: pgd, eps: 0.1}, {use: pgd, eps: 0.1, channel: fog}]"
+    found = load(grid(both, more=f"judge: {judge}")).grids[0]
+    judged = [found.judge.of(attack) for attack in found.attacks]
+    assert [(judging.draws, judging.broken_at) for judging in judged] == [plain, through]
+
+
 ROUND_TRIPS = [
     EXAMPLE,
     "seed: [2, 3]\n" + grid("{use: pgd, steps: [1, 2], eps: [1/255, 0.2], norm: [linf, l2]}"),
     grid(victims="[torchvision:a, {use: torchvision, name: [b, c], id: x, trust: true}]"),
     grid("{use: pgd, eps: 0.1, access: transfer, source: [efficientnet-lite0, torchvision:z], budget: {queries: 9}}"),
     grid("{use: pgd, eps: [0.1, 2/255]}", more="exclude: {attack: pgd, eps: 2/255}"),
+    grid("{use: pgd, eps: 0.1, channel: fog}", more="judge: {broken_at: 12}"),
+    grid("{use: pgd, eps: 0.1, channel: [{use: fog, depth: [1, 2]}, glass], awareness: [none, channel], eot: 4}"),
+    grid(
+        "{use: pgd, eps: 0.1, channel: [glass, fog], awareness: [none, channel]}",
+        more="exclude: {channel: fog, awareness: none}",
+    ),
     grid(
         "{use: pgd, eps: 0.1, goal: targeted, target: [1, 2]}", more="defenses: [none, {use: noise, sigma: [0.1, 0.2]}]"
     ),

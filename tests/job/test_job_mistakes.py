@@ -128,12 +128,31 @@ LINE_6 = [
         '6:89: grids.g.attacks.source.id: another victim of the grid has the id "mine"; set "id" of one of them',
     ),
     (
-        "{use: pgd, eps: 1, channel: [room]}",
-        f"6:42: grids.g.attacks.channel: {PLANNED.format('rooms, views and other physical channels')}",
+        "{use: pgd, eps: 1, channel: [foggy]}",
+        '6:43: grids.g.attacks.channel[0]: unknown channel "foggy"; did you mean "fog"?\n'
+        "  raygrid list channels lists them.",
     ),
     (
-        "{use: pgd, eps: 1, awareness: [none, hidden]}",
-        f"6:44: grids.g.attacks.awareness: {PLANNED.format('attacks that average over random defenses')}",
+        "{use: pgd, eps: 1, channel: {use: fog, deep: 2}}",
+        '6:53: grids.g.attacks.channel.deep: unknown parameter "deep" of channel "fog"; did you mean "depth"?\n'
+        "  raygrid describe fog lists them.",
+    ),
+    (
+        "{use: pgd, eps: 1, channel: null}",
+        "6:42: grids.g.attacks.channel: must be the name of one channel or a mapping {use: name, ...}, not null",
+    ),
+    (
+        "{use: pgd, eps: 1, awareness: channel}",
+        '6:44: grids.g.attacks.awareness: awareness "channel" needs "channel", what the attack averages over',
+    ),
+    (
+        "{use: blur, channel: fog, awareness: channel}",
+        '6:51: grids.g.attacks.awareness: attack "blur" takes no look that could pass a channel: say awareness: none',
+    ),
+    (
+        "{use: closest, eps: 1, channel: fog}",
+        '6:14: grids.g.attacks: attack "closest" takes the closest example that one look calls a success, and through a '
+        "channel no two looks agree: say awareness: none, or take an attack of a given eps",
     ),
 ]
 
@@ -210,8 +229,16 @@ def test_a_wrong_attack_is_told_with_its_place(load, attack, message):
             f"7:13: grids.g.splits: {PLANNED.format('fits on one part of the data, judged on another')}",
         ),
         (
-            grid(more="judge: {draws: 20}"),
-            f"7:20: grids.g.judge.draws: {PLANNED.format('random defenses and channels')}",
+            grid(more="judge: {draws: [5, 20]}"),
+            "7:20: grids.g.judge.draws: must be a whole number, not a list",
+        ),
+        (
+            grid(more="judge: {draws: 5, broken_at: 6}"),
+            "7:34: grids.g.judge.broken_at: more than the 5 draws that judge: nothing could be broken",
+        ),
+        (
+            grid(more="judge: {broken_at: 6}"),
+            '7:24: grids.g.judge.broken_at: needs "draws": without a channel, one draw decides',
         ),
     ],
 )

@@ -22,6 +22,8 @@ grids:
     attacks:
       - {use: pgd, norm: [linf, l2], eps: [1/255, 8/255], steps: 20, budget: {queries: [10, 20]}}
       - {use: pgd, eps: 1/255, access: transfer, source: [efficientnet-lite0, {use: torchvision:c}]}
+      - {use: pgd, eps: 1/255, channel: fog, awareness: [none, channel]}
+      - {use: pgd, eps: 1/255, channel: [glass, {use: fog, depth: [1/2, 2]}]}
     exclude: [{attack: pgd, eps: 1/255, steps: 20}]
     judge: {draws: 1, stored: false}
 """
@@ -73,7 +75,11 @@ def test_a_job_that_loads_is_valid(validator, load):
         ("queries:", "querys:"),
         ("access: transfer", "access: transfers"),
         ("{use: torchvision:c}", "{use: torchvison:c}"),
-        ("draws: 1", "draws: 20"),
+        ("draws: 1", "draws: [1, 2]"),
+        ("draws: 1", "draws: 0"),
+        ("channel: fog", "channel: foggy"),
+        ("channel: fog", "channel: {use: fog, deep: 1}"),
+        ("stored: false", "stored: true"),
         ("    exclude:", "    splits: {fit: 1}\n    exclude:"),
     ],
 )
@@ -113,8 +119,7 @@ def test_what_is_not_built_yet_is_named_and_says_so(components):
     defs = job_schema(components)["$defs"]
     planned = {
         **{key: defs["grid"]["properties"][key] for key in ("splits", "channels")},
-        **{key: defs["grid"]["properties"]["judge"]["properties"][key] for key in ("draws", "broken_at", "stored")},
-        **{key: defs["attack-fields"]["properties"][key] for key in ("channel", "awareness")},
+        "stored": defs["grid"]["properties"]["judge"]["properties"]["stored"],
         "ensemble": defs["victim"]["anyOf"][-1]["properties"]["ensemble"],
         "chain": defs["defense"]["anyOf"][-1]["properties"]["chain"],
     }

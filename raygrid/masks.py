@@ -1,0 +1,56 @@
+"""Which pixels of its samples an attack may change: squares, disks, and the faces of drawn signs."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from raygrid.attacks.catalog_patch import ON_SIGNS, Insects, Sticker
+from raygrid.data.signs import Part, sign_mask
+
+
+def sticker_mask(params: Sticker, sample_ids: Sequence[str], shape: tuple[int, int, int]) -> Tensor:
+    """Return where a sticker lies: bool [N, 1, H, W], pixels whose middle is inside.
+
+    Args:
+        params: of the sticker.
+        sample_ids: the N samples; masks on signs follow from their ids.
+        shape: C, H, W of the samples.
+
+    Raises:
+        ValueError: a mask on signs for samples that are not square, or not of `road-signs`; a sign too small for any pixel.
+    """
+    _, height, width = shape
+    if params.mask not in ON_SIGNS:
+        return patch_mask(params, height, width).expand(len(sample_ids), 1, height, width)
+    return _on_signs(sample_ids, shape, "bars" if params.mask == "bars" else "face")
+
+
+def insect_mask(params: Insects, sample_ids: Sequence[str], shape: tuple[int, int, int]) -> Tensor:
+    """Return where an insect may sit: bool [N, 1, H, W]; arguments and errors as for `sticker_mask`."""
+    if params.within == "face":
+        return _on_signs(sample_ids, shape, "face")
+    return torch.ones(len(sample_ids), 1, *shape[1:], dtype=torch.bool)
+
+
+def _on_signs(sample_ids: Sequence[str], shape: tuple[int, int, int], part: Part) -> Tensor:
+    _, height, width = shape
+    if height != width:
+        raise ValueError(f"samples of road-signs are square, not {height}x{width}")
+    masks = torch.from_numpy(sign_mask(sample_ids, height, part))
+    for sample_id, mask in zip(sample_ids, masks, strict=True):
+        if not mask.any():
+            raise ValueError(f"no pixel of sample {sample_id} lies on its {part}; draw the signs larger")
+    return masks
+
+
+def patch_mask(params: Sticker, height: int, width: int) -> Tensor:
+    """Return a square or disk at its place: bool [H, W]."""
+    reach = params.radius(height, width)
+    down, right = (
+        (torch.arange(side) + 0.5 - middle * side).abs()
+        for middle, side in zip(params.place, (height, width), strict=True)
+    )
+    if params.mask == "square":
+        return (down[:, None] <= reach) & (right <= reach)
+    return down[:, None].square() + right.square() <= reach**2
