@@ -27,8 +27,8 @@ class Record:
     backwards: Sequence[int]
     left: Sequence[float]
     """Margin of the example, as a share of the clean one; 1 where there is none."""
-    draws: int = 1
-    """How often each example was judged; more than once where the victim answers at random."""
+    random: bool = False
+    """Whether the victim answered differently to the same example."""
 
 
 def left_of(margins: Sequence[float | None], clean: Sequence[float]) -> list[float]:
@@ -58,13 +58,18 @@ def masked(records: Sequence[Record]) -> list[bool]:
 
     The signs: gradients that are zero, a sample that scores alone broke and gradients had left, answers at random.
     """
-    sign = _zero(records) or _beaten(records) or records[-1].draws > 1
+    sign = _zero(records) or _beaten(records) or any(record.random for record in records)
     return [sign] * len(records[-1].broken)
 
 
 def random(records: Sequence[Record]) -> list[bool]:
     """Call for all samples of a victim that answers at random."""
-    return [records[-1].draws > 1] * len(records[-1].broken)
+    return [any(record.random for record in records)] * len(records[-1].broken)
+
+
+def answers_differ(fooled: Sequence[int | None], draws: int) -> bool:
+    """Whether some of the draws of an example were fooled and others not."""
+    return any(count is not None and 0 < count < draws for count in fooled)
 
 
 def _least(records: Sequence[Record]) -> list[float]:

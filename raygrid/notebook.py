@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from raygrid import registry
 from raygrid.component import resolve
 from raygrid.errors import UsageError, did_you_mean
-from raygrid.evidence import CONDITIONS, Record, left_of
+from raygrid.evidence import CONDITIONS, Record, answers_differ, left_of
 from raygrid.job import check_awareness, check_eps
 from raygrid.judge import Outputs, Verdict, run_model
 from raygrid.kernel import Batch, Crafted, Inherited, channel_of, craft, goal_of, score
@@ -212,7 +212,8 @@ def _record(stage: AttackSpec, made: Crafted, verdicts: list[Verdict], clean_mar
         made.zero_gradients,
         made.backwards,
         left_of([verdict.margin for verdict in verdicts], clean_margins),
-        1 if stage.channel else verdicts[0].draws,  # views tell nothing of the victim
+        # Views tell nothing of the victim.
+        not stage.channel and answers_differ([v.draws_fooled for v in verdicts], verdicts[0].draws),
     )
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from raygrid.attacks.catalog_suites import Audit, AutoAttack
 from raygrid.attacks.suites import audit, autoattack
-from raygrid.evidence import CLOSE, CONDITIONS, ZERO_SHARE, Record, left_of
+from raygrid.evidence import CLOSE, CONDITIONS, ZERO_SHARE, Record, answers_differ, left_of
 from raygrid.registry import find, parse
 
 
@@ -42,7 +42,7 @@ def test_a_sample_is_close_by_the_least_margin_that_any_attack_at_this_eps_left_
         ([record(), record("square", "score", broken=(True, False), attacked=(False, True))], False),
         ([record("square", "score", broken=(True, False)), record()], False),
         ([record(), record(broken=(True, False))], False),
-        ([record(draws=20)], True),
+        ([record(random=True)], True),
     ],
     ids=[
         "zero gradients",
@@ -56,6 +56,13 @@ def test_a_sample_is_close_by_the_least_margin_that_any_attack_at_this_eps_left_
 )
 def test_a_sign_of_masking_calls_for_every_sample(signs, masked):
     assert called("masked", *signs) == [masked] * 2
+
+
+@pytest.mark.parametrize(
+    ("fooled", "differ"), [([0, 20, None], False), ([0, 7], True), ([1], True), ([20], False)], ids=str
+)
+def test_a_victim_answers_at_random_where_some_draws_of_an_example_are_fooled(fooled, differ):
+    assert answers_differ(fooled, 20) is differ
 
 
 def test_a_margin_is_told_as_a_share_of_the_clean_one():

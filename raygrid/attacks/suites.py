@@ -41,9 +41,9 @@ def audit(params: Audit, norm: str) -> tuple[Stage, ...]:
     """Return the stages of audit.
 
     Cheap attacks come first: APGD-CE, a race of rival classes, which is APGD-T for half its passes, and a short Square that shows
-    whether scores see what gradients don't. A long run goes for samples that nearly fell. The other stages are AutoAttack's own, and
-    an attack on decisions alone: they are called where the victim shows a sign of masking, which is a gradient of zero, an answer at
-    random, or a sample that Square broke and gradients had left. Where answers are random, looks average over draws.
+    whether scores see what gradients don't. A long run goes for samples that nearly fell. The others are AutoAttack's own stages,
+    and an attack on decisions alone: they are called where the victim shows a sign of masking, which is a gradient of zero, an
+    answer at random, or a sample that Square broke and gradients had left. Where answers are random, looks average over draws.
     """
     del params  # it has none
     return (

@@ -22,7 +22,7 @@ from raygrid.data.dataset import pixels
 from raygrid.engine.rows import Row, sample_rows, trial_key
 from raygrid.engine.work import Preflight, Report, Task
 from raygrid.errors import UsageError
-from raygrid.evidence import CONDITIONS, Record, left_of
+from raygrid.evidence import CONDITIONS, Record, answers_differ, left_of
 from raygrid.grid import Craft, Model, Score
 from raygrid.judge import TRACEBACK_FRAMES, Outputs, Verdict, run_model, stored
 from raygrid.kernel import Batch, Crafted, Inherited, channel_of, craft, goal_of, score
@@ -238,7 +238,9 @@ class VictimHost:
             [crafts[sample]["zero_gradients"] for sample in batch.ids],
             [crafts[sample]["backwards"] for sample in batch.ids],
             left_of([trials[sample]["margin"] for sample in batch.ids], self._clean_margins(unit, batch)),
-            1 if unit.cell.attack.channel else trials[batch.ids[0]]["draws"],  # views tell nothing of the victim
+            # Views tell nothing of the victim.
+            not unit.cell.attack.channel
+            and answers_differ([row["draws_fooled"] for row in trials.values()], unit.cell.judging.draws),
         )
 
     def _clean_margins(self, unit: Score, batch: Batch) -> list[float]:
