@@ -41,7 +41,7 @@ CHECKS = (
                    bool_or(access IN ('score', 'decision') AND NOT {NOISE} AND status = 'broken'
                            AND obtained = 'attacked') AS by_query,
                    bool_or(access IN ('score', 'decision') AND NOT {NOISE}) AS queried
-            FROM raw.judged GROUP BY ALL)
+            FROM judged GROUP BY ALL)
         SELECT {", ".join(BALL)}, NULL AS cell_id, count_if(by_query AND NOT by_gradient) AS num, count(*) AS den
         FROM s WHERE tried AND queried GROUP BY ALL
         """,
@@ -54,7 +54,7 @@ CHECKS = (
         WITH c AS (
             SELECT {", ".join(BALL)}, cell_id, any_value({NOISE}) AS noise, any_value(access = 'gradient') AS gradient,
                    count_if(status = 'broken') AS broken, count_if(status = 'robust') AS robust
-            FROM raw.judged WHERE obtained = 'attacked' OR status = 'robust' GROUP BY ALL),
+            FROM judged WHERE obtained = 'attacked' OR status = 'robust' GROUP BY ALL),
         n AS (SELECT {", ".join(BALL)}, max(broken) AS by_noise FROM c WHERE noise GROUP BY ALL)
         SELECT {", ".join(f"c.{column}" for column in BALL)}, c.cell_id, by_noise AS num, broken AS den
         FROM c JOIN n ON {" AND ".join(f"c.{column} IS NOT DISTINCT FROM n.{column}" for column in BALL)}
@@ -67,7 +67,7 @@ CHECKS = (
         "backward passes at which a sample's gradient was zero throughout",
         f"""
         SELECT {", ".join(BALL)}, cell_id, sum(c.zero_gradients)::BIGINT AS num, sum(c.backwards)::BIGINT AS den
-        FROM raw.judged j JOIN raw.crafts c USING (craft_key, sample_id)
+        FROM judged j JOIN raw.crafts c USING (craft_key, sample_id)
         WHERE c.backwards > 0 GROUP BY ALL
         """,
     ),
@@ -78,7 +78,7 @@ CHECKS = (
         f"""
         WITH s AS (
             SELECT {", ".join(BALL)}, sample_id, bool_or(status = 'broken') AS broken
-            FROM raw.judged WHERE access = 'gradient' AND norm = 'linf' AND eps >= 0.5 GROUP BY ALL)
+            FROM judged WHERE access = 'gradient' AND norm = 'linf' AND eps >= 0.5 GROUP BY ALL)
         SELECT {", ".join(BALL)}, NULL AS cell_id, count_if(NOT broken) AS num, count(*) AS den FROM s GROUP BY ALL
         """,
     ),
@@ -91,7 +91,7 @@ CHECKS = (
             SELECT {", ".join(BALL)}, cell_id, attack, json_merge_patch(attack_params, '{{"steps": null}}') AS rest,
                    any_value((attack_params ->> 'steps')::BIGINT) AS steps,
                    count_if(status = 'broken') AS broken, count(*) AS n
-            FROM raw.judged WHERE access = 'gradient' AND suite IS NULL AND attack_params ->> 'steps' IS NOT NULL GROUP BY ALL)
+            FROM judged WHERE access = 'gradient' AND suite IS NULL AND attack_params ->> 'steps' IS NOT NULL GROUP BY ALL)
         SELECT {", ".join(f"a.{column}" for column in BALL)}, a.cell_id,
                max(greatest(b.broken - a.broken, 0)) AS num, any_value(a.n) AS den
         FROM c a JOIN c b ON a.attack = b.attack AND a.rest = b.rest AND a.steps > b.steps
@@ -107,7 +107,7 @@ CHECKS = (
         WITH s AS (
             SELECT {", ".join(column for column in BALL if column != "seed")}, cell_id, sample_id, count(DISTINCT seed) AS seeds,
                    bool_or(status = 'broken') AND bool_or(status = 'robust') AS disagree
-            FROM (SELECT * REPLACE (regexp_replace(cell_id, ' seed=\\S+', '') AS cell_id) FROM raw.judged)
+            FROM (SELECT * REPLACE (regexp_replace(cell_id, ' seed=\\S+', '') AS cell_id) FROM judged)
             WHERE access = 'gradient' AND obtained = 'attacked' GROUP BY ALL HAVING seeds > 1)
         SELECT {", ".join("NULL::BIGINT AS seed" if column == "seed" else column for column in BALL)}, cell_id,
                count_if(disagree) AS num, count(*) AS den FROM s GROUP BY ALL
@@ -119,7 +119,7 @@ CHECKS = (
         "samples answered differently when nothing was changed",
         f"""
         SELECT {", ".join(BALL)}, cell_id, count_if(prediction <> clean_prediction OR status = 'broken') AS num, count(*) AS den
-        FROM raw.judged WHERE eps = 0 GROUP BY ALL
+        FROM judged WHERE eps = 0 GROUP BY ALL
         """,
     ),
     Check(
@@ -128,15 +128,17 @@ CHECKS = (
         "samples of a victim that answers at random, attacked by gradients of single draws",
         f"""
         SELECT {", ".join(BALL)}, cell_id, count_if(draws > 1 AND eot = 1) AS num, count(*) AS den
-        FROM raw.judged WHERE access = 'gradient' GROUP BY ALL HAVING num > 0
+        FROM judged WHERE access = 'gradient' GROUP BY ALL HAVING num > 0
         """,
     ),
 )
 
-JUDGED = """
-CREATE VIEW raw.judged AS
-FROM trials WHERE goal = 'untargeted' AND access NOT IN ('transfer', 'none') AND status IN ('robust', 'broken');
+JUDGED = f"""
+SELECT {", ".join(BALL)}, cell_id, craft_key, sample_id, attack, attack_params, access, suite, eot, obtained, status, draws,
+       prediction, clean_prediction
+FROM trials WHERE goal = 'untargeted' AND access NOT IN ('transfer', 'none') AND status IN ('robust', 'broken')
 """
+"""What the checks look at, read once for all of them."""
 
 
 def _row(check: Check) -> str:
@@ -153,7 +155,7 @@ def _quoted(text: str) -> str:
 
 COLUMNS = ", ".join(f'"{column.name}"' for column in schema.CHECKS.columns)
 ROWS = " UNION ALL BY NAME ".join(_row(check) for check in CHECKS)
-VIEW = f"CREATE VIEW checks AS SELECT {COLUMNS} FROM ({ROWS});"
+VIEW = f"CREATE VIEW checks AS WITH judged AS MATERIALIZED ({JUDGED}) SELECT {COLUMNS} FROM ({ROWS});"
 """Needs `trials` and `raw.crafts`."""
 
 FLAGS = f"""

@@ -59,7 +59,6 @@ def connect(
         connection.execute(views.TRIALS)
     source(connection, "raw.examples", EXAMPLES, _paths(store, "examples", crafts & keys(store, "examples")))
 
-    connection.execute(checks.JUDGED)
     if snapshot and store.exists(snapshot_name(run, CHECKS)):
         source(connection, "checks", CHECKS, [store.locate(snapshot_name(run, CHECKS))])
     else:
