@@ -129,7 +129,14 @@ class VictimHost:
 
         def problems(where: Sequence[int]) -> list[str]:
             some = batch.take(where)
-            return check_victim(victim, some.x, some.labels, check.classes)
+            return check_victim(
+                victim,
+                some.x,
+                some.labels,
+                check.classes,
+                may_be_masked=check.may_be_masked,
+                may_be_random=check.may_be_random,
+            )
 
         everywhere = range(len(batch.ids))
         found = problems(everywhere)
@@ -154,7 +161,9 @@ class VictimHost:
     def _report(self, unit: Craft | Score, table: pa.Table) -> Report:
         started = time.perf_counter()
         try:
-            counts = self._craft(unit, table) if isinstance(unit, Craft) else self._score(unit, table)
+            with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+                torch.manual_seed(int(unit.key[:15], 16))  # for victims that draw from the global generator themselves
+                counts = self._craft(unit, table) if isinstance(unit, Craft) else self._score(unit, table)
         except UsageError as error:  # a full disk, say: nothing to retry, and the driver must tell
             return Report(unit.key, time.perf_counter() - started, {}, str(error), fatal=True)
         except Exception:

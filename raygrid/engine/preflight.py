@@ -28,7 +28,13 @@ def preflights(tasks: Iterable[Task]) -> list[Preflight]:
     checks: dict[tuple[str, int], Preflight] = {}
     for task in tasks:
         classes = next(unit if isinstance(unit, Craft) else unit.craft for unit in task.units).classes
-        checks.setdefault((task.model.digest, classes), Preflight(task.model, task.shard, classes))
+        suites = all(craft.attack.stage or craft.attack.component.access != "gradient" for craft in task.crafts)
+        drawn = all(score.cell.judging.draws > 1 for score in task.scores)
+        first = Preflight(task.model, task.shard, classes, may_be_masked=True, may_be_random=True)
+        check = checks.get((task.model.digest, classes), first)
+        checks[task.model.digest, classes] = check._replace(
+            may_be_masked=check.may_be_masked and suites, may_be_random=check.may_be_random and drawn
+        )
     return list(checks.values())
 
 

@@ -46,6 +46,10 @@ class Preflight(NamedTuple):
     model: Model
     shard: str
     classes: int
+    may_be_masked: bool = False
+    """Whether all that asks it for gradients is a stage of a suite, which does not rely on them alone."""
+    may_be_random: bool = False
+    """Whether more than one draw judges it, wherever it is judged."""
 
 
 class Report(NamedTuple):

@@ -14,7 +14,15 @@ SUM_TOLERANCE = 1e-3
 """How far the outputs of a sample may miss a sum of 1 and still be probabilities."""
 
 
-def check_victim(victim: Victim, x: Tensor, labels: Tensor, classes_of_data: int) -> list[str]:
+def check_victim(
+    victim: Victim,
+    x: Tensor,
+    labels: Tensor,
+    classes_of_data: int,
+    *,
+    may_be_masked: bool = False,
+    may_be_random: bool = False,
+) -> list[str]:
     """Run a victim on one batch and say what is wrong with it.
 
     Args:
@@ -22,6 +30,8 @@ def check_victim(victim: Victim, x: Tensor, labels: Tensor, classes_of_data: int
         x: pixels [B, C, H, W] in [0, 1], B >= 1.
         labels: true classes [B].
         classes_of_data: number of classes that the data set has.
+        may_be_masked: gradients may be zero or saturated: all that asks for them is part of a suite that does not rely on them.
+        may_be_random: answers may differ from run to run: more than one draw judges them.
 
     Returns:
         One message for each fault, with the field and the fix; empty where the victim is fit for the data.
@@ -30,7 +40,12 @@ def check_victim(victim: Victim, x: Tensor, labels: Tensor, classes_of_data: int
     if problems:
         return problems
     try:
-        return _outputs(victim, x) or [*_repeat(victim, x), *_independence(victim, x), *_gradient(victim, x)]
+        if found := _outputs(victim, x) or _broken_gradient(victim, x):
+            return found
+        masked = [] if may_be_masked else _masked_gradient(victim, x)
+        if repeat := _repeat(victim, x):
+            return masked if may_be_random else repeat + masked
+        return [*_independence(victim, x), *masked]
     except Exception as error:  # a victim is anyone's code and may raise anything
         return [
             f"the victim raised {blame(error)} on a batch {list(x.shape)}; run it on such a batch by itself to see why"
@@ -82,8 +97,8 @@ def _repeat(victim: Victim, x: Tensor) -> list[str]:
     if gap <= REPEAT_TOLERANCE:
         return []
     return [
-        f"output: two runs of one batch differ by {gap:.1e} of the largest output; random victims can't be judged yet, "
-        "since one lucky draw would count as robust: take the randomness out"
+        f"output: two runs of one batch differ by {gap:.1e} of the largest output, and one lucky draw would count as robust: "
+        "take the randomness out, or let several draws judge it, judge: {draws: 20}, and attack it by audit or with eot"
     ]
 
 
@@ -108,7 +123,18 @@ def _independence(victim: Victim, x: Tensor) -> list[str]:
     return problems
 
 
-def _gradient(victim: Victim, x: Tensor) -> list[str]:
+def _broken_gradient(victim: Victim, x: Tensor) -> list[str]:
+    if victim.info.access != "gradient":
+        return []
+    gradient = _gradient(victim, x)
+    if gradient is None:
+        return ["access: no gradient reaches the input; remove no_grad and detach, or bring it as `use: callable`"]
+    if not bool(torch.isfinite(gradient).all()):
+        return ["access: the input gradient has NaN or infinity; check for roots and logarithms of zero"]
+    return []
+
+
+def _masked_gradient(victim: Victim, x: Tensor) -> list[str]:
     if victim.info.access != "gradient":
         return []
     with torch.no_grad():
@@ -116,20 +142,25 @@ def _gradient(victim: Victim, x: Tensor) -> list[str]:
     if bool((outputs >= 0).all()) and bool(((outputs.sum(1) - 1).abs() < SUM_TOLERANCE).all()):
         return [
             "output: the victim returns probabilities, whose gradient vanishes where it is sure, so that attacks look weaker than "
-            "they are; return the logits before the softmax"
+            "they are; return the logits before the softmax, or attack it by audit alone"
         ]
+    gradient = _gradient(victim, x)
+    if gradient is None or not bool(gradient.any()):
+        return [
+            "access: the input gradient is zero everywhere; return logits rather than saturated probabilities or labels, or "
+            "attack it by audit alone"
+        ]
+    return []
+
+
+def _gradient(victim: Victim, x: Tensor) -> Tensor | None:
+    """Return the gradient of the largest outputs; None where the outputs do not hang on the input by any."""
     pixels = x.detach().clone().requires_grad_()
     best = victim(pixels).amax(1).sum()
     if not best.requires_grad:
-        return ["access: no gradient reaches the input; remove no_grad and detach, or bring it as `use: callable`"]
+        return None
     (gradient,) = torch.autograd.grad(best, pixels, allow_unused=True)
-    if gradient is None or not bool(gradient.any()):
-        return [
-            "access: the input gradient is zero everywhere; return logits rather than saturated probabilities or labels"
-        ]
-    if not bool(torch.isfinite(gradient).all()):
-        return ["access: the input gradient has NaN or infinity; check for roots and logarithms of zero"]
-    return []
+    return torch.zeros_like(pixels) if gradient is None else gradient
 
 
 def _gap(a: Tensor, b: Tensor) -> float:
