@@ -29,8 +29,8 @@ def tables(victims, attacks, samples, eps=None, table=attack_table):
     return cells(table(victims, attacks, STEPS, 120, samples, 1, eps, "cpu"))
 
 
-def task(attack, norm, samples=4, queries=10, eps=None):
-    found = tasks("mnist-cnn", [attack], STEPS, queries, samples, eps, "cpu")
+def task(attack, norm, samples=4, queries=10, eps=None, steps=STEPS):
+    found = tasks("mnist-cnn", [attack], steps, queries, samples, eps, "cpu")
     return next(task for task in found if task.constraint.norm == norm)
 
 
@@ -104,17 +104,25 @@ def test_sizes_and_radii_go_where_an_attack_has_them():
     assert math.isinf(task("fmn", "linf", eps=0.2).constraint.eps)
 
 
+SETTLED = {"ddn": 30, "deepfool": 30, "fab": 5, "fmn": 30}
+"""Steps after which most forms of a minimal-norm attack come about as near. FMN of the peers does so in L-inf alone: in the other
+norms they often stay on this side of the boundary (`minimal_norm.fmn`)."""
+
+
 @pytest.mark.parametrize(("attack", "norm"), [key for key in PEERS if key[0] not in SLOW])
 def test_peers_run_and_are_about_as_strong(attack, norm):
     """A call that lost its options on the way (steps, radius, start) would break far less, or come far less near."""
     peers = [peer for peer in PEERS[attack, norm] if peer.installed]
     if not peers:
         pytest.skip(f"none of {', '.join(peer.package for peer in PEERS[attack, norm])} is installed")
-    ours, *theirs = compare(task(attack, norm, samples=8, queries=120), peers, repeats=1)
+    timed = task(attack, norm, samples=8, queries=120, steps=SETTLED.get(attack, STEPS))
+    ours, *theirs = compare(timed, peers, repeats=1)
     assert ours.who == "raygrid" and [o.who.split()[0] for o in theirs] == [peer.package for peer in peers]
     assert all(o.passes >= 1 and o.ratio > 0 and o.seconds > 0 for o in theirs)
-    if math.isfinite(task(attack, norm).constraint.eps):
+    if math.isfinite(timed.constraint.eps):
         assert all(abs(o.achieved - ours.achieved) <= 2 for o in theirs)
+    elif attack in SETTLED and (attack, norm) not in {("fmn", "l2"), ("fmn", "l1"), ("fmn", "l0")}:
+        assert all(o.achieved == pytest.approx(ours.achieved, rel=0.1) for o in theirs)
 
 
 def small(examples):
@@ -150,7 +158,7 @@ def test_an_example_outside_its_ball_or_box_counts_for_nothing():
 
 
 def test_the_closest_examples_are_told_by_their_median_distance():
-    closest = task("fmn", "l2")
+    closest = task("fmn", "l2", steps=30)
     examples = closest.run(stop_early=True)[1]
     lengths = (examples - closest.x).flatten(1).norm(dim=1)
     assert achieved(closest, examples) == pytest.approx(float(lengths.sort().values[1:3].mean()))
@@ -159,7 +167,7 @@ def test_the_closest_examples_are_told_by_their_median_distance():
 def test_ours_stands_with_its_peers_and_without_any(monkeypatch):
     pair = {("pgd", "linf"): (small(lambda task: task.x), Peer("absent", ("no_such_module",), lambda task: task.x))}
     monkeypatch.setattr(bench_compare, "PEERS", pair)
-    _, attacks, norms, eps, who, passes, strength, _, ratio = tables(["mnist-cnn"], ["pgd"], 4, table=compare_table)
+    _, _, norms, eps, who, _, strength, _, ratio = tables(["mnist-cnn"], ["pgd"], 4, table=compare_table)
     assert [name.split()[0] for name in who] == ["raygrid", "numpy", "raygrid", "raygrid"]
     assert norms == ["linf", "", "l2", "l1"] and eps == ["0.08", "", "1", "5"]
     assert all(cell.endswith("of 4") for cell in strength) and [bool(cell) for cell in ratio] == [
