@@ -267,21 +267,31 @@ def assets_verify() -> None:
 @bench_app.command("attacks")
 def bench_attacks(
     victims: Annotated[list[str] | None, typer.Option("--victim", help="Victims to attack; may be repeated.")] = None,
-    attacks: Annotated[list[str] | None, typer.Option("--attack", help="Gradient attacks; may be repeated.")] = None,
-    steps: Annotated[int, typer.Option(min=2, help="Gradient steps.")] = 40,
+    attacks: Annotated[list[str] | None, typer.Option("--attack", help="Attacks; may be repeated.")] = None,
+    steps: Annotated[int, typer.Option(min=2, help="Steps, of attacks that have steps.")] = 40,
+    queries: Annotated[int, typer.Option(min=1, help="Queries, of attacks that have queries.")] = 500,
     samples: Annotated[int, typer.Option(min=1, help="Samples in a batch.")] = 32,
     repeats: Annotated[int, typer.Option(min=1, help="Interleaved repetitions; the median counts.")] = 7,
+    eps: Annotated[
+        float | None, typer.Option(min=0, help="Radius, instead of the victim's; leave 30 to 70 % standing.")
+    ] = None,
     device: Annotated[str, typer.Option(help="A torch device.")] = "cpu",
     cpus: Annotated[int, typer.Option(min=1, help="Torch threads; a host has one by default.")] = 1,
 ) -> None:
-    """Time attacks against their floor: the forward and backward passes they issued, and nothing else.
+    """Time attacks against their floor, the passes they issued and no more; then as used, beside peers, with what each achieved.
 
-    Example: raygrid bench attacks --victim mnist-cnn --attack pgd
+    Peers are those installed of torchattacks, foolbox, adv-lib and adversarial-robustness-toolbox.
+
+    Example: raygrid bench attacks --victim mnist-cnn --attack pgd --attack square
     """
     from raygrid.bench import attack_table, threads
+    from raygrid.bench_compare import compare_table
 
     with threads(cpus):
-        _console().print(attack_table(victims or ["mnist-cnn"], attacks or ["pgd"], steps, samples, repeats, device))
+        for table in (attack_table, compare_table):
+            _console().print(
+                table(victims or ["mnist-cnn"], attacks or ["pgd"], steps, queries, samples, repeats, eps, device)
+            )
 
 
 @bench_app.command("autoattack")

@@ -61,10 +61,13 @@ MAY_IMPORT = {
     "engine": RUN | {"grid", "results"},
     "notebook": RUN,
     "bench": RUN | {"notebook"},
+    "bench_peers": RUN | {"bench"},
+    "bench_compare": RUN | {"bench", "bench_peers"},
     "bench_suites": RUN | {"bench", "notebook"},
     "describe": WORDS | FILES | {"victims"},
     "raygrid": {"errors", "notebook", "results"},
-    "cli": RUN | {"bench", "bench_suites", "describe", "engine", "grid", "notebook", "raygrid", "results"},
+    "cli": RUN
+    | {"bench", "bench_compare", "bench_suites", "describe", "engine", "grid", "notebook", "raygrid", "results"},
 }
 """Area -> areas it may import, besides itself. A new area takes one line here."""
 
