@@ -187,7 +187,7 @@ def _apgd(norm: str, loss: str) -> tuple[Peer, ...]:
             "verbose": False,
         },
     )
-    return (torchattacks, adv_lib, *([art] if loss == "ce" else []))  # ART's DLR is not the paper's
+    return (torchattacks, adv_lib, *([art] if loss == "ce" else []))  # ART's APGD on the DLR was not tried
 
 
 def _apgd_t(norm: str) -> tuple[Peer, ...]:

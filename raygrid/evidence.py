@@ -56,7 +56,7 @@ def close(records: Sequence[Record]) -> list[bool]:
 def masked(records: Sequence[Record]) -> list[bool]:
     """Call for all samples of a victim that shows a sign of masking, which is a property of the victim and not of the sample.
 
-    The signs: gradients that are zero, a sample that scores alone broke and gradients had left, answers at random.
+    The signs: gradients that are zero, a sample that scores or FAB broke and gradient descent had left, answers at random.
     """
     sign = _zero(records) or _beaten(records) or any(record.random for record in records)
     return [sign] * len(records[-1].broken)
@@ -88,13 +88,18 @@ def _zero(records: Sequence[Record]) -> bool:
 
 
 def _beaten(records: Sequence[Record]) -> bool:
-    """Whether an attack without gradients broke a sample that one with gradients had left standing before."""
+    """Whether another kind of attack broke a sample that gradient descent had left standing before."""
     return any(
-        record.access != "gradient" and broken and attacked
+        not _descends(record) and broken and attacked
         for number, record in enumerate(records)
-        if any(earlier.access == "gradient" for earlier in records[:number])
+        if any(_descends(earlier) for earlier in records[:number])
         for broken, attacked in zip(record.broken, record.attacked, strict=True)
     )
+
+
+def _descends(record: Record) -> bool:
+    """Whether it is an attack by gradient descent; FAB steps onto boundaries, from where descent does not come."""
+    return record.access == "gradient" and record.attack != "fab"
 
 
 CONDITIONS: dict[str, Condition] = {

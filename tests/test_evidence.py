@@ -42,6 +42,7 @@ def test_a_sample_is_close_by_the_least_margin_that_any_attack_at_this_eps_left_
         ([record(), record("square", "score", broken=(True, False), attacked=(False, True))], False),
         ([record("square", "score", broken=(True, False)), record()], False),
         ([record(), record(broken=(True, False))], False),
+        ([record(), record("fab", broken=(True, False))], True),
         ([record(random=True)], True),
     ],
     ids=[
@@ -51,6 +52,7 @@ def test_a_sample_is_close_by_the_least_margin_that_any_attack_at_this_eps_left_
         "an inherited success is no sign",
         "scores came first",
         "gradients break it",
+        "FAB breaks what descent left",
         "answers at random",
     ],
 )

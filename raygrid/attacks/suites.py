@@ -21,16 +21,16 @@ def autoattack(params: AutoAttack, norm: str) -> tuple[Stage, ...]:
         "standard": (
             Stage("apgd-ce", {"restarts": 5 if l1 else 1}),
             Stage("apgd-t", {"targets": 5 if l1 else 9}),
-            Stage("fab", {"leaps": False}),
+            Stage("fab"),
             square,
         ),
         "plus": (
             Stage("apgd-ce", {"restarts": 5}),
             Stage("apgd-dlr", {"restarts": 5}),
-            Stage("fab", {"restarts": 5, "targeted": False, "targets": EVERY_CLASS, "leaps": False}),
+            Stage("fab", {"restarts": 5, "targeted": False, "targets": EVERY_CLASS}),
             square,
             Stage("apgd-t"),
-            Stage("fab", {"restarts": 5, "leaps": False}),
+            Stage("fab", {"restarts": 5}),
         ),
         "rand": (Stage("apgd-ce", eot=RAND_DRAWS), Stage("apgd-dlr", eot=RAND_DRAWS)),
     }
@@ -43,13 +43,18 @@ def audit(params: Audit, norm: str) -> tuple[Stage, ...]:
     Cheap attacks come first: APGD-CE, a race of rival classes, which is APGD-T for half its passes, and a short Square that shows
     whether scores see what gradients don't. A long run goes for samples that nearly fell. The others are AutoAttack's own stages,
     and an attack on decisions alone: they are called where the victim shows a sign of masking, which is a gradient of zero, an
-    answer at random, or a sample that Square broke and gradients had left. Where answers are random, looks average over draws.
+    answer at random, or a sample that Square or FAB broke and gradient descent had left. Where answers are random, looks average
+    over draws.
+
+    In L2 and L1 a short FAB-T looks at all samples: descent gets stuck there on victims trained against L-inf. Of 46 digits of
+    mnist-cnn-adv (L2 1.6) that it left, FAB-T with 5 targets and 60 steps breaks 14, Square with 5,000 queries 5, APGD-T at most 5.
     """
     del params  # it has none
     return (
         Stage("apgd-ce"),
         Stage("apgd-race"),
         Stage("square", {"queries": 200}),
+        *(() if norm == "linf" else (Stage("fab", {"targets": 5, "steps": 60}),)),
         Stage("apgd", {"loss": "margin", "steps": 500}, when="close"),
         Stage("apgd", {"loss": "margin"}, eot=RAND_DRAWS, when="random"),
         Stage("apgd-t", when="masked"),
