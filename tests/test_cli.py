@@ -78,7 +78,7 @@ def test_help_of_the_program_names_every_command(raygrid):
         (["query", "nowhere", "SELECT 1"], "is not a results folder"),
         (["replay", "nowhere", "00", "x"], "is not a results folder"),
         (["assets", "fetch", "mnist-5kk"], 'did you mean "mnist-5k"?'),
-        (["bench", "attacks", "--attack", "fgsm"], "takes no gradient steps"),
+        (["bench", "attacks", "--attack", "audit"], "raygrid bench autoattack"),
         (["bench", "attacks", "--victim", "mnist"], 'unknown victim "mnist"'),
     ],
 )

@@ -17,7 +17,7 @@ def outage(monkeypatch):
     def down(victim, *_):
         raise ConnectionError("the service is down")
 
-    monkeypatch.setattr("raygrid.engine.host.check_victim", lambda *_: [])
+    monkeypatch.setattr("raygrid.engine.host.check_victim", lambda *_, **__: [])
     monkeypatch.setattr("raygrid.victims.victim.Victim.forward", down)
 
 
