@@ -27,6 +27,8 @@ class Record:
     backwards: Sequence[int]
     left: Sequence[float]
     """Margin of the example, as a share of the clean one; 1 where there is none."""
+    unknown: Sequence[bool]
+    """Whether there is no verdict on the sample: an attack or the victim failed on it."""
     random: bool = False
     """Whether the victim answered differently to the same example."""
 
@@ -37,6 +39,16 @@ def left_of(margins: Sequence[float | None], clean: Sequence[float]) -> list[flo
         1.0 if margin is None or not before > 0 else margin / before
         for margin, before in zip(margins, clean, strict=True)
     ]
+
+
+UNKNOWN = ("error", "timeout", "invalid")
+"""Statuses that are no verdict."""
+
+
+def unknown_in_suite(records: Sequence[Record], eps: float) -> Sequence[bool]:
+    """Return which samples the stages before failed on, at the eps of a stage; a smaller eps tells nothing of a larger one."""
+    last = records[-1]
+    return last.unknown if last.eps == eps else [False] * len(last.unknown)
 
 
 Condition = Callable[[Sequence[Record]], list[bool]]

@@ -79,6 +79,8 @@ class Inherited:
     """Which of the others are to be attacked now; the rest keep their example."""
     failures: Mapping[int, str] = field(default_factory=dict)
     """Position -> why there is no example."""
+    unknown: Sequence[bool] = ()
+    """Which samples an earlier stage of the same suite failed on: broken later is broken, else nothing is known of them."""
 
     @property
     def kept(self) -> list[bool]:
@@ -226,13 +228,14 @@ def score(
     )
     if inherited is None:
         return verdicts
+    unknown = inherited.unknown or [False] * len(verdicts)
     return [
-        _after(verdict, broken=broken, kept=kept)
-        for verdict, broken, kept in zip(verdicts, inherited.broken, inherited.kept, strict=True)
+        _after(verdict, broken=broken, kept=kept, unknown=failed)
+        for verdict, broken, kept, failed in zip(verdicts, inherited.broken, inherited.kept, unknown, strict=True)
     ]
 
 
-def _after(verdict: Verdict, *, broken: bool, kept: bool) -> Verdict:
+def _after(verdict: Verdict, *, broken: bool, kept: bool, unknown: bool) -> Verdict:
     """Say of a verdict that its example was inherited; never call a sample robust that was broken before.
 
     A victim that answers at random may answer fewer of the new draws wrong than are needed: broken by any judgment is broken.
@@ -241,6 +244,8 @@ def _after(verdict: Verdict, *, broken: bool, kept: bool) -> Verdict:
         verdict = replace(verdict, status="broken", success=True)
     elif broken and verdict.status == "robust":
         verdict = replace(verdict, status="error", error="the example broke the sample before, and does not any more")
+    elif unknown and verdict.status == "robust":
+        verdict = replace(verdict, status="error", error="an earlier attack of the suite failed on the sample")
     return replace(verdict, obtained="inherited") if kept else verdict
 
 

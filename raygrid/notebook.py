@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from raygrid import registry
 from raygrid.component import resolve
 from raygrid.errors import UsageError, did_you_mean
-from raygrid.evidence import CONDITIONS, Record, answers_differ, left_of
+from raygrid.evidence import CONDITIONS, UNKNOWN, Record, answers_differ, left_of, unknown_in_suite
 from raygrid.job import check_awareness, check_eps
 from raygrid.judge import Outputs, Verdict, run_model
 from raygrid.kernel import Batch, Crafted, Inherited, channel_of, craft, goal_of, score
@@ -199,7 +199,8 @@ def _answers_differ(once: Tensor, again: Tensor) -> bool:
 def _inherited(before: Attacked, records: list[Record], stage: AttackSpec) -> Inherited:
     when = stage.stage.when if stage.stage else ""
     failures = {i: verdict.error or "" for i, verdict in enumerate(before.verdicts) if verdict.status == "error"}
-    return Inherited(before.x_adv, records[-1].broken, CONDITIONS[when](records), failures)
+    unknown = unknown_in_suite(records, stage.eps)
+    return Inherited(before.x_adv, records[-1].broken, CONDITIONS[when](records), failures, unknown)
 
 
 def _record(stage: AttackSpec, made: Crafted, verdicts: list[Verdict], clean_margins: list[float]) -> Record:
@@ -212,6 +213,7 @@ def _record(stage: AttackSpec, made: Crafted, verdicts: list[Verdict], clean_mar
         made.zero_gradients,
         made.backwards,
         left_of([verdict.margin for verdict in verdicts], clean_margins),
+        [verdict.status in UNKNOWN for verdict in verdicts],
         # Views tell nothing of the victim.
         not stage.channel and answers_differ([v.draws_fooled for v in verdicts], verdicts[0].draws),
     )

@@ -4,15 +4,15 @@ import pytest
 
 from raygrid.attacks.catalog_suites import Audit, AutoAttack
 from raygrid.attacks.suites import audit, autoattack
-from raygrid.evidence import CLOSE, CONDITIONS, ZERO_SHARE, Record, answers_differ, left_of
+from raygrid.evidence import CLOSE, CONDITIONS, ZERO_SHARE, Record, answers_differ, left_of, unknown_in_suite
 from raygrid.registry import find, parse
 
 
 def record(attack="apgd-ce", access="gradient", broken=(False, False), left=(0.5, 0.5), zeros=(0, 0), eps=0.1, **rest):
     attacked = rest.pop("attacked", (True, True))
-    return Record(
-        attack, access, eps, broken, attacked, zeros, (100, 100) if access == "gradient" else (0, 0), left, **rest
-    )
+    looks = (100, 100) if access == "gradient" else (0, 0)
+    unknown = rest.pop("unknown", (False, False))
+    return Record(attack, access, eps, broken, attacked, zeros, looks, left, unknown, **rest)
 
 
 def called(name, *records):
@@ -65,6 +65,12 @@ def test_a_sign_of_masking_calls_for_every_sample(signs, masked):
 )
 def test_a_victim_answers_at_random_where_some_draws_of_an_example_are_fooled(fooled, differ):
     assert answers_differ(fooled, 20) is differ
+
+
+def test_a_failure_is_carried_from_stage_to_stage_and_not_from_rung_to_rung():
+    failed = record(unknown=(True, False))
+    assert list(unknown_in_suite([failed], 0.1)) == [True, False]
+    assert list(unknown_in_suite([failed], 0.2)) == [False, False]
 
 
 def test_a_margin_is_told_as_a_share_of_the_clean_one():

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 from masked import Quantized, Saturated, Shifting
-from models import digits, victim
+from models import Tiny, digits, pixels, victim
 
 import raygrid
 from raygrid.notebook import Attacked
@@ -56,6 +56,26 @@ def test_autoattack_leaves_standing_what_its_authors_code_leaves(ours):
     theirs = model(examples).argmax(1) == y
     assert abs(int(standing(ours).sum()) - int(theirs.sum())) <= 1
     assert (standing(ours) != theirs).sum() <= 2
+
+
+@pytest.mark.parametrize("stage", ["autopgd:apgd", "autopgd:apgd_t", "fab:fab"])
+def test_a_sample_on_which_a_stage_crashed_is_never_robust(stage, monkeypatch):
+    """Whatever later stages find: broken is broken, and what only they leave standing is unknown."""
+
+    def crash(*args, **params):
+        raise ArithmeticError("this attack does not work")
+
+    x = pixels(6, 1, 6, 6)
+    y = Tiny()(x).argmax(1)
+    sound = raygrid.attack(Tiny(), x, y, "autoattack", eps=0.05)
+    monkeypatch.setattr(f"raygrid.attacks.{stage.replace(':', '.')}", crash)
+    found = raygrid.attack(Tiny(), x, y, "autoattack", eps=0.05)
+    assert sound.statuses["robust"] and sound.statuses["broken"]
+    assert found.statuses["robust"] == 0 and found.statuses["error"]
+    assert found.robust_accuracy_bounds[0] == 0
+    assert {v.error for v in found.verdicts if v.status == "error"} == {
+        "an earlier attack of the suite failed on the sample"
+    }
 
 
 MASKED = {"quantized": (Quantized, 0.15, 4), "saturated": (Saturated, 0.1, 1)}

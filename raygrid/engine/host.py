@@ -22,7 +22,7 @@ from raygrid.data.dataset import pixels
 from raygrid.engine.rows import Row, sample_rows, trial_key
 from raygrid.engine.work import Preflight, Report, Task
 from raygrid.errors import UsageError
-from raygrid.evidence import CONDITIONS, Record, answers_differ, left_of
+from raygrid.evidence import CONDITIONS, UNKNOWN, Record, answers_differ, left_of, unknown_in_suite
 from raygrid.grid import Craft, Model, Score
 from raygrid.judge import TRACEBACK_FRAMES, Outputs, Verdict, run_model, stored
 from raygrid.kernel import Batch, Crafted, Inherited, channel_of, craft, goal_of, score
@@ -231,7 +231,8 @@ class VictimHost:
             parent = parent.craft.parent
         examples = self._examples(unit.parent.craft, batch)
         when = unit.attack.stage.when if unit.attack.stage else ""
-        return Inherited(examples.x_adv, records[-1].broken, CONDITIONS[when](records), examples.failures)
+        unknown = unknown_in_suite(records, unit.attack.eps)
+        return Inherited(examples.x_adv, records[-1].broken, CONDITIONS[when](records), examples.failures, unknown)
 
     def _record(self, unit: Score, batch: Batch) -> Record:
         trials, crafts = (
@@ -247,6 +248,7 @@ class VictimHost:
             [crafts[sample]["zero_gradients"] for sample in batch.ids],
             [crafts[sample]["backwards"] for sample in batch.ids],
             left_of([trials[sample]["margin"] for sample in batch.ids], self._clean_margins(unit, batch)),
+            [trials[sample]["status"] in UNKNOWN for sample in batch.ids],
             # Views tell nothing of the victim.
             not unit.cell.attack.channel
             and answers_differ([row["draws_fooled"] for row in trials.values()], unit.cell.judging.draws),
