@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import TYPE_CHECKING
 
 import torch
 from rich.table import Table
@@ -22,10 +21,6 @@ from raygrid.oracle import NoStartError, Oracle
 from raygrid.randomness import Randomness
 from raygrid.victims.victim import Victim
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 DATA: dict[tuple[int, int | None, int | None], str] = {(1, 28, 28): "mnist-5k", (3, 32, 32): "cifar10-samples"}
 """Input shape -> the dataset that a victim is timed on; ImageNet photos for the others."""
 EPS = {"linf": 4 / 255, "l2": 1.0, "l1": 10.0, "l0": 40.0}
@@ -36,6 +31,9 @@ MEASURED = {
     "cifar10-cnn": {"linf": 1 / 255, "l2": 0.1, "l1": 2.0},
 }
 """Victim -> radii at which 33 to 61 % of 64 samples stand after 40 steps of PGD."""
+
+MOST_BYTES = 4e9
+"""Of memory that the points of an attack's passes may take."""
 
 
 @dataclass(frozen=True)
@@ -182,27 +180,26 @@ def attack_table(
 def time_attack(task: Task, repeats: int) -> Timing:
     """Time one attack against the passes it issues, in turns, early stop off.
 
-    The floor runs exactly those passes on a frozen victim, with the gradient of the input only, and does nothing with them: the
-    k-th on the samples that the attack spent k or more on. It runs them on the attack's examples: passes over perturbed digits
-    cost 8 to 11 % more than over clean ones (max pooling on a CPU mispredicts its branches).
+    The floor runs exactly those passes, at the points where the attack ran them, on a frozen victim, with the gradient of the input
+    only, and does nothing with them. As many passes over other points cost something else: over clean digits 8 to 11 % less than
+    over noisy ones (max pooling on a CPU mispredicts its branches).
+
+    Raises:
+        UsageError: the points take more memory than `MOST_BYTES`.
     """
-    oracle, x_adv = task.run(stop_early=False)
+    oracle, _ = task.run(stop_early=False)
     task = replace(
         task, skip=torch.from_numpy(oracle.forwards == 0)
     )  # those without a start, on which nothing is spent below
-    gradients = _batches(x_adv, task.y, oracle.backwards)
-    looks = _batches(x_adv, task.y, oracle.forwards - oracle.backwards)
+    with watched(task.victim) as passes:
+        oracle, _ = task.run(stop_early=False)
 
     def attack() -> None:
         task.run(stop_early=False)
 
     def floor() -> None:
-        for z, y in gradients:
-            z = z.detach().requires_grad_(True)
-            torch.autograd.grad(Goal("untargeted", y).loss(task.victim(z)).sum(), z)
-        with torch.no_grad():
-            for z, _ in looks:
-                task.victim(z)
+        for z, with_gradient in passes:
+            issue(task.victim, z, with_gradient)
 
     floor()
     times = [(seconds(attack, task.x), seconds(floor, task.x)) for _ in range(repeats)]
@@ -211,15 +208,39 @@ def time_attack(task: Task, repeats: int) -> Timing:
     return Timing(a, f, ratio, int(oracle.forwards.max()), int(oracle.backwards.max()))
 
 
-def _batches(x: Tensor, y: Tensor, passes: "NDArray[np.int64]") -> list[tuple[Tensor, Tensor]]:
-    """Return the samples and labels of each pass, for so many passes over each sample [B]."""
-    spent = torch.from_numpy(passes).to(x.device)
-    batches: list[tuple[Tensor, Tensor]] = []
-    for k in range(int(passes.max())):
-        on = spent > k
-        same = batches and len(batches[-1][1]) == int(on.sum())  # spent falls: as many are the same ones
-        batches.append(batches[-1] if same else (x[on], y[on]))
-    return batches
+@contextmanager
+def watched(victim: Victim) -> Iterator[list[tuple[Tensor, bool]]]:
+    """Keep the points of the passes that are run on a victim: their inputs [B, C, H, W], and whether they were to give a gradient.
+
+    Raises:
+        UsageError: in the pass by which they take more memory than `MOST_BYTES`.
+    """
+    passes: list[tuple[Tensor, bool]] = []
+
+    def keep(module: torch.nn.Module, inputs: tuple[Tensor]) -> None:
+        passes.append((inputs[0].detach().clone(), inputs[0].requires_grad))
+        if sum(x.nbytes for x, _ in passes) > MOST_BYTES:
+            raise UsageError(
+                f"the points of all passes take more than {MOST_BYTES / 1e9:.0f} GB: use fewer samples, steps or queries"
+            )
+
+    handle = victim.register_forward_pre_hook(keep)
+    try:
+        yield passes
+    finally:
+        handle.remove()
+
+
+def issue(victim: Callable[[Tensor], Tensor], x: Tensor, with_gradient: bool) -> None:
+    """Run a bare pass over x [B, C, H, W], with the gradient of some cross-entropy or without."""
+    if not with_gradient:
+        with torch.no_grad():
+            victim(x)
+        return
+    z = x.requires_grad_(True)
+    logits = victim(z)
+    torch.autograd.grad(torch.nn.functional.cross_entropy(logits, logits.argmax(1), reduction="sum"), z)
+    x.requires_grad_(False)
 
 
 def seconds(work: Callable[[], object], x: Tensor) -> float:
