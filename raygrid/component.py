@@ -36,6 +36,14 @@ class Params(BaseModel):
         """Name the only dataset on whose samples an attack with these parameters knows its way about; None: any will do."""
         return None
 
+    def draws_at_random(self) -> bool:
+        """Whether a defense with these parameters makes a victim answer at random."""
+        return False
+
+    def leaves(self, most: Access) -> Access:
+        """Return the most that may be asked of a victim behind a defense with these parameters, where it gave `most` before."""
+        return most
+
 
 @dataclass(frozen=True)
 class Component:

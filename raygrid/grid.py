@@ -4,13 +4,13 @@ Pure: datasets and victims come in as what they are (shards with fingerprints, V
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any, NamedTuple
 
 from raygrid.component import ACCESS_ORDER, Params
 from raygrid.errors import UsageError
-from raygrid.job import check_eps
+from raygrid.job import check_defended, check_eps
 from raygrid.keys import content_key
 from raygrid.registry import find, label
 from raygrid.series import in_turn, ladders
@@ -111,8 +111,9 @@ def expand(
 ) -> Plan:
     """Cross victims x defenses x attacks x seeds x shards of every grid.
 
-    White-box examples are crafted on the very model that judges them. Under `access: transfer` they are crafted once on the bare
-    source and judged on every model of the grid. Stages of suites and rungs of eps ladders follow one another, see series.py.
+    White-box examples are crafted on the very model that judges them, or, by attackers that don't know of its defense, on the bare
+    victim. Under `access: transfer` they are crafted once on the bare source and judged on every model of the grid. Stages of
+    suites and rungs of eps ladders follow one another, see series.py.
 
     Args:
         job: the job.
@@ -127,15 +128,14 @@ def expand(
     mistakes: dict[str, None] = {}
     for grid in job.grids:
         models = [_model(v, infos[v.key], d) for v in grid.victims for d in grid.defenses]
-        series = ladders(grid.attacks)
         for spec in grid.data:
             data = datasets[spec.key]
             for model in models:
-                for ladder in series:
-                    rungs = [rung for rung in ladder if not excluded(grid, model.victim, model.defense, rung)]
+                attacks = (a for a in grid.attacks if not excluded(grid, model.victim, model.defense, a))
+                for rungs in ladders(attack.facing(model.defense) for attack in attacks):
                     for rung in rungs:
                         mistakes.update(dict.fromkeys(_mistakes(grid, data, model, _source(rung, model, infos), rung)))
-                    for seed in job.seeds if rungs else ():
+                    for seed in job.seeds:
                         cells = [_cell(grid, data, model, attack, seed) for attack in in_turn(rungs)]
                         _add(plan, cells, _source(rungs[0], model, infos), data.shards)
     if mistakes:
@@ -171,6 +171,7 @@ def _add(plan: Plan, cells: Sequence[Cell], source: Model, shards: Iterable[Shar
 
 
 def _model(victim: VictimSpec, info: VictimInfo, defense: DefenseSpec) -> Model:
+    info = replace(info, access=defense.params.leaves(info.access))
     digest = content_key(
         {
             "victim": [victim.component.name, victim.component.version, _values(victim.params), info.facts()],
@@ -188,13 +189,10 @@ def _attack_digest(attack: AttackSpec) -> str:
             "goal": [attack.goal, attack.target],
             "access": attack.access,
             "budget": [attack.budget.queries, attack.budget.gradients],
-            "eot": attack.eot,
+            "eot": attack.looks,
             "when": attack.stage.when if attack.stage else "",
-            **(
-                {"channel": _channel(attack)[0] if attack.awareness == "channel" else "unseen"}
-                if attack.channel
-                else {}
-            ),
+            **({"channel": _channel(attack)[0] if attack.through else "unseen"} if attack.channel else {}),
+            **({"judged": "elsewhere"} if attack.elsewhere else {}),
         }
     )
 
@@ -212,10 +210,11 @@ def _judging(judging: Judging) -> list[Json]:
 
 
 def _source(attack: AttackSpec, model: Model, infos: Mapping[str, VictimInfo]) -> Model:
-    if attack.source is None:
+    if attack.source is None and not attack.elsewhere:
         return model
     none = find("defense", "none")
-    return _model(attack.source, infos[attack.source.key], DefenseSpec(none, none.params()))
+    source = attack.source or model.victim
+    return _model(source, infos[source.key], DefenseSpec(none, none.params()))
 
 
 def _mistakes(grid: GridSpec, data: Dataset, model: Model, source: Model, attack: AttackSpec) -> Iterator[str]:
@@ -236,6 +235,8 @@ def _mistakes(grid: GridSpec, data: Dataset, model: Model, source: Model, attack
             f'{source.info.access} at most; exclude the pair ("exclude: [{{victim: {source.info.id}, attack: {name}}}]"), '
             f"or attack it by access: transfer"
         )
+    if wrong := check_defended(attack):
+        yield f'{where}: attack "{name}" behind defense "{model.defense.component.name}": {wrong}'
     if attack.target is not None and attack.target >= data.classes:
         yield f'{where}: target {attack.target} of attack "{name}" is no class of {data.name}: 0..{data.classes - 1}'
     if wrong := check_eps(attack, data.shape):
@@ -259,7 +260,8 @@ def _values(params: Params) -> Json:
 
 
 def _cell(grid: GridSpec, data: Dataset, model: Model, attack: AttackSpec, seed: int) -> Cell:
-    judging = grid.judge.of(attack)
+    random = model.defense.params.draws_at_random()
+    judging, usual = grid.judge.of(attack, random=random), JudgeSpec().of(attack, random=random)
     parts = {
         "grid": grid.name,
         "data": data.label,
@@ -271,10 +273,10 @@ def _cell(grid: GridSpec, data: Dataset, model: Model, attack: AttackSpec, seed:
         "goal": attack.goal if attack.target is None else f"{attack.goal}({attack.target})",
         "access": attack.access if attack.source is None else f"{attack.access}({attack.source.id})",
         "budget": _budget_label(attack),
-        "eot": "" if attack.eot == 1 else str(attack.eot),
+        "eot": "" if attack.looks == 1 else str(attack.looks),
         "channel": channel_label(attack) or "",
-        "awareness": attack.awareness if attack.channel else "",
-        "judge": "" if judging == JudgeSpec().of(attack) else f"{judging.broken_at}/{judging.draws}",
+        "awareness": attack.awareness if attack.channel or not model.defense.is_none else "",
+        "judge": "" if judging == usual else f"{judging.broken_at}/{judging.draws}",
         "suite": attack.stage.suite if attack.stage else "",
         "stage": str(attack.stage.number) if attack.stage else "",
         "seed": str(seed),

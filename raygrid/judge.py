@@ -13,6 +13,7 @@ from raygrid.constraints import Constraint
 from raygrid.goals import Goal
 from raygrid.metrics.distances import Distances, measure
 from raygrid.oracle import Channel
+from raygrid.randomness import Randomness
 
 Status = Literal["robust", "broken", "clean_wrong", "invalid", "error", "timeout", "skipped"]
 
@@ -93,6 +94,7 @@ def run_model(
     micro_batch: int | None = None,
     draws: int = 1,
     channel: Channel | None = None,
+    numbers: Randomness | None = None,
 ) -> Outputs:
     """Run a model on x [B, C, H, W], `micro_batch` samples at a time.
 
@@ -105,13 +107,26 @@ def run_model(
         micro_batch: samples in one pass; None: all.
         draws: how often, for a model that answers at random, or through a channel.
         channel: what lies between x and the model. Draw d has the purpose `judge/d`: views that no attack has seen.
+        numbers: of the samples, for a model that takes those of each look; its draw d has the same purpose.
     """
-    runs = [_run_once(model, x, classes, micro_batch, _seen_by(channel, x, draw)) for draw in range(draws)]
+    runs = [
+        _run_once(_drawn(model, numbers, draw), x, classes, micro_batch, _seen_by(channel, x, draw))
+        for draw in range(draws)
+    ]
     if draws == 1:
         return runs[0]
     each = torch.stack([run.logits for run in runs])
     errors = {i: why for run in reversed(runs) for i, why in run.errors.items()}
     return Outputs(each.mean(0), errors, each)
+
+
+def _drawn(
+    model: Callable[..., Tensor], numbers: Randomness | None, draw: int
+) -> Callable[[Tensor, list[int]], Tensor]:
+    """Return what gives the outputs of a model at one draw, for inputs [B, C, H, W] of the samples at some positions."""
+    if numbers is None or not getattr(model, "random", False):
+        return lambda x, where: model(x)
+    return lambda x, where: model(x, numbers.draws(torch.tensor(where), [f"judge/{draw}"] * len(where)))
 
 
 def _seen_by(channel: Channel | None, x: Tensor, draw: int) -> Callable[[list[int]], Tensor]:
@@ -122,7 +137,7 @@ def _seen_by(channel: Channel | None, x: Tensor, draw: int) -> Callable[[list[in
 
 
 def _run_once(
-    model: Callable[[Tensor], Tensor],
+    model: Callable[[Tensor, list[int]], Tensor],
     x: Tensor,
     classes: int,
     micro_batch: int | None,
@@ -136,7 +151,7 @@ def _run_once(
         where = pending.pop()
         try:
             with torch.no_grad():
-                part = _logits(model(seen(where)), len(where))
+                part = _logits(model(seen(where), where), len(where))
         except Exception:  # torch.OutOfMemoryError among them: it too is a reason to try with less
             if len(where) == 1:
                 errors[where[0]] = traceback.format_exc(limit=TRACEBACK_FRAMES)
@@ -177,6 +192,7 @@ def judge(
     closest: bool = False,
     broken_at: int | None = None,
     channel: Channel | None = None,
+    numbers: Randomness | None = None,
 ) -> list[Verdict]:
     """Judge examples x_adv [B, C, H, W] made from x [B, C, H, W].
 
@@ -192,16 +208,17 @@ def judge(
         closest: the examples are the closest that were found, at any distance; beyond eps, one says that none was found within.
         broken_at: draws that must meet the goal; None: more than half.
         channel: what lies between examples and model; the clean inputs went through it too.
+        numbers: of the samples, for a model that takes those of each look; the clean inputs had the same.
 
     Examples are judged by as many fresh draws of the randomness of model and channel as the clean inputs were, and by the same
-    ones of the channel; margin and prediction are those of the mean logits.
+    ones of channel and defense; margin and prediction are those of the mean logits.
     """
     classes, draws = clean.logits.shape[1], clean.draws
     allowed = constraint.allows(x_adv, x)
     shown = torch.where(allowed.view(-1, 1, 1, 1), x_adv, x)  # what is no valid input is not shown to the victim
     within = allowed | replace(constraint, eps=math.inf).allows(x_adv, x) if closest else allowed
-    adversarial = run_model(model, shown, classes, micro_batch, draws, channel)
-    on_file = run_model(model, stored(shown, x).to(x) / LEVELS, classes, micro_batch, draws, channel)
+    adversarial = run_model(model, shown, classes, micro_batch, draws, channel, numbers)
+    on_file = run_model(model, stored(shown, x).to(x) / LEVELS, classes, micro_batch, draws, channel, numbers)
     distances = measure(x_adv, x)
     distances_on_file = measure(stored(x_adv.nan_to_num(), x).to(x) / LEVELS, x)
 

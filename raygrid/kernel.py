@@ -118,6 +118,11 @@ def channel_of(attack: AttackSpec, batch: Batch, seed: int) -> Channel | None:
     return channel
 
 
+def numbers_of(batch: Batch, seed: int) -> Randomness:
+    """Return the numbers that a random defense draws for a batch: the samples' own, whatever the attack."""
+    return Randomness(seed, "defense", batch.ids)
+
+
 def craft(
     model: Model,
     batch: Batch,
@@ -155,7 +160,9 @@ def craft(
         for i in where:
             result.claimed[i] = bool(inherited.broken[i])
     left = [i for i in range(n) if not kept[i]]
-    clean = run_model(model, batch.x[left], batch.classes, micro_batch, judging.draws)
+    clean = run_model(
+        model, batch.x[left], batch.classes, micro_batch, judging.draws, numbers=numbers_of(batch.take(left), seed)
+    )
     result.failures |= {i: why for position, i in enumerate(left) if (why := clean.why(position))}
     pending = [[position for position, i in enumerate(left) if i not in result.failures]]
     while pending:
@@ -225,6 +232,7 @@ def score(
         closest=attack.component.minimal_norm,
         broken_at=broken_at,
         channel=channel_of(attack, batch, seed),
+        numbers=numbers_of(batch, seed),
     )
     if inherited is None:
         return verdicts
@@ -269,8 +277,9 @@ def _attack(
         micro_batch=result.micro_batch,
         stop_early=not attack.to_the_end,
         skip=goal.pointless if attack.to_the_end else goal.pointless | met,
-        eot=attack.eot,
-        channel=channel_of(attack, batch, seed) if attack.awareness == "channel" else None,
+        eot=attack.looks,
+        channel=channel_of(attack, batch, seed) if attack.through else None,
+        numbers=numbers_of(batch, seed),
         device=batch.x.device,
     )
     run = resolve(attack.component.build)

@@ -15,7 +15,7 @@ from raygrid.errors import UsageError, did_you_mean
 from raygrid.evidence import CONDITIONS, UNKNOWN, Record, answers_differ, left_of, unknown_in_suite
 from raygrid.job import check_awareness, check_eps
 from raygrid.judge import Outputs, Verdict, run_model
-from raygrid.kernel import Batch, Crafted, Inherited, channel_of, craft, goal_of, score
+from raygrid.kernel import Batch, Crafted, Inherited, channel_of, craft, goal_of, numbers_of, score
 from raygrid.metrics.statistics import wilson
 from raygrid.series import stages
 from raygrid.spec import AttackSpec, Awareness, Budget, ChannelSpec, GoalName, JudgeSpec
@@ -159,7 +159,8 @@ def attack(
         judging = JudgeSpec(draws or (RANDOM_DRAWS if random else None)).of(spec)
         batch = Batch([str(i) for i in range(len(x))], x, y, clean.logits.shape[1])
         if judging.draws > 1 or spec.channel is not None:
-            clean = run_model(model, x, 0, micro_batch, judging.draws, channel_of(spec, batch, seed))
+            channel_then, numbers = channel_of(spec, batch, seed), numbers_of(batch, seed)
+            clean = run_model(model, x, 0, micro_batch, judging.draws, channel_then, numbers)
         looks = eot or (RANDOM_DRAWS if random else 1)
         listed = stages(spec if spec.component.suite else replace(spec, eot=looks))
         done: list[Attacked] = []
@@ -269,13 +270,13 @@ def _seen(
 ) -> AttackSpec:
     """Put a channel between an attack's examples and the victim."""
     name, params = channel if isinstance(channel, tuple) else (channel, {})
-    aware = awareness or ("channel" if name else "none")
-    if wrong := check_awareness(spec.component, aware, name is not None):
+    if wrong := check_awareness(spec.component, awareness, name is not None):
         raise UsageError(wrong)
     if name is None:
         return spec
     component = registry.find("channel", name)
-    return replace(spec, channel=ChannelSpec(component, registry.parse(component, dict(params))), awareness=aware)
+    passed = ChannelSpec(component, registry.parse(component, dict(params)))
+    return replace(spec, channel=passed, awareness=awareness or "all")
 
 
 def _check_classes(clean: Outputs, y: Tensor, target: int | None) -> None:

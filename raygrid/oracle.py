@@ -10,6 +10,7 @@ from torch import Tensor
 
 from raygrid.component import ACCESS_ORDER, Access
 from raygrid.goals import Goal, LossName
+from raygrid.randomness import Randomness
 from raygrid.spec import Budget
 
 UNLIMITED = 1 << 60
@@ -84,7 +85,10 @@ class Oracle:
             channels.
         channel: what lies between the examples and the victim. Draw d of a sample's look number k, from 0, has the purpose
             `craft/k/d`, whatever stands beside the sample; one that an index names twice is seen twice in the same way.
+        numbers: of the samples, for a victim that takes those of each look (`random`); they have the same purposes.
         device: where the samples are.
+
+    A defended victim that has one is asked for gradients of its `soft` form, see `raygrid/defenses/defended.py`.
 
     Attributes:
         forwards, backwards: passes spent on each sample, NumPy [N]: bookkeeping stays off the device.
@@ -104,6 +108,7 @@ class Oracle:
         skip: Tensor | None = None,
         eot: int = 1,
         channel: Channel | None = None,
+        numbers: Randomness | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         self.victim = victim
@@ -112,6 +117,8 @@ class Oracle:
         self.stop_early = stop_early
         self.eot = eot
         self.channel = channel
+        self.numbers = numbers if getattr(victim, "random", False) else None
+        self.soft: Callable[..., Tensor] = getattr(victim, "soft", victim)
         self.device = torch.device(device)
         budget = budget or Budget()
         self._most_forwards = UNLIMITED if budget.queries is None else budget.queries
@@ -193,7 +200,7 @@ class Oracle:
         with torch.enable_grad():
             for draw in range(self.eot):
                 z = x.detach().requires_grad_(True)
-                logits = self.victim(self._seen(z, index, looks, draw))
+                logits = self._answer(self.soft, z, index, looks, draw)
                 value = goal.loss(logits, loss)
                 gradients.append(torch.autograd.grad(value.sum(), z)[0])
                 values.append(value.detach())
@@ -211,9 +218,16 @@ class Oracle:
     def _outputs(self, x: Tensor, index: Tensor, looks: Tensor, draw: int) -> Tensor:
         with torch.no_grad():
             parts = self._split(x, index, looks)
-            outputs = torch.cat([self.victim(self._seen(z, where, look, draw)) for z, where, look in parts])
+            outputs = torch.cat([self._answer(self.victim, z, where, look, draw) for z, where, look in parts])
         _require_finite("score", outputs, index)
         return outputs
+
+    def _answer(self, victim: Callable[..., Tensor], x: Tensor, index: Tensor, looks: Tensor, draw: int) -> Tensor:
+        """Return a victim's outputs [B, classes] of x [B, C, H, W], each at its sample's own look [B]."""
+        seen = self._seen(x, index, looks, draw)
+        if self.numbers is None:
+            return victim(seen)
+        return victim(seen, self.numbers.draws(index, [f"craft/{look}/{draw}" for look in looks.tolist()]))
 
     def _seen(self, x: Tensor, index: Tensor, looks: Tensor, draw: int) -> Tensor:
         """Return what the victim sees of x [B, C, H, W], each at its sample's own look [B]."""

@@ -1,6 +1,6 @@
 """Random numbers that belong to a sample: the same whatever the shard, batch size, order, host, retry or victim."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -44,6 +44,43 @@ class Randomness:
         seed = int.from_bytes(blake2b(words, digest_size=8).digest(), "little") >> 1
         return torch.Generator().manual_seed(seed)
 
+    def draws(self, index: Tensor, purposes: Sequence[str]) -> "Draws":
+        """Return the numbers of one look at each of the samples at the positions `index`, each for a purpose of its own."""
+        return Draws(self, index, tuple(purposes))
+
     def _stack(self, purpose: str, index: Tensor, like: Tensor, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
         rows = [draw(self.generator(purpose, self.sample_ids[i])) for i in index.tolist()]
         return torch.stack(rows).to(like) if rows else like.new_empty((0, *like.shape[1:]))
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers of one look at each of some samples [B]: what a victim that answers at random is given with them."""
+
+    randomness: Randomness
+    index: Tensor
+    """Positions of the samples [B]."""
+    purposes: tuple[str, ...]
+    """What each sample's numbers are for: `judge/0`, say."""
+
+    def normal(self, what: str, like: Tensor, copies: int) -> Tensor:
+        """Return standard normal numbers [B, copies, *like.shape[1:]]; `what` tells apart several that one look needs."""
+        return self._each(what, like, copies, torch.randn)
+
+    def uniform(self, what: str, like: Tensor, copies: int) -> Tensor:
+        """Return numbers in [0, 1) of shape [B, copies, *like.shape[1:]]."""
+        return self._each(what, like, copies, torch.rand)
+
+    def copied(self, numbers: Iterable[int]) -> "Draws":
+        """Return the numbers of several looks in the place of each, copy by copy: [B * copies]."""
+        numbers = list(numbers)
+        purposes = tuple(f"{purpose}/{number}" for purpose in self.purposes for number in numbers)
+        return Draws(self.randomness, self.index.repeat_interleave(len(numbers)), purposes)
+
+    def _each(self, what: str, like: Tensor, copies: int, draw: Callable[..., Tensor]) -> Tensor:
+        shape = (copies, *like.shape[1:])
+        rows = [
+            draw(shape, generator=self.randomness.generator(f"{purpose}/{what}", self.randomness.sample_ids[i]))
+            for i, purpose in zip(self.index.tolist(), self.purposes, strict=True)
+        ]
+        return torch.stack(rows).to(like) if rows else like.new_empty((0, *shape))

@@ -7,10 +7,11 @@ from typing import Any, Literal
 from raygrid.component import Component, Params
 
 GoalName = Literal["untargeted", "targeted", "random-target"]
-Awareness = Literal["none", "channel"]
-"""Which randomness the attacker averages over while crafting."""
-CHANNEL_DRAWS = 20
-"""Fresh looks through a channel that an example is judged by, where nobody says otherwise."""
+Awareness = Literal["none", "channel", "defense", "all"]
+"""What the attacker knows of, and averages over, while crafting: what lies before the victim, the channel, the defense, or both."""
+DRAWS = 20
+"""Fresh looks through a channel, or at a defense that draws at random, by which an example is judged, and over which a look of an
+attack on such a defense averages, where nobody says otherwise."""
 AttackerAccess = Literal["gradient", "score", "decision", "transfer", "none"]
 """What the attacker may ask of the victim. `transfer`: nothing; examples are crafted on a source model instead."""
 
@@ -61,6 +62,11 @@ class DefenseSpec:
     component: Component
     params: Params
 
+    @property
+    def is_none(self) -> bool:
+        """Whether there is no defense."""
+        return self.component.name == "none"
+
 
 @dataclass(frozen=True)
 class ChannelSpec:
@@ -89,10 +95,11 @@ class JudgeSpec:
     draws: int | None = None
     broken_at: int | None = None
 
-    def of(self, attack: "AttackSpec") -> Judging:
-        """Return how an attack's examples are judged: by 20 draws through a channel and else by one; more than half decide."""
-        draws = self.draws or (CHANNEL_DRAWS if attack.channel else 1)
-        said = self.broken_at if self.draws or attack.channel else None
+    def of(self, attack: "AttackSpec", *, random: bool = False) -> Judging:
+        """Return how an attack's examples are judged: by 20 draws through a channel or of a random defense, and else by one; more
+        than half decide."""
+        draws = self.draws or (DRAWS if attack.channel or random else 1)
+        said = self.broken_at if self.draws or attack.channel or random else None
         return Judging(draws, said or draws // 2 + 1)
 
 
@@ -127,12 +134,16 @@ class AttackSpec:
     source: VictimSpec | None = None
     """The surrogate, under `access: transfer`."""
     budget: Budget = Budget()
-    eot: int = 1
-    """Draws of the randomness of victim and channel that each look averages over."""
+    eot: int | None = None
+    """Draws of the randomness of victim, defense and channel that each look averages over; None: as many as the victim asks for."""
     channel: ChannelSpec | None = None
     """What lies between the example and the victim, when it is judged."""
-    awareness: Awareness = "none"
-    """`channel`: it lies there while crafting, too."""
+    awareness: Awareness = "all"
+    """What of channel and defense is there while crafting, too."""
+    elsewhere: bool = False
+    """Whether the examples are crafted on the bare victim and judged behind a defense that the attacker does not know of."""
+    random: bool = False
+    """Whether the attacker knows of a defense that draws at random."""
     ladder: bool = True
     """Whether a success at a smaller eps of the same grid counts, and is not looked for again."""
     stage: StageOf | None = None
@@ -146,7 +157,31 @@ class AttackSpec:
     @property
     def to_the_end(self) -> bool:
         """Whether no single look decides that an example is done: what is to work elsewhere, or through a channel."""
-        return self.access == "transfer" or self.channel is not None
+        drawn = self.random and self.stage is None
+        return self.access == "transfer" or self.channel is not None or self.elsewhere or drawn
+
+    @property
+    def looks(self) -> int:
+        """Draws that each look averages over."""
+        return self.eot or 1
+
+    @property
+    def through(self) -> ChannelSpec | None:
+        """The channel, where the attacker knows of it."""
+        return self.channel if self.awareness in ("channel", "all") else None
+
+    def facing(self, defense: DefenseSpec) -> "AttackSpec":
+        """Return the attack as it is on a victim behind this defense: what the attacker knows of, and how often it looks."""
+        knows = "none" if self.component.access == "none" else self.awareness
+        channel = self.channel is not None and knows in ("channel", "all")
+        defended = not defense.is_none and knows in ("defense", "all")
+        random = defended and defense.params.draws_at_random()
+        known: Awareness = (
+            "all" if channel and defended else "channel" if channel else "defense" if defended else "none"
+        )
+        elsewhere = self.access != "transfer" and not (defense.is_none or defended)
+        draws = DRAWS if random else 1
+        return replace(self, awareness=known, elsewhere=elsewhere, random=random, eot=self.eot or draws)
 
     @property
     def radius(self) -> float | None:

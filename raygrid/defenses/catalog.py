@@ -1,6 +1,7 @@
 """The built-in defenses. Declarations only: imports neither torch nor ray."""
 
 from raygrid.component import Component
+from raygrid.defenses import catalog_noise
 
 COMPONENTS: tuple[Component, ...] = (
     Component(
@@ -9,4 +10,5 @@ COMPONENTS: tuple[Component, ...] = (
         summary="The victim as it is.",
         build="raygrid.defenses.none:none",
     ),
+    *catalog_noise.COMPONENTS,
 )

@@ -60,7 +60,7 @@ def plan_report(job: Job, have: Mapping[str, float], wishes: HostWishes) -> Iter
 
 
 def _passes(craft: Craft) -> int:
-    return sum(craft.attack.params.passes()) * craft.attack.eot * craft.shard.size
+    return sum(craft.attack.params.passes()) * craft.attack.looks * craft.shard.size
 
 
 def _cells(plan: Plan, done: Done) -> Table:

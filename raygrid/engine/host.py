@@ -25,7 +25,7 @@ from raygrid.errors import UsageError
 from raygrid.evidence import CONDITIONS, UNKNOWN, Record, answers_differ, left_of, unknown_in_suite
 from raygrid.grid import Craft, Model, Score
 from raygrid.judge import TRACEBACK_FRAMES, Outputs, Verdict, run_model, stored
-from raygrid.kernel import Batch, Crafted, Inherited, channel_of, craft, goal_of, score
+from raygrid.kernel import Batch, Crafted, Inherited, channel_of, craft, goal_of, numbers_of, score
 from raygrid.results.folder import commit_craft, commit_trials, read_crafts, read_examples, read_trials
 from raygrid.results.store import open_store
 from raygrid.victims.check import check_victim
@@ -265,9 +265,12 @@ class VictimHost:
 
         def make() -> Outputs:
             channel = channel_of(attack, batch, seed)
-            return run_model(self._model(unit.model), batch.x, batch.classes, self._at_once(batch), draws, channel)
+            numbers = numbers_of(batch, seed)
+            return run_model(
+                self._model(unit.model), batch.x, batch.classes, self._at_once(batch), draws, channel, numbers
+            )
 
-        views = (attack.channel, seed) if attack.channel else None
+        views = (attack.channel, seed) if attack.channel or draws > 1 else None
         return self.clean.get((unit.model.digest, unit.craft.shard.key, draws, views), make)
 
     def _examples(self, unit: Craft, batch: Batch) -> Examples:

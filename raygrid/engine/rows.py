@@ -39,7 +39,7 @@ def cell_row(cell: Cell) -> Row:
         "channel": channel_label(attack),
         "norm": attack.norm or None,
         "eps": attack.radius,
-        "eot": attack.eot,
+        "eot": attack.looks,
         "suite": attack.stage.suite if attack.stage else None,
         "stage": attack.stage.number if attack.stage else None,
         "stages": attack.stage.stages if attack.stage else None,

@@ -27,18 +27,13 @@ def access_of(component: Component, fields: AttackFields) -> AttackerAccess:
     return fields.access or component.access
 
 
-def awareness_of(fields: AttackFields, *, has_channel: bool) -> Awareness:
-    """Return the awareness in force."""
-    return fields.awareness or ("channel" if has_channel else "none")
-
-
 def problems(component: Component, fields: AttackFields, keys: Container[str]) -> Iterator[Problem]:
     """Yield what contradicts the component or itself; `keys` are those that the job file gives."""
     this = f'attack "{component.name}"'
     yield from _of_ball(this, component, fields)
     yield from _of_goal(this, component, fields)
     yield from _of_access(this, component, fields, has_source="source" in keys)
-    if wrong := check_awareness(component, awareness_of(fields, has_channel="channel" in keys), "channel" in keys):
+    if wrong := check_awareness(component, fields.awareness, "channel" in keys):
         yield "awareness", wrong
     if component.suite:
         yield from _of_suite(this, fields)
@@ -90,13 +85,13 @@ def _of_suite(this: str, fields: AttackFields) -> Iterator[Problem]:
         )
     if fields.budget != BudgetFields():
         yield "budget", f"{this} is a suite: a budget would end its stages one by one; give one attack of it a budget"
-    if fields.eot != 1:
+    if fields.eot not in (None, 1):
         yield "eot", f"{this} is a suite and sets eot for its stages itself"
 
 
-def check_awareness(component: Component, awareness: Awareness, has_channel: bool) -> str | None:
+def check_awareness(component: Component, awareness: Awareness | None, has_channel: bool) -> str | None:
     """Say what keeps an attack from averaging over a channel while crafting; None where nothing does."""
-    if awareness == "none":
+    if awareness in ("none", "defense") or (awareness != "channel" and not has_channel):
         return None
     this = f'attack "{component.name}"'
     if not has_channel:
@@ -109,6 +104,21 @@ def check_awareness(component: Component, awareness: Awareness, has_channel: boo
         return (
             f"{this} takes the closest example that one look calls a success, and through a channel no two looks agree: "
             "say awareness: none, or take an attack of a given eps"
+        )
+    return None
+
+
+def check_defended(attack: AttackSpec) -> str | None:
+    """Say why an attack makes no sense behind the defense that it faces; None where it does."""
+    if attack.elsewhere and attack.stage is None and attack.component.suite:
+        return (
+            "its attacks go on with what the former left, and so it has to know of the defense: leave awareness out, or give one "
+            "attack of it awareness: none"
+        )
+    if attack.random and attack.component.minimal_norm:
+        return (
+            "it takes the closest example that one look calls a success, and no two looks agree: say awareness: none, or take an "
+            "attack of a given eps"
         )
     return None
 

@@ -37,11 +37,11 @@ class JudgeFields(Params):
     """How an example is judged."""
 
     draws: int | None = Field(default=None, ge=1, json_schema_extra=_ONE)
-    """Fresh draws of the randomness of victim and channel that judge each example and each clean input. Default: 20 for attacks
-    through a channel, else 1."""
+    """Fresh draws of the randomness of victim, defense and channel that judge each example and each clean input. Default: 20 for
+    attacks through a channel and for defenses that draw at random, else 1."""
     broken_at: int | None = Field(default=None, ge=1, json_schema_extra=_ONE)
     """Draws that must be fooled for a sample to be broken. Default: more than half. Without `draws`, it is for attacks through a
-    channel alone."""
+    channel and for random defenses alone."""
     stored: Literal[False] = Field(default=False, json_schema_extra=_planned("judging the 8-bit copy in the headline"))
     """Whether the copy that a file can hold is the one judged."""
 
@@ -108,10 +108,11 @@ class AttackFields(Params):
     budget: BudgetFields = BudgetFields()
     """The most the attack may spend on one sample."""
     awareness: Awareness | None = None
-    """Which randomness the attacker averages over while crafting; `none`: the channel is met by the finished example alone.
-    Default: `channel` where there is one."""
-    eot: int = Field(default=1, ge=1)
-    """Draws of the randomness of victim and channel that each look of the attack averages over; each costs a pass."""
+    """What the attacker knows of, and averages over, while crafting: the channel, the defense, or all there is. What he does not
+    know of is met by the finished example alone. Default: all."""
+    eot: int | None = Field(default=None, ge=1)
+    """Draws of the randomness of victim, defense and channel that each look of the attack averages over; each costs a pass.
+    Default: 20 where the attacker knows of a defense that draws at random, else 1."""
     ladder: bool = Field(default=True, json_schema_extra=_ONE)
     """Whether a success at a smaller eps of the grid counts at the larger ones, where it is judged again, and is not looked for
     anew. Not for transfer, nor for minimal-norm attacks, which look once for all eps."""

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from raygrid.job.attacks import access_of, awareness_of, eps_of, norm_of, problems
+from raygrid.job.attacks import access_of, eps_of, norm_of, problems
 from raygrid.job.exclude import read_exclude
 from raygrid.job.fields import AttackFields, ChannelFields, DataFields, DefenseFields, GridFields, VictimFields
 from raygrid.job.reading import Mistakes, Thing, read_fields, show
 from raygrid.job.uses import Table, Use, read_use
 from raygrid.job.yaml12 import Node
 from raygrid.spec import (
-    CHANNEL_DRAWS,
+    DRAWS,
     AttackSpec,
     Budget,
     ChannelSpec,
@@ -65,19 +65,22 @@ class GridReader:
             **said[0].model_dump(mode="json", exclude_none=True),
         }
         judge = JudgeSpec(said[0].judge.draws, said[0].judge.broken_at)
-        self._check_judge(node, judge, attacks)
+        self._check_judge(node, judge, defenses, attacks)
         return GridSpec(name, data, tuple(victims.values()), defenses, attacks, exclude, judge), written
 
-    def _check_judge(self, node: Node, judge: JudgeSpec, attacks: tuple[AttackSpec, ...]) -> None:
+    def _check_judge(
+        self, node: Node, judge: JudgeSpec, defenses: tuple[DefenseSpec, ...], attacks: tuple[AttackSpec, ...]
+    ) -> None:
         if judge.broken_at is None:
             return
         at = node.child("judge").child("broken_at")
-        if judge.draws is None and not any(attack.channel for attack in attacks):
-            self._mistakes.add(at, 'needs "draws": without a channel, one draw decides')
-        if any(judging.broken_at > judging.draws for judging in map(judge.of, attacks)):
-            self._mistakes.add(
-                at, f"more than the {judge.draws or CHANNEL_DRAWS} draws that judge: nothing could be broken"
-            )
+        random = any(defense.params.draws_at_random() for defense in defenses)
+        if judge.draws is None and not random and not any(attack.channel for attack in attacks):
+            self._mistakes.add(at, 'needs "draws": without a channel or a random defense, one draw decides')
+        if any(
+            judging.broken_at > judging.draws for judging in (judge.of(attack, random=random) for attack in attacks)
+        ):
+            self._mistakes.add(at, f"more than the {judge.draws or DRAWS} draws that judge: nothing could be broken")
 
     def _items(self, node: Node, key: str) -> tuple[Node, ...]:
         """Return the items of a list; one value is a list of one."""
@@ -205,7 +208,7 @@ def _attack(use: Use[AttackFields], source: VictimSpec | None, channel: ChannelS
         budget=Budget(fields.budget.queries, fields.budget.gradients),
         eot=fields.eot,
         channel=channel,
-        awareness=awareness_of(fields, has_channel=channel is not None),
+        awareness=fields.awareness or "all",
         ladder=fields.ladder,
     )
 
@@ -215,7 +218,6 @@ def _attack_said(first: Use[AttackFields], resolved: Json, nested: Mapping[str, 
     implied = {
         "norm": norm_of(first.component, first.fields),
         "access": access_of(first.component, first.fields),
-        "awareness": awareness_of(first.fields, has_channel=bool(nested["channel"])),
     }
     missing = {key: value for key, value in implied.items() if value and key not in resolved}
     return {**resolved, **missing, **{key: uses for key, uses in nested.items() if uses}}

@@ -156,7 +156,7 @@ def _masked_gradient(victim: Victim, x: Tensor) -> list[str]:
 def _gradient(victim: Victim, x: Tensor) -> Tensor | None:
     """Return the gradient of the largest outputs; None where the outputs do not hang on the input by any."""
     pixels = x.detach().clone().requires_grad_()
-    best = victim(pixels).amax(1).sum()
+    best = getattr(victim, "soft", victim)(pixels).amax(1).sum()
     if not best.requires_grad:
         return None
     (gradient,) = torch.autograd.grad(best, pixels, allow_unused=True)

@@ -172,8 +172,8 @@ def test_who_has_a_channel_is_aware_of_it_unless_the_job_says_otherwise(load):
     (through,) = load(grid("{use: pgd, eps: 0.1, channel: fog}")).grids[0].attacks
     (unaware,) = load(grid("{use: pgd, eps: 0.1, channel: fog, awareness: none}")).grids[0].attacks
     assert [(a.awareness, a.channel is None) for a in (plain, through, unaware)] == [
-        ("none", True),
-        ("channel", False),
+        ("all", True),
+        ("all", False),
         ("none", False),
     ]
 

@@ -238,7 +238,7 @@ def test_a_wrong_attack_is_told_with_its_place(load, attack, message):
         ),
         (
             grid(more="judge: {broken_at: 6}"),
-            '7:24: grids.g.judge.broken_at: needs "draws": without a channel, one draw decides',
+            '7:24: grids.g.judge.broken_at: needs "draws": without a channel or a random defense, one draw decides',
         ),
     ],
 )

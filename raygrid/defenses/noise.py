@@ -1,0 +1,114 @@
+"""Noise at the input or in hidden layers, and votes over its draws (Ukita & Ohki, Neural Networks 2023; at the input alone it is
+the base of Cohen et al., ICML 2019; at every layer Liu et al., ECCV 2018)."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from raygrid.defenses.catalog_noise import Kind, Noise
+from raygrid.defenses.defended import Defended, answer, soft_answer, some_draws
+from raygrid.defenses.votes import VOTES
+from raygrid.randomness import Draws
+from raygrid.victims.victim import Victim
+
+AT_ONCE = 1 << 16
+"""Values of a layer that the draws of one pass may have for each sample: as many whatever stands beside it, since numbers are
+drawn pass by pass."""
+
+
+def _gaussian(h: Tensor, sigma: float, draws: Draws, what: str) -> Tensor:
+    return h + sigma * draws.normal(what, h[:, 0], h.shape[1])
+
+
+def _uniform(h: Tensor, sigma: float, draws: Draws, what: str) -> Tensor:
+    return h + sigma * math.sqrt(3) * (2 * draws.uniform(what, h[:, 0], h.shape[1]) - 1)
+
+
+def _laplace(h: Tensor, sigma: float, draws: Draws, what: str) -> Tensor:
+    signed = 2 * draws.uniform(what, h[:, 0], h.shape[1]) - 1
+    return h - sigma / math.sqrt(2) * signed.sign() * (-signed.abs().clamp_max(1 - 1e-7)).log1p()
+
+
+def _poisson_like(h: Tensor, sigma: float, draws: Draws, what: str) -> Tensor:
+    return h + sigma * h.abs().sqrt() * draws.normal(what, h[:, 0], h.shape[1])
+
+
+def _multiplicative(h: Tensor, sigma: float, draws: Draws, what: str) -> Tensor:
+    return h * (1 + sigma * draws.normal(what, h[:, 0], h.shape[1]))
+
+
+def _dropout(h: Tensor, sigma: float, draws: Draws, what: str) -> Tensor:
+    return h * (draws.uniform(what, h[:, 0], h.shape[1]) >= sigma) / (1 - sigma)
+
+
+NOISES: dict[Kind, Callable[[Tensor, float, Draws, str], Tensor]] = {
+    "gaussian": _gaussian,
+    "uniform": _uniform,
+    "laplace": _laplace,
+    "poisson-like": _poisson_like,
+    "multiplicative": _multiplicative,
+    "dropout": _dropout,
+}
+"""(values [B, copies, ...], sigma, draws, what they are for) -> values with noise."""
+
+
+class Noisy(Defended):
+    """A victim with noise inside, every look put to the vote of so many draws. Behind a layer whose values are never negative,
+    they stay so. Noisy inputs may leave the range of pixels, as in the source.
+
+    Raises:
+        UsageError: there is no such layer.
+    """
+
+    def __init__(self, params: Noise, victim: Victim) -> None:
+        super().__init__(victim, random=params.draws_at_random())
+        self.params = params
+        layers = {"input": [], "all": victim.layers.names}.get(params.site, [params.site])
+        self.places = {victim.layers.place(layer): victim.layers.rectified(layer) for layer in layers}
+
+    def forward(self, x: Tensor, draws: Draws | None = None) -> Tensor:
+        """Return the logits [B, classes] of pixels [B, C, H, W]: logarithms of the shares of votes, or of mean probabilities."""
+        draws = draws or some_draws(len(x))
+        if not self.params.draws_at_random():
+            return answer(self.victim, x, draws)
+        copies = self._copies(x, draws, self.params.votes, answer)
+        return copies[:, 0] if self.params.votes == 1 else VOTES[self.params.vote](copies)
+
+    def soft(self, x: Tensor, draws: Draws | None = None) -> Tensor:
+        """Return the logits [B, classes] of pixels [B, C, H, W] at one draw of the noise."""
+        draws = draws or some_draws(len(x))
+        if not self.params.draws_at_random():
+            return soft_answer(self.victim, x, draws)
+        return self._copies(x, draws, 1, soft_answer)[:, 0]
+
+    def _copies(self, x: Tensor, draws: Draws, votes: int, ask: Callable[[Victim, Tensor, Draws], Tensor]) -> Tensor:
+        """Return the logits [B, votes, classes] of so many draws."""
+        first = min(self.places, default=0)
+        h = self.victim.layers.run(self.victim.inside(x, draws), 0, first) if self.places else x
+        most = max(1, AT_ONCE // h[0].numel())
+        parts = []
+        for start in range(0, votes, most):
+            size = min(most, votes - start)
+            z = self._noise(h[:, None].expand(-1, size, *h.shape[1:]), draws, f"{first}/{start}")
+            if not self.places:
+                logits = ask(self.victim, z.flatten(0, 1), draws.copied(range(start, start + size)))
+            else:
+                logits = self._rest(z, first, draws, start)
+            parts.append(logits.view(len(x), size, -1))
+        return torch.cat(parts, dim=1)
+
+    def _rest(self, z: Tensor, place: int, draws: Draws, start: int) -> Tensor:
+        """Return the logits [B * copies, classes] that follow from the values z [B, copies, ...] at a place."""
+        layers, shape = self.victim.layers, z.shape[:2]
+        for stop in (*[other for other in self.places if other > place], None):
+            z = z.clamp_min(0) if self.places[place] else z
+            h = layers.run(z.flatten(0, 1), place, stop)
+            if stop is None:
+                break
+            place, z = stop, self._noise(h.view(*shape, *h.shape[1:]), draws, f"{stop}/{start}")
+        return h
+
+    def _noise(self, h: Tensor, draws: Draws, what: str) -> Tensor:
+        return NOISES[self.params.kind](h, self.params.sigma, draws, what)
