@@ -48,11 +48,13 @@ class DataSpec:
     params: Params
     limit: int | None = None
     shard: int = 32
+    fit: int = 0
+    """Samples that are set apart for fitting, and are not attacked; at least, where samples belong together."""
 
     @property
     def key(self) -> str:
         """Tells apart any two that differ."""
-        return f"{self.component.name} {self.params.model_dump_json()} {self.limit} {self.shard}"
+        return f"{self.component.name} {self.params.model_dump_json()} {self.limit} {self.shard} {self.fit}"
 
 
 @dataclass(frozen=True)

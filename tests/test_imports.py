@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "goals": {"component", "errors", "randomness", "spec"},
     "oracle": WORDS | SEARCH - {"oracle"},
     "attacks": {"component", "errors", "metrics"} | SEARCH,
-    "victims": WORDS | FILES,
+    "victims": WORDS | FILES | {"randomness"},
     "victims.train_signs": WORDS | FILES | {"channels", "data", "randomness", "victims"},
     "defenses": WORDS | {"randomness", "victims"},
     "data": WORDS | FILES | {"data.pins"},

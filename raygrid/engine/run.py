@@ -54,6 +54,7 @@ class Done:
 
     scored: set[str]
     crafted: set[str]
+    fitted: set[str]
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Outcome:
 
 def what_is_done(store: Store) -> Done:
     """Read off the store which units need not run again."""
-    return Done(keys(store, "trials"), keys(store, "crafts") & keys(store, "examples"))
+    return Done(keys(store, "trials"), keys(store, "crafts") & keys(store, "examples"), keys(store, "fits"))
 
 
 def run(
@@ -103,7 +104,7 @@ def run(
     prepare(store)
     plan = inputs.plan
     done = what_is_done(store)
-    backlog = plan_tasks(plan.scores, done.scored, done.crafted)
+    backlog = plan_tasks(plan.scores, done.scored, done.crafted, done.fitted)
     progress = Progress.of(plan.scores, done.scored)
     executor = None
     handles: dict[str, Any] = {}
