@@ -11,7 +11,7 @@ from torch import Tensor
 
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
-from raygrid.metrics.distances import Distances, measure
+from raygrid.metrics.distances import Distances, Learned, measure
 from raygrid.oracle import Channel
 
 Status = Literal["robust", "broken", "clean_wrong", "invalid", "error", "timeout", "skipped"]
@@ -177,6 +177,7 @@ def judge(
     closest: bool = False,
     broken_at: int | None = None,
     channel: Channel | None = None,
+    lpips: Learned | None = None,
 ) -> list[Verdict]:
     """Judge examples x_adv [B, C, H, W] made from x [B, C, H, W].
 
@@ -192,6 +193,7 @@ def judge(
         closest: the examples are the closest that were found, at any distance; beyond eps, one says that none was found within.
         broken_at: draws that must meet the goal; None: more than half.
         channel: what lies between examples and model; the clean inputs went through it too.
+        lpips: LPIPS, where it is to be measured.
 
     Examples are judged by as many fresh draws of the randomness of model and channel as the clean inputs were, and by the same
     ones of the channel; margin and prediction are those of the mean logits.
@@ -202,8 +204,8 @@ def judge(
     within = allowed | replace(constraint, eps=math.inf).allows(x_adv, x) if closest else allowed
     adversarial = run_model(model, shown, classes, micro_batch, draws, channel)
     on_file = run_model(model, stored(shown, x).to(x) / LEVELS, classes, micro_batch, draws, channel)
-    distances = measure(x_adv, x)
-    distances_on_file = measure(stored(x_adv.nan_to_num(), x).to(x) / LEVELS, x)
+    distances = measure(x_adv, x, lpips)
+    distances_on_file = measure(stored(x_adv.nan_to_num(), x).to(x) / LEVELS, x, lpips)
 
     clean_met, met, met_on_file = (outputs.often(goal.success, broken_at) for outputs in (clean, adversarial, on_file))
     fooled = adversarial.count(goal.success)

@@ -11,6 +11,7 @@ from sys import intern
 from typing import NamedTuple
 
 from raygrid.grid import Craft, Model, Score
+from raygrid.spec import Perceptual
 
 TARGET_SECONDS = 15.0
 """Work in one call: long against the 0.4 ms that a call costs the driver, short against what a lost host loses."""
@@ -50,6 +51,8 @@ class Preflight(NamedTuple):
     """Whether all that asks it for gradients is a stage of a suite, which does not rely on them alone."""
     may_be_random: bool = False
     """Whether more than one draw judges it, wherever it is judged."""
+    perceptual: frozenset[Perceptual] = frozenset()
+    """What the host must be able to measure."""
 
 
 class Report(NamedTuple):

@@ -66,7 +66,8 @@ class GridReader:
         }
         judge = JudgeSpec(said[0].judge.draws, said[0].judge.broken_at)
         self._check_judge(node, judge, attacks)
-        return GridSpec(name, data, tuple(victims.values()), defenses, attacks, exclude, judge), written
+        perceptual = tuple(dict.fromkeys(said[0].perceptual))
+        return GridSpec(name, data, tuple(victims.values()), defenses, attacks, exclude, judge, perceptual), written
 
     def _check_judge(self, node: Node, judge: JudgeSpec, attacks: tuple[AttackSpec, ...]) -> None:
         if judge.broken_at is None:
