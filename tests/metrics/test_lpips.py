@@ -15,8 +15,10 @@ torch.set_num_threads(1)
 
 SHAPES = [(64, 64), (65, 100), (224, 192)]
 SCALES = [0.01, 0.1, 1.0]
-PRINTED = [1.1864e-01, 9.4069e-02, 9.5435e-02], [5.5822e-02, 2.1575e-02, 4.9963e-02]
-"""Ends of the first row of `torchvision.models.alexnet(pretrained=True).features[0].weight`, as many people have printed it."""
+FIRST_ROW = [1.1864e-01, 9.4069e-02, 9.5435e-02], [5.5822e-02, 2.1575e-02, 4.9963e-02]
+"""Ends of the first row of `torchvision.models.alexnet(pretrained=True).features[0].weight`, as people have printed it."""
+FIFTH_CONVOLUTION = [[0.0045, -0.0077, -0.0150], [-0.0303, -0.0441, -0.0176], [-0.0143, -0.0367, -0.0520]]
+"""The first filter of its fifth convolution over the first channel, as the tests of the package dnnbrain have it."""
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +84,9 @@ def test_lpips_is_torchmetrics_with_the_heads_that_it_ships(lpips, features, sha
 
 def test_the_features_are_those_that_torchvision_trained(lpips):
     row = lpips.layers[0].kernel[0, 0, 0].tolist()
-    assert row[:3] == pytest.approx(PRINTED[0], rel=1e-4)
-    assert row[-3:] == pytest.approx(PRINTED[1], rel=1e-4)
+    assert row[:3] == pytest.approx(FIRST_ROW[0], rel=1e-4)
+    assert row[-3:] == pytest.approx(FIRST_ROW[1], rel=1e-4)
+    assert (lpips.layers[4].kernel[0, 0] - torch.tensor(FIFTH_CONVOLUTION)).abs().amax() <= 5.1e-5
     assert sum(layer.kernel.numel() + layer.bias.numel() for layer in lpips.layers) == 2_469_696
     assert all(bool((layer.w >= 0).all()) for layer in lpips.layers)
 
