@@ -14,7 +14,7 @@ from raygrid.job import check_defended, check_eps
 from raygrid.keys import content_key
 from raygrid.registry import find, label
 from raygrid.series import in_turn, ladders
-from raygrid.spec import ONCE, AttackSpec, DefenseSpec, GridSpec, Job, JudgeSpec, Judging, VictimSpec
+from raygrid.spec import ONCE, AttackSpec, DefenseSpec, GridSpec, Job, JudgeSpec, Judging, Perceptual, VictimSpec
 from raygrid.victims.info import VictimInfo
 
 CRAFT_VERSION = 2
@@ -23,6 +23,8 @@ JUDGE_VERSION = 1
 """Bumped when the judge's verdict on unchanged examples changes."""
 FIT_VERSION = 1
 """Bumped when what an unchanged component fits changes, other than by the above."""
+MEASURES: dict[Perceptual, int] = {"lpips": 1}
+"""Versions of what a grid may ask for; bumped when its value on unchanged examples changes."""
 PRECISION = "float32"
 
 Json = dict[str, Any]
@@ -69,6 +71,8 @@ class Cell(NamedTuple):
     attack: AttackSpec
     seed: int
     judging: Judging = ONCE
+    perceptual: tuple[Perceptual, ...] = ()
+    """What is measured of its examples besides."""
 
 
 class Craft(NamedTuple):
@@ -174,6 +178,8 @@ def expand(
 def _add(plan: Plan, cells: Sequence[Cell], source: Model, data: Dataset) -> None:
     """Add the units of cells of one series."""
     parents: dict[str, Score] = {}
+    verdicts: dict[str, str] = {}
+    """Shard -> key of what the parent judged: what it measured besides changes no example made after it."""
     for cell in cells:
         if cell.id in plan.cells:
             continue  # an axis names the same value twice
@@ -194,7 +200,7 @@ def _add(plan: Plan, cells: Sequence[Cell], source: Model, data: Dataset) -> Non
                 *_fit_key(fit),
             ]
             craft_key = content_key(
-                ["craft", CRAFT_VERSION, PRECISION, *made_by, *([parent.key] if parent is not None else [])]
+                ["craft", CRAFT_VERSION, PRECISION, *made_by, *([verdicts[shard.key]] if parent is not None else [])]
             )
             craft = plan.crafts.get(craft_key)
             if craft is None:
@@ -202,9 +208,14 @@ def _add(plan: Plan, cells: Sequence[Cell], source: Model, data: Dataset) -> Non
                 craft = Craft(craft_key, source, attack, cell.seed, shard, cell.classes, parent, judging, fit)
                 plan.crafts[craft_key] = craft
             judged_by = [cell.model.digest, cell.data, *reach, *_channel(cell.attack), *_judging(cell.judging)]
-            key = content_key(["score", JUDGE_VERSION, PRECISION, craft_key, *judged_by])
-            plan.scores.append(Score(key, craft, cell.model, cell))
+            verdicts[shard.key] = content_key(["score", JUDGE_VERSION, PRECISION, craft_key, *judged_by])
+            plan.scores.append(Score(_with_measures(verdicts[shard.key], cell), craft, cell.model, cell))
             parents[shard.key] = plan.scores[-1]
+
+
+def _with_measures(verdict: str, cell: Cell) -> str:
+    """Return the key of a score unit, given that of its verdicts."""
+    return content_key([verdict, {name: MEASURES[name] for name in cell.perceptual}]) if cell.perceptual else verdict
 
 
 def _model(victim: VictimSpec, info: VictimInfo, defense: DefenseSpec, data: Dataset) -> Model:
@@ -356,7 +367,7 @@ def _cell(grid: GridSpec, data: Dataset, model: Model, attack: AttackSpec, seed:
         "seed": str(seed),
     }
     identity = " ".join(f"{name}={value}" for name, value in parts.items() if value)
-    return Cell(identity, grid.name, data.label, data.classes, model, attack, seed, judging)
+    return Cell(identity, grid.name, data.label, data.classes, model, attack, seed, judging, grid.perceptual)
 
 
 def channel_label(attack: AttackSpec) -> str | None:

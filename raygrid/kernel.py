@@ -15,6 +15,7 @@ from raygrid.component import Access, resolve
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal, make_goal
 from raygrid.judge import TRACEBACK_FRAMES, Outputs, Verdict, judge, run_model
+from raygrid.metrics.distances import Learned
 from raygrid.oracle import Channel, Oracle, SampleError
 from raygrid.randomness import Randomness
 from raygrid.spec import ONCE, AttackSpec, Judging
@@ -207,6 +208,7 @@ def score(
     micro_batch: int | None = None,
     inherited: Inherited | None = None,
     broken_at: int | None = None,
+    lpips: Learned | None = None,
 ) -> list[Verdict]:
     """Judge the examples x_adv [N, C, H, W] of a batch on a model.
 
@@ -221,6 +223,7 @@ def score(
         micro_batch: samples in one pass at most.
         inherited: what was taken over from the attack before it in its series. A success that does not hold any more is an error.
         broken_at: draws that must meet the goal; None: more than half of those of `clean`.
+        lpips: LPIPS, where it is to be measured.
     """
     verdicts = judge(
         model,
@@ -235,6 +238,7 @@ def score(
         broken_at=broken_at,
         channel=channel_of(attack, batch, seed),
         numbers=numbers_of(batch, seed),
+        lpips=lpips,
     )
     if inherited is None:
         return verdicts

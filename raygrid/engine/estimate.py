@@ -7,6 +7,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from raygrid.engine.inputs import read_inputs
+from raygrid.engine.measures import measurable
 from raygrid.engine.placement import HostWishes, place
 from raygrid.engine.run import Done, what_is_done
 from raygrid.errors import UsageError
@@ -34,6 +35,8 @@ def plan_report(job: Job, have: Mapping[str, float], wishes: HostWishes) -> Iter
     Raises:
         UsageError: whatever makes the job impossible, as `raygrid run` would say it.
     """
+    job, notes = measurable(job)
+    yield from notes
     plan = read_inputs(job).plan
     done = _done(job)
     pace = _pace(job)

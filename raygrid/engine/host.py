@@ -27,6 +27,8 @@ from raygrid.evidence import CONDITIONS, UNKNOWN, Record, answers_differ, left_o
 from raygrid.grid import Craft, Fit, Model, Score
 from raygrid.judge import TRACEBACK_FRAMES, Outputs, Verdict, run_model, stored
 from raygrid.kernel import Batch, Crafted, Inherited, channel_of, craft, goal_of, numbers_of, score
+from raygrid.metrics.lpips import Lpips
+from raygrid.metrics.lpips import load as load_lpips
 from raygrid.results.folder import commit_craft, commit_trials, read_crafts, read_examples, read_trials
 from raygrid.results.store import open_store
 from raygrid.victims.check import check_victim
@@ -93,6 +95,7 @@ class VictimHost:
         self.examples = Cache(SMALL_CACHE)
         self.records = Cache(RECORDS)
         self.fitted = Cache(SMALL_CACHE)
+        self.lpips: Lpips | None = None
         self.stopping = False
 
     def stop(self) -> None:
@@ -126,6 +129,8 @@ class VictimHost:
         batch = self._batch("preflight", table.slice(0, PREFLIGHT_SAMPLES), check.classes)
         try:
             victim = self._model(check.model)
+            if "lpips" in check.perceptual:
+                self._lpips()
         except UsageError as error:
             return list(error.messages)
 
@@ -218,6 +223,7 @@ class VictimHost:
             self._at_once(batch),
             self._inherited(craft_unit, batch),
             unit.cell.judging.broken_at,
+            self._lpips() if "lpips" in unit.cell.perceptual else None,
         )
         _refuse_if_all_failed({i: v.error or "" for i, v in enumerate(verdicts) if v.status == "error"}, len(verdicts))
         each = (time.perf_counter() - started) / len(verdicts)
@@ -310,6 +316,11 @@ class VictimHost:
         if self.micro_batch is not None or self.device.type != "cpu":
             return self.micro_batch
         return max(1, CPU_PASS_VALUES // batch.x[0].numel())
+
+    def _lpips(self) -> Lpips:
+        if self.lpips is None:
+            self.lpips = load_lpips(self.device)
+        return self.lpips
 
     def _model(self, model: Model) -> Victim:
         return self.models.get(model.digest, lambda: load_model(model, self.device, self._fitted(model.fit)))

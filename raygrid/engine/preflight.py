@@ -36,7 +36,9 @@ def preflights(tasks: Iterable[Task]) -> list[Preflight]:
         first = Preflight(model, task.shard, classes, may_be_masked=True, may_be_random=True)
         check = checks.get((model.digest, classes), first)
         checks[model.digest, classes] = check._replace(
-            may_be_masked=check.may_be_masked and suites, may_be_random=check.may_be_random and drawn
+            may_be_masked=check.may_be_masked and suites,
+            may_be_random=check.may_be_random and drawn,
+            perceptual=check.perceptual.union(*(score.cell.perceptual for score in task.scores)),
         )
     return list(checks.values())
 

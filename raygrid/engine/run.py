@@ -18,6 +18,7 @@ from raygrid.assets import Report, fetch_all
 from raygrid.engine.driver import Driver
 from raygrid.engine.executor import Executor
 from raygrid.engine.inputs import Inputs
+from raygrid.engine.measures import facts
 from raygrid.engine.preflight import preflight, preflights
 from raygrid.engine.progress import Progress
 from raygrid.engine.rows import failure_rows, index_rows, sample_rows
@@ -239,6 +240,7 @@ def _manifest(job: Job, inputs: Inputs) -> dict[str, Any]:
         "data": {
             d.name: {"license": d.license, "source": d.source, "notes": d.notes} for d in inputs.datasets.values()
         },
+        "measures": facts(job),
     }
 
 

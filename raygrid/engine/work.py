@@ -11,7 +11,7 @@ from sys import intern
 from typing import NamedTuple
 
 from raygrid.grid import Craft, Fit, Model, Score
-from raygrid.spec import AttackSpec
+from raygrid.spec import AttackSpec, Perceptual
 
 Unit = Fit | Craft | Score
 
@@ -60,6 +60,8 @@ class Preflight(NamedTuple):
     """Whether all that asks it for gradients is a stage of a suite, which does not rely on them alone."""
     may_be_random: bool = False
     """Whether more than one draw judges it, wherever it is judged."""
+    perceptual: frozenset[Perceptual] = frozenset()
+    """What the host must be able to measure."""
 
 
 class Report(NamedTuple):

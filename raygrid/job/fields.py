@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from raygrid.component import Kind, Params
-from raygrid.spec import AttackerAccess, Awareness, GoalName
+from raygrid.spec import AttackerAccess, Awareness, GoalName, Perceptual
 
 
 def _planned(what: str) -> dict[str, Any]:
@@ -69,6 +69,9 @@ class GridFields(Params):
     """Physical paths between the example and the victim."""
     judge: JudgeFields = Field(default=JudgeFields(), json_schema_extra=_ONE)
     """How examples are judged."""
+    perceptual: tuple[Perceptual, ...] = ()
+    """Perceptual distances to measure of every example besides PSNR, SSIM and MS-SSIM. `lpips` (AlexNet, of color pictures of 64
+    pixels a side or more) costs about as much as 1.4 forward passes of EfficientNet-Lite0."""
 
 
 class DataFields(Params):

@@ -68,7 +68,8 @@ class GridReader:
         judge = JudgeSpec(said[0].judge.draws, said[0].judge.broken_at)
         self._check_judge(node, judge, defenses, attacks)
         data = tuple(replace(spec, fit=said[0].splits.fit) for spec in data)
-        return GridSpec(name, data, tuple(victims.values()), defenses, attacks, exclude, judge), written
+        perceptual = tuple(dict.fromkeys(said[0].perceptual))
+        return GridSpec(name, data, tuple(victims.values()), defenses, attacks, exclude, judge, perceptual), written
 
     def _check_judge(
         self, node: Node, judge: JudgeSpec, defenses: tuple[DefenseSpec, ...], attacks: tuple[AttackSpec, ...]

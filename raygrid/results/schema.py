@@ -154,6 +154,12 @@ RESULT = (
         "float64",
         "The same over five scales (Wang et al. 2003), in [0, 1]; null below 176 pixels a side.",
     ),
+    Column(
+        "lpips",
+        "float64",
+        "LPIPS 0.1 with AlexNet (Zhang et al. 2018) from the clean picture, 0 where nothing changed; null unless the grid says "
+        "`perceptual: [lpips]`, where its weights can't be had, in gray, and below 64 pixels a side.",
+    ),
     *(
         Column(name, "float64", f"{what} of the copy that a file can hold, 8-bit, against the clean input as it is.")
         for name, what in (
@@ -164,6 +170,7 @@ RESULT = (
             ("psnr_db_stored", "Peak signal to perturbation ratio, dB (null where nothing differs),"),
             ("ssim_stored", "Structural similarity"),
             ("ms_ssim_stored", "Multi-scale structural similarity"),
+            ("lpips_stored", "LPIPS"),
         )
     ),
     Column("similarity", "float64", "Similarity of embeddings that a verification compares with its threshold."),

@@ -191,7 +191,8 @@ def test_a_defense_that_is_fitted_holds_up_those_it_defends_and_no_others():
     assert keys(backlog.blocked["fit-d"]) == ["score-d"]
 
 
-PLACES = st.tuples(st.sampled_from("mno"), st.sampled_from(["k", "l"]), st.sampled_from([(), ("x",), ("y",), ("x", "y"), ("y", "x")]))
+NEEDS = st.sampled_from([(), ("x",), ("y",), ("x", "y"), ("y", "x")])
+PLACES = st.tuples(st.sampled_from("mno"), st.sampled_from(["k", "l"]), NEEDS)
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("take"), st.sampled_from([None, "m", "n", "o"]), st.integers(0, 3)),
