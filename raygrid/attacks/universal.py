@@ -78,7 +78,7 @@ def fit_universal(
         moved = delta - constraint.ball.steepest(pull, length, delta, ball.box, 0.0)
         delta = _inside(moved, constraint)
         if (step + 1) % (steps // epochs) == 0:
-            best.keep(delta, oracle, goal, constraint.project(x + delta, x))
+            best.keep(delta, oracle, goal, constraint.project(x + delta, x), loss)
     return {"delta": best.value}
 
 
@@ -145,7 +145,7 @@ def fit_universal_patch(
         scale = (v / (1 - BETA_2 ** (step + 1))).sqrt() + SMALL
         patch = (patch - lr / (1 - BETA_1 ** (step + 1)) * m / scale).clamp(constraint.low, constraint.high)
         if (step + 1) % per_epoch == 0:
-            best.keep(patch, oracle, goal, _pasted(x, patch, at_home))
+            best.keep(patch, oracle, goal, _pasted(x, patch, at_home), loss)
     return {"patch": best.value}
 
 
@@ -167,17 +167,20 @@ def _batches(oracle: Oracle, x: Tensor, randomness: Randomness, epochs: int, bat
 
 
 class _Best:
-    """What fooled the most samples so far."""
+    """What fooled the most samples so far; among equals, what is nearest to fooling more."""
 
     def __init__(self, value: Tensor) -> None:
-        self.value, self.fooled = value, -1
+        self.value, self.reached = value, (-1, 0.0)
 
-    def keep(self, value: Tensor, oracle: Oracle, goal: Goal, z: Tensor) -> None:
-        """Keep it if it fools more of the samples z [N, C, H, W] than any before."""
+    def keep(self, value: Tensor, oracle: Oracle, goal: Goal, z: Tensor, loss: LossName) -> None:
+        """Keep it if it does better on the samples z [N, C, H, W] than any before."""
         on = oracle.active()
-        fooled = int(oracle.look(goal, z[on], on).success.sum()) if len(on) else 0
-        if fooled > self.fooled:
-            self.value, self.fooled = value, fooled
+        if not len(on):
+            return
+        found = oracle.look(goal, z[on], on, loss)
+        reached = (int(found.success.sum()), -float(found.loss.mean()))
+        if reached > self.reached:
+            self.value, self.reached = value, reached
 
 
 def _column(values: Tensor, like: Tensor) -> Tensor:

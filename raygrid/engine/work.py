@@ -224,7 +224,7 @@ def plan_tasks(
         backlog.missing |= set() if done else {craft_key}
         tasks += [_task(group[0].model, tuple(group), needs=(craft_key,)) for group in by_model.values()]
         fits |= {
-            fit.key: fit for fit in _fits(units + [group[0] for group in by_model.values()]) if fit.key not in fitted
+            fit.key: fit for fit in fits_of(units + [group[0] for group in by_model.values()]) if fit.key not in fitted
         }
     tasks += [_task(chain[0].model, tuple(chain)) for chain in chains]
     backlog.missing |= fits.keys()
@@ -236,8 +236,8 @@ def plan_tasks(
     return backlog
 
 
-def _fits(units: Iterable[Unit]) -> Iterator[Fit]:
-    """Yield what units need that is fitted."""
+def fits_of(units: Iterable[Unit]) -> Iterator[Fit]:
+    """Yield what units need that is fitted, once for each that needs it."""
     for unit in units:
         found = (unit.model.fit, unit.fit) if isinstance(unit, Craft) else (unit.model.fit,)
         yield from (fit for fit in found if fit is not None)
@@ -249,5 +249,5 @@ def _task(model: Model, units: tuple[Unit, ...], needs: tuple[str, ...] = ()) ->
     what = craft.what if isinstance(craft, Fit) else craft.attack
     norm = what.norm if isinstance(what, AttackSpec) else ""
     kind = f"{model.digest} {type(first).__name__} {len(units)} {what.component.name} {norm} {what.params}"
-    needs += tuple(dict.fromkeys(fit.key for fit in _fits(units)))
+    needs += tuple(dict.fromkeys(fit.key for fit in fits_of(units)))
     return Task(model, craft.shard.key, units, intern(kind), needs)  # a million tasks share a few kinds
