@@ -4,6 +4,7 @@
 `summary` has one line a cell, empty ones included.
 `worst_case` has one line for all cells that differ in their attack only: a sample is broken when any broke it. Corruptions
 (access none) are no attackers, and stay out.
+`risk` has one line a cell too: what errors cost, see risk.py.
 `checks` has one line a sign of masking, see checks.py; `flags` names those that are flagged. The schema `raw` holds what those are
 made of.
 
@@ -17,7 +18,7 @@ the proportion itself is null, since it would leave them out of its denominator.
 from string import Template
 
 from raygrid.metrics.statistics import normal_quantile
-from raygrid.results import checks
+from raygrid.results import checks, risk
 from raygrid.results.schema import CELL, STATUSES
 
 KEY = "grid, cell_id, seed"
@@ -162,6 +163,7 @@ FLAGS = f""",
 DERIVED = (
     MACROS,
     ROWS,
+    *risk.VIEWS,
     checks.FLAGS,
     WORST_CASE,
     SUMMARY.substitute(name="summary", cells="cells", trials="trials", flags=FLAGS),
