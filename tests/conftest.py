@@ -26,6 +26,8 @@ WORKERS = 2
 """The least machine that the suite is run on has two cores."""
 ON_RAY = {"test_interrupted.py", "test_ray_hosts.py", "test_two_nodes.py"}
 """Files whose tests start clusters: one after the other in one process, so that no two clusters ever run at once."""
+LONG = {"test_suites.py"}
+"""Files that take minutes and that the alphabet puts last: one process would wait for the other at the end."""
 
 
 def starts_ray(file: str) -> bool:
@@ -46,14 +48,17 @@ def is_worker(config: pytest.Config) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Clusters first: what they wait for is time in which the other process works."""
-    items.sort(key=lambda item: not starts_ray(item.location[0]))
+    """Clusters first, then what is long."""
+    items.sort(key=lambda item: (not starts_ray(item.path.name), item.path.name not in LONG))
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object | None:
     """Whole files, so that what a module's fixture computes is computed once; in the order of the collection."""
     from xdist.scheduler import LoadScopeScheduling
+
+    if config.option.dist != "load":  # what -n alone stands for: another was asked for
+        return None
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
