@@ -48,7 +48,10 @@ def is_worker(config: pytest.Config) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Clusters first, then what is long."""
+    """Clusters first, with time for a busy machine to start their processes; then what is long."""
+    for item in items:
+        if starts_ray(item.path.name):
+            item.add_marker(pytest.mark.timeout(600))
     items.sort(key=lambda item: (not starts_ray(item.path.name), item.path.name not in LONG))
 
 
