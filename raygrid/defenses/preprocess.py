@@ -75,7 +75,7 @@ class Rounded(Defended):
 
 def to_bits(x: Tensor, bits: int) -> Tensor:
     """Return x [B, C, H, W], cut to [0, 1], rounded to 2^bits levels."""
-    most = 2**bits - 1
+    most = (1 << bits) - 1
     return (x.clamp(0, 1) * most).round() / most
 
 

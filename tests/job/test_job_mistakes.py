@@ -222,7 +222,7 @@ def test_a_wrong_attack_is_told_with_its_place(load, attack, message):
         ),
         (
             grid(more="defenses: [none, {chain: [none, {chain: [none]}]}]"),
-            "7:36: grids.g.defenses[1].chain[1]: a chain is made of defenses, not of chains: name them in one list",
+            "7:37: grids.g.defenses[1].chain[1]: a chain is made of defenses, not of chains: name them in one list",
         ),
         (
             grid(more="defenses: {chain: [none], sigma: 1}"),
@@ -230,8 +230,8 @@ def test_a_wrong_attack_is_told_with_its_place(load, attack, message):
         ),
         (grid(more="defenses: {chain: []}"), "7:23: grids.g.defenses.chain: the list is empty"),
         (
-            grid(more="defenses: {chain: [none, {use: noise, sgma: 1}]}"),
-            '7:43: grids.g.defenses.chain[1].sgma: unknown parameter "sgma" of defense "noise"; did you mean "sigma"?\n'
+            grid(more="defenses: {chain: [none, {use: noise, sigma: 1, sgma: 1}]}"),
+            '7:53: grids.g.defenses.chain[1].sgma: unknown parameter "sgma" of defense "noise"; did you mean "sigma"?\n'
             "  raygrid describe noise lists them.",
         ),
         (
