@@ -347,7 +347,7 @@ def test_what_a_defense_does_not_leave_is_refused_with_the_ways_out(tmp_path):
     [
         {**DIGITS["attacks"][0], "awareness": "none"},
         {**TRANSFER, "source": "mnist-cnn-adv"},
-        {"use": "boundary", "norm": "l2", "eps": 1},
+        {"use": "hop-skip-jump", "norm": "l2", "eps": 1},
     ],
 )
 def test_behind_labels_there_are_decisions_transfer_and_the_bare_victim(tmp_path, attack):

@@ -135,6 +135,9 @@ class GridReader:
             self._mistakes.add(
                 said[key], f'unknown key "{key}" beside "{CHAIN}", which takes a list alone', said[key].key_at
             )
+        if not isinstance(said[CHAIN].value, tuple):
+            self._mistakes.add(said[CHAIN], f"must be a list of defenses, not {show(said[CHAIN])}")
+            return [], None
         items = self._items(node, CHAIN)
         for item in items:
             if isinstance(item.value, dict) and CHAIN in item.value:

@@ -10,8 +10,16 @@ from raygrid.component import ACCESS_ORDER
 from raygrid.defenses.output_policy import LEAD, labels, rounded, top
 from raygrid.registry import find
 
-POLICIES = [{"temperature": 100.0}, {"temperature": 0.01}, {"top": 1}, {"top": 3}, {"step": 0.5}, {"step": 0.001}, {"label_only": True},
-            {"temperature": 5.0, "top": 2, "step": 0.1}]  # fmt: skip
+POLICIES = [
+    {"temperature": 100.0},
+    {"temperature": 0.01},
+    {"top": 1},
+    {"top": 3},
+    {"step": 0.5},
+    {"step": 0.001},
+    {"label_only": True},
+    {"temperature": 5.0, "top": 2, "step": 0.1},
+]
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=str)

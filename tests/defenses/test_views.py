@@ -1,4 +1,4 @@
-"""Votes over scales, crops and mirror images, and squeezed pictures: what is shown, what is decided, and when the alarm is raised."""
+"""Votes over scales, crops and mirror images, and squeezed pictures: what is shown and decided, and when the alarm is raised."""
 
 import pytest
 import torch

@@ -228,6 +228,7 @@ def test_a_wrong_attack_is_told_with_its_place(load, attack, message):
             grid(more="defenses: {chain: [none], sigma: 1}"),
             '7:31: grids.g.defenses.sigma: unknown key "sigma" beside "chain", which takes a list alone',
         ),
+        (grid(more="defenses: {chain: none}"), '7:23: grids.g.defenses.chain: must be a list of defenses, not "none"'),
         (grid(more="defenses: {chain: []}"), "7:23: grids.g.defenses.chain: the list is empty"),
         (
             grid(more="defenses: {chain: [none, {use: noise, sigma: 1, sgma: 1}]}"),
