@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from cases import defended
+from defense_cases import defended
 from models import digits, victim
 
 from raygrid.judge import Verdict, run_model

@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 import torch
-from cases import ask, defended, draws
+from defense_cases import ask, defended, draws
 from models import digits, victim
 
 from raygrid.chain import Chain, chain

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from cases import CHANGE_PICTURES, DEFENSES, ask, defended, draws, in_color
+from defense_cases import CHANGE_PICTURES, DEFENSES, ask, defended, draws, in_color
 from models import digits, victim
 
 from raygrid import registry

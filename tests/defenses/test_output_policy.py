@@ -3,7 +3,7 @@
 import pytest
 import torch
 from attacking import attacked, share
-from cases import defended
+from defense_cases import defended
 from models import digits, numbers, victim
 
 from raygrid.component import ACCESS_ORDER

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from attacking import attacked, gray, share
-from cases import defended, draws, in_color
+from defense_cases import defended, draws, in_color
 from models import digits, pixels
 from PIL import Image
 from scipy.ndimage import median_filter

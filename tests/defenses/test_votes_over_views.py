@@ -3,7 +3,7 @@
 import pytest
 import torch
 from attacking import attacked, gray, share, undetected
-from cases import defended, draws, in_color
+from defense_cases import defended, draws, in_color
 from models import digits, pixels, victim
 from torch.nn.functional import interpolate
 
