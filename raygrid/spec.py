@@ -149,6 +149,8 @@ class AttackSpec:
     """Whether the examples are crafted on the bare victim and judged behind a defense that the attacker does not know of."""
     random: bool = False
     """Whether the attacker knows of a defense that draws at random."""
+    alarmed: bool = False
+    """Whether the attacker knows of a defense that raises alarms, so that a wrong answer is not all he wants."""
     ladder: bool = True
     """Whether a success at a smaller eps of the same grid counts, and is not looked for again."""
     stage: StageOf | None = None
@@ -161,8 +163,8 @@ class AttackSpec:
 
     @property
     def to_the_end(self) -> bool:
-        """Whether no single look decides that an example is done: what is to work elsewhere, or through a channel."""
-        drawn = self.random and self.stage is None
+        """Whether no single look decides that an example is done: what is to work elsewhere, through a channel, or undetected."""
+        drawn = (self.random or self.alarmed) and self.stage is None
         return self.access == "transfer" or self.channel is not None or self.elsewhere or drawn
 
     @property
@@ -185,8 +187,9 @@ class AttackSpec:
             "all" if channel and defended else "channel" if channel else "defense" if defended else "none"
         )
         elsewhere = self.access != "transfer" and not (defense.is_none or defended)
-        draws = DRAWS if random else 1
-        return replace(self, awareness=known, elsewhere=elsewhere, random=random, eot=self.eot or draws)
+        alarmed = defended and defense.params.detects()
+        eot = self.eot or (DRAWS if random else 1)
+        return replace(self, awareness=known, elsewhere=elsewhere, random=random, alarmed=alarmed, eot=eot)
 
     @property
     def radius(self) -> float | None:

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-WORDS = {"component", "errors", "keys", "registry", "spec"}
+WORDS = {"chain", "component", "errors", "keys", "registry", "spec"}
 """What every part may use to declare itself."""
 FILES = {"assets", "mnist_split", "pins"}
 """What ships in packages."""
@@ -44,6 +44,7 @@ RUN = (
 MAY_IMPORT = {
     "errors": set(),
     "component": {"errors"},
+    "chain": {"component", "errors", "spec"},
     "registry": {"component", "errors"},
     "costs": {"errors"},
     "spec": {"component", "costs", "errors"},
@@ -91,6 +92,7 @@ PLANNING = (
     "raygrid.*.catalog*",
     "raygrid.*.pins",
     "raygrid.assets",
+    "raygrid.chain",
     "raygrid.component",
     "raygrid.data.dataset",
     "raygrid.engine.driver",

@@ -148,9 +148,11 @@ FIELDS: dict[Kind, type[Params]] = {
 
 COMPOSITES: dict[Kind, tuple[str, str]] = {
     "victim": ("ensemble", "victims that answer together"),
-    "defense": ("chain", "defenses one after another"),
 }
 """Kinds that will also be composed of a list under this key, and what that is: named but not built yet."""
+
+CHAIN = "chain"
+"""The key of a mapping that composes a defense of a list of defenses, the first of which meets the input first."""
 
 EXCLUDE_KEYS = ("victim", "defense", "attack", "norm", "eps", "goal", "access", "source", "channel", "awareness")
 """What `exclude` can name besides the parameters of the grid's attacks."""
