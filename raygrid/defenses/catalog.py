@@ -1,7 +1,7 @@
 """The built-in defenses. Declarations only: imports neither torch nor ray."""
 
 from raygrid.component import Component
-from raygrid.defenses import catalog_noise
+from raygrid.defenses import catalog_noise, catalog_smoothing
 
 COMPONENTS: tuple[Component, ...] = (
     Component(
@@ -11,4 +11,5 @@ COMPONENTS: tuple[Component, ...] = (
         build="raygrid.defenses.none:none",
     ),
     *catalog_noise.COMPONENTS,
+    *catalog_smoothing.COMPONENTS,
 )

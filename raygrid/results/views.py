@@ -3,6 +3,7 @@
 `trials`, `examples`, `crafts`, `runs` and `cells` are rows. `summary` has one line a cell, empty ones included.
 `worst_case` has one line for all cells that differ in their attack only: a sample is broken when any broke it. Corruptions
 (access none) are no attackers, and stay out.
+`certified`, `certified_at` and `certified_distance` are about certified radii, see certified.py.
 `checks` has one line a sign of masking, see checks.py; `flags` names those that are flagged. The schema `raw` holds what those are
 made of.
 
@@ -16,7 +17,7 @@ the proportion itself is null, since it would leave them out of its denominator.
 from string import Template
 
 from raygrid.metrics.statistics import normal_quantile
-from raygrid.results import checks
+from raygrid.results import certified, checks
 from raygrid.results.schema import CELL, STATUSES
 
 KEY = "grid, cell_id, seed"
@@ -165,5 +166,6 @@ DERIVED = (
     WORST_CASE,
     SUMMARY.substitute(name="summary", cells="cells", trials="trials", flags=FLAGS),
     SUMMARY.substitute(name="worst_case", cells="raw.worst_cells", trials="raw.worst_trials", flags=FLAGS),
+    *certified.VIEWS,
 )
 """Makes the views, in order. Needs `trials`, `checks`, `raw.run_index`, `raw.crafts`, `raw.examples` and `raw.runs`."""
