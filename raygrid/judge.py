@@ -237,7 +237,8 @@ def judge(
         numbers: of the samples, for a model that takes those of each look; the clean inputs had the same.
 
     Examples are judged by as many fresh draws of the randomness of model and channel as the clean inputs were, and by the same
-    ones of channel and defense; margin and prediction are those of the mean logits.
+    ones of channel and defense; margin and prediction are those of the mean logits. A model that abstains in more than half has no
+    answer.
     """
     classes, draws = clean.logits.shape[1], clean.draws
     allowed = constraint.allows(x_adv, x)
@@ -251,7 +252,7 @@ def judge(
     clean_met, met, met_on_file = (outputs.often(goal.success, broken_at) for outputs in (clean, adversarial, on_file))
     fooled = adversarial.count(goal.success)
     clean_wrong = clean.often(lambda logits: logits.argmax(1) != goal.labels, broken_at)
-    (clean_answers, _), (answers, confidence) = (_answers(outputs.logits, model) for outputs in (clean, adversarial))
+    (clean_answers, _), (answers, confidence) = (_answers(outputs, model) for outputs in (clean, adversarial))
     margin = goal.margin(adversarial.logits)
     finite = torch.isfinite(x_adv).flatten(1).all(1)
 
@@ -294,13 +295,15 @@ def _abstains(model: Callable[[Tensor], Tensor]) -> bool:
     return bool(getattr(model, "abstains", False))
 
 
-def _answers(logits: Tensor, model: Callable[[Tensor], Tensor]) -> tuple[list[int], list[float]]:
-    """Return the class of the largest logit [B], and its probability among the classes. The last column may stand for no answer."""
-    best, classes = logits.argmax(1), logits
-    if _abstains(model):
-        classes = logits[:, :-1]
-        best = best.where(best < classes.shape[1], NO_ANSWER)
-    return best.tolist(), classes.softmax(1).amax(1).tolist()
+def _answers(outputs: Outputs, model: Callable[[Tensor], Tensor]) -> tuple[list[int], list[float]]:
+    """Return the class of the largest mean logit [B], and its probability among the classes.
+
+    There is no answer where the last column, which stands for that, leads in more than half of the draws.
+    """
+    if not _abstains(model):
+        return outputs.logits.argmax(1).tolist(), outputs.logits.softmax(1).amax(1).tolist()
+    classes, nothing = outputs.logits[:, :-1], outputs.often(lambda logits: logits.argmax(1) == logits.shape[1] - 1)
+    return classes.argmax(1).where(~nothing, NO_ANSWER).tolist(), classes.softmax(1).amax(1).tolist()
 
 
 def _status(
