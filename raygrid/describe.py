@@ -71,7 +71,7 @@ def choose_assets(names: Sequence[str] | None) -> list[Asset]:
         UsageError: an unknown name.
     """
     if names is None:
-        return [asset for asset in ASSETS.values() if asset.registry == "pypi"]
+        return [asset for asset in ASSETS.values() if asset.registry in {"pypi", "pypi-sdist"}]
     for name in names:
         if name not in ASSETS:
             raise UsageError(f'unknown asset "{name}"{did_you_mean(name, ASSETS)}; `raygrid assets list` shows all')

@@ -8,6 +8,7 @@ from raygrid.attacks import (
     catalog_patch,
     catalog_query,
     catalog_suites,
+    catalog_universal,
 )
 
 COMPONENTS = (
@@ -18,4 +19,5 @@ COMPONENTS = (
     *catalog_suites.COMPONENTS,
     *catalog_corruption.COMPONENTS,
     *catalog_patch.COMPONENTS,
+    *catalog_universal.COMPONENTS,
 )

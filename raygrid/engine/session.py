@@ -12,6 +12,7 @@ from rich.table import Table
 from raygrid.engine.downloads import download_report
 from raygrid.engine.executor import Executor
 from raygrid.engine.inputs import read_inputs
+from raygrid.engine.measures import measurable
 from raygrid.engine.placement import HostWishes, place
 from raygrid.engine.progress import display
 from raygrid.engine.run import Options, Outcome, run
@@ -23,8 +24,10 @@ from raygrid.spec import Job
 FAILURES = "SELECT victim, attack, eps, status, error FROM trials WHERE status IN ('error', 'timeout', 'invalid')"
 LINES = "SELECT * FROM summary WHERE stage IS NOT DISTINCT FROM stages"
 """A suite is shown as one line, that of its last stage, which counts what all before it broke."""
-PART = re.compile(r"(?:^| )(attack|suite|goal|budget|eot|channel|awareness|judge)=(.+?)(?= \w+=|$)")
+PART = re.compile(r"(?:^| )(defense|attack|suite|goal|budget|eot|channel|awareness|judge)=(.+?)(?= \w+=|$)")
 """Parts of a cell's id, see grid.py. A parameter that is a list has blanks."""
+AWARE = {"none": "unaware of it", "channel": "unaware of the defense", "defense": "unaware of the channel"}
+"""What an attacker does not know of, where there is something to know of."""
 WORST_CASE = "SELECT victim, norm, eps, robust_accuracy_worst, robust_accuracy_best, planned, attacks FROM worst_case"
 
 
@@ -34,6 +37,10 @@ def run_job(job: Job, options: Options, wishes: HostWishes, console: Console) ->
     Raises:
         UsageError: whatever a person must mend.
     """
+    with download_report(console) as report:
+        job, notes = measurable(job, report)
+    for note in notes:
+        console.print(note, style="yellow", soft_wrap=True)
     inputs = read_inputs(job)
     with ExitStack() as stack:
 
@@ -85,7 +92,7 @@ def result_tables(results: str) -> Iterator[Table]:
     with_seed = len({row["seed"] for row in rows}) > 1
     for grid in dict.fromkeys(row["grid"] for row in rows):
         table = Table(title=f"{grid}: robust accuracy", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-        table.add_column("victim", no_wrap=True)
+        table.add_column("victim", no_wrap=all(row["defense"] == "none" for row in rows))
         table.add_column("attack")
         for heading in ("clean", "robust", "95 % interval", "n"):
             table.add_column(heading, justify="right", no_wrap=True)
@@ -111,7 +118,9 @@ def flagged(results: str) -> Iterator[str]:
 
 
 def _victim(row: dict[str, Any]) -> str:
-    return str(row["victim"]) if row["defense"] == "none" else f"{row['victim']} + {row['defense']}"
+    """Say which victim and defense, with the parameters of the defense that differ from their defaults."""
+    defense = dict(PART.findall(row.get("cell_id", ""))).get("defense", row["defense"])
+    return str(row["victim"]) if defense == "none" else f"{row['victim']} + {defense}"
 
 
 def _attack(row: dict[str, Any], *, with_seed: bool) -> str:
@@ -124,7 +133,9 @@ def _attack(row: dict[str, Any], *, with_seed: bool) -> str:
     eot = f"eot {said['eot']}" if "eot" in said and "suite" not in said else ""
     seed = f"seed {row['seed']}" if with_seed else ""
     channel = f"through {said['channel']}" if "channel" in said else ""
-    unaware = "unaware of it" if channel and said["awareness"] == "none" else ""
+    knows = said.get("awareness", "all")
+    all_there_is = knows == ("channel" if row["defense"] == "none" else "all" if channel else "defense")
+    unaware = "" if all_there_is else AWARE.get(knows, "")
     judge = f"broken at {said['judge']}" if "judge" in said else ""
     parts = (f"{name}{source}", ball, goal, channel, unaware, said.get("budget", ""), eot, judge, seed)
     return ", ".join(part for part in parts if part)
