@@ -243,6 +243,8 @@ def _fit_of(what: AttackSpec | DefenseSpec, model: Model, data: Dataset, seed: i
     """Return what an attack, or a defense whatever the seed, has to find out first; None where there is nothing, or no data."""
     if not what.params.needs_fit() or data.fit is None:
         return None
+    if isinstance(what, AttackSpec):
+        what = replace(what, elsewhere=False)  # who judges it later changes nothing of what is learned
     digest = _attack_digest(what) if isinstance(what, AttackSpec) else content_key(_defense(what))
     key = content_key(
         ["fit", FIT_VERSION, CRAFT_VERSION, PRECISION, model.digest, digest, seed, data.classes, data.fit.key]

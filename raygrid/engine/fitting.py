@@ -33,10 +33,10 @@ def fit_unit(store: Store, unit: Fit, batch: Batch, model: Victim, micro_batch: 
         UsageError: the disk is full, or what is fitted does not fit the victim (no such layer).
     """
     started = time.perf_counter()
-    found = _found(unit, batch, model, micro_batch)
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in found.tensors.values()):
+    made = found(unit, batch, model, micro_batch)
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in made.tensors.values()):
         raise ValueError(f"what {unit.what.component.name} found is not finite")
-    artifact = save({name: tensor.detach().contiguous().cpu() for name, tensor in found.tensors.items()})
+    artifact = save({name: tensor.detach().contiguous().cpu() for name, tensor in made.tensors.items()})
     attack = unit.what if isinstance(unit.what, AttackSpec) else None
     row = {
         "fit_key": unit.key,
@@ -48,9 +48,9 @@ def fit_unit(store: Store, unit: Fit, batch: Batch, model: Victim, micro_batch: 
         "norm": (attack.norm or None) if attack else None,
         "eps": attack.radius if attack else None,
         "seed": unit.seed,
-        "samples": found.samples,
-        "forwards": found.forwards,
-        "backwards": found.backwards,
+        "samples": made.samples,
+        "forwards": made.forwards,
+        "backwards": made.backwards,
         "seconds": time.perf_counter() - started,
         "artifact": artifact_name(unit.key),
         "artifact_sha256": sha256(artifact).hexdigest(),
@@ -60,7 +60,8 @@ def fit_unit(store: Store, unit: Fit, batch: Batch, model: Victim, micro_batch: 
     commit_fit(store, unit.key, row, artifact)
 
 
-def _found(unit: Fit, batch: Batch, model: Victim, micro_batch: int | None) -> Fitted:
+def found(unit: Fit, batch: Batch, model: Victim, micro_batch: int | None) -> Fitted:
+    """Return what a fit finds on a batch, and commit nothing; arguments as those of `fit_unit`."""
     if isinstance(unit.what, AttackSpec):
         attack = unit.what
         access = attack.component.access if attack.access == "transfer" else attack.access

@@ -20,7 +20,7 @@ from torch import Tensor
 from raygrid.component import resolve
 from raygrid.data.dataset import pixels
 from raygrid.defenses.noise import AT_ONCE
-from raygrid.engine.fitting import fit_unit, read_fitted
+from raygrid.engine.fitting import fit_unit, found, read_fitted
 from raygrid.engine.rows import Row, sample_rows, trial_key
 from raygrid.engine.work import Preflight, Report, Task, Unit
 from raygrid.errors import UsageError
@@ -130,7 +130,7 @@ class VictimHost:
         """
         batch = self._batch("preflight", table.slice(0, PREFLIGHT_SAMPLES), check.classes)
         try:
-            victim = self._model(check.model)
+            victim = self._model(check.model) if check.model.fit is None else self._tried(check.model, batch)
             if "lpips" in check.perceptual:
                 self._lpips()
         except UsageError as error:
@@ -151,6 +151,13 @@ class VictimHost:
         found = problems(everywhere)
         sound = [i for i in everywhere if found and not problems([i])]
         return problems(sound) if sound else found
+
+    def _tried(self, model: Model, batch: Batch) -> Victim:
+        """Return a model whose defense has to be fitted first, as it is when fitted on this batch."""
+        if model.fit is None:
+            return self._model(model)
+        fitted = found(model.fit, batch, self._model(model.fit.model), self._at_once(batch)).tensors
+        return load_model(model, self.device, fitted)
 
     def run(self, tasks: Sequence[Task], *tables: pa.Table) -> list[Report]:
         """Run tasks in order and commit each unit as it is done; `tables` are the shards of the tasks, one each.

@@ -28,14 +28,11 @@ def preflights(tasks: Iterable[Task]) -> list[Preflight]:
     checks: dict[tuple[str, int], Preflight] = {}
     for task in tasks:
         classes = next(unit.craft if isinstance(unit, Score) else unit for unit in task.units).classes
-        model = (
-            task.model if task.model.fit is None else task.model.fit.model
-        )  # which can be loaded before the fit is done
         suites = all(craft.attack.stage or craft.attack.component.access != "gradient" for craft in task.crafts)
         drawn = all(score.cell.judging.draws > 1 for score in task.scores)
-        first = Preflight(model, task.shard, classes, may_be_masked=True, may_be_random=True)
-        check = checks.get((model.digest, classes), first)
-        checks[model.digest, classes] = check._replace(
+        first = Preflight(task.model, task.shard, classes, may_be_masked=True, may_be_random=True)
+        check = checks.get((task.model.digest, classes), first)
+        checks[task.model.digest, classes] = check._replace(
             may_be_masked=check.may_be_masked and suites,
             may_be_random=check.may_be_random and drawn,
             perceptual=check.perceptual.union(*(score.cell.perceptual for score in task.scores)),
