@@ -82,13 +82,13 @@ class Noisy(Defended):
             return answer(self.victim, x, draws)
         if self.params.abstain is not None:
             return shares_or_none(self.votes(x, draws, self.params.votes), self.params.abstain)
-        copies = torch.cat(list(self._copies(x, draws, self.params.votes, answer)), dim=1)
+        copies = self._copies(x, draws, self.params.votes, answer)
         return copies[:, 0] if self.params.votes == 1 else VOTES[self.params.vote](copies)
 
     def votes(self, x: Tensor, draws: Draws, votes: int) -> Tensor:
         """Return how many of so many draws vote for each class [B, classes], as whole numbers; no more than a pass is in memory."""
         counts = torch.zeros((len(x), self.info.classes), dtype=torch.long, device=x.device)
-        for logits in self._copies(x, draws, votes, answer):
+        for logits in self._passes(x, draws, votes, answer):
             counts += tally(logits)
         return counts
 
@@ -97,10 +97,14 @@ class Noisy(Defended):
         draws = draws or some_draws(len(x))
         if not self.params.draws_at_random():
             return soft_answer(self.victim, x, draws)
-        (logits,) = self._copies(x, draws, 1, soft_answer)
-        return never_none(logits[:, 0]) if self.params.may_abstain() else logits[:, 0]
+        logits = self._copies(x, draws, 1, soft_answer)[:, 0]
+        return never_none(logits) if self.params.may_abstain() else logits
 
-    def _copies(
+    def _copies(self, x: Tensor, draws: Draws, votes: int, ask: Callable[[Victim, Tensor, Draws], Tensor]) -> Tensor:
+        """Return the logits [B, votes, classes] of so many draws."""
+        return torch.cat(list(self._passes(x, draws, votes, ask)), dim=1)
+
+    def _passes(
         self, x: Tensor, draws: Draws, votes: int, ask: Callable[[Victim, Tensor, Draws], Tensor]
     ) -> Iterator[Tensor]:
         """Yield the logits [B, copies, classes] of so many draws, pass by pass."""
