@@ -38,10 +38,8 @@ class Smoothed(Noisy):
             x: pixels [B, C, H, W] in [0, 1].
             draws: the random numbers of this look at these samples.
         """
-        choosing, proving = (
-            draws.copied([0]),
-            draws.copied([1]),
-        )  # a class chosen by the votes that prove it would prove too much
+        # A class that is chosen by the votes that prove it would be proved too easily.
+        choosing, proving = draws.copied([0]), draws.copied([1])
         top = self.votes(x, choosing, self.smoothing.n0).argmax(1, keepdim=True)
         count = self.votes(x, proving, self.smoothing.n).gather(1, top)
         least = lower_bound(count[:, 0].cpu().numpy(), self.smoothing.n, self.smoothing.alpha)
