@@ -17,7 +17,7 @@ from raygrid.series import in_turn, ladders
 from raygrid.spec import ONCE, AttackSpec, DefenseSpec, GridSpec, Job, JudgeSpec, Judging, Perceptual, VictimSpec
 from raygrid.victims.info import VictimInfo
 
-CRAFT_VERSION = 2
+CRAFT_VERSION = 3
 """Bumped when oracle, goals, constraints or randomness change what an unchanged attack crafts."""
 JUDGE_VERSION = 1
 """Bumped when the judge's verdict on unchanged examples changes."""

@@ -197,18 +197,20 @@ class Oracle:
 
     def _gradient(self, goal: Goal, x: Tensor, index: Tensor, looks: Tensor, loss: LossName) -> GradientQuery:
         values, gradients, successes = [], [], []
-        with torch.enable_grad():
-            for draw in range(self.eot):
-                z = x.detach().requires_grad_(True)
-                logits = self._answer(self.soft, z, index, looks, draw)
-                value = goal.loss(logits, loss)
-                gradients.append(torch.autograd.grad(value.sum(), z)[0])
-                values.append(value.detach())
-                successes.append(goal.met(logits.detach()))
+        for draw in range(self.eot):
+            z = x.detach().requires_grad_(True)
+            with torch.enable_grad():
+                scores = self._answer(self.soft, z, index, looks, draw)
+            logits = scores.detach()
+            value, slope = goal.slope(logits, loss)
+            gradients.append(torch.autograd.grad(scores, z, slope)[0])
+            values.append(value)
+            successes.append(goal.met(logits))
         value, gradient = _mean(values), _mean(gradients)
-        _require_finite("score", value, index)  # no loss is finite where the scores that decide it are not
         size = gradient.flatten(1).abs().sum(1)
-        _require_finite("gradient", size, index)
+        if not _finite(value + size):
+            _require_finite("score", value, index)  # no loss is finite where the scores that decide it are not
+            _require_finite("gradient", size, index)
         if index is self._everyone:
             self.zero_gradients += size == 0
         else:
@@ -279,9 +281,13 @@ def _mostly(draws: list[Tensor]) -> Tensor:
     return draws[0] if len(draws) == 1 else 2 * torch.stack(draws).sum(0) > len(draws)
 
 
+def _finite(values: Tensor) -> bool:
+    """One number tells of any NaN or infinity among them; finite ones it may take for infinite where they are huge."""
+    return math.isfinite(float(values.sum()))
+
+
 def _require_finite(what: str, values: Tensor, index: Tensor) -> None:
-    # One number tells of any NaN or infinity among them; rows are searched only when it does.
-    if not math.isfinite(float(values.sum())):
+    if not _finite(values):  # rows are searched only then
         bad = ~torch.isfinite(values).view(len(values), -1).all(1)
         if bool(bad.any()):
             raise NotFiniteError(what, index[bad].tolist())
