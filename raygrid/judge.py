@@ -37,8 +37,6 @@ class Verdict(Distances):
     clean_correct: bool | None
     prediction: int | None
     """A class, or NO_ANSWER, which meets an untargeted goal."""
-    abstained: bool | None
-    """Whether there is no answer to the example; None for a model that always has one."""
     confidence: float | None
     """Softmax probability of the predicted class on the example; None where there is no answer."""
     margin: float | None
@@ -53,6 +51,8 @@ class Verdict(Distances):
     stored: Distances | None
     """Distances of the copy that an 8-bit file can hold; None where there is none, of values that are not finite."""
     error: str | None = None
+    abstained: bool | None = None
+    """Whether there is no answer to the example; None for a model that always has one."""
     obtained: Literal["attacked", "inherited"] = "attacked"
     """Whether this attack made the example, or the one before it in its series."""
 

@@ -20,6 +20,7 @@ from raygrid.errors import UsageError
 from raygrid.goals import Goal
 from raygrid.judge import NO_ANSWER, judge, run_model, vouched
 from raygrid.metrics.binomial import needed
+from raygrid.notebook import attack
 from raygrid.oracle import Oracle
 from raygrid.randomness import Randomness
 from raygrid.registry import find, parse
@@ -272,3 +273,13 @@ def test_smoothed_digits_pass_the_preflight():
     x, labels = digits(8)
     model = Smoothed(Smoothing(sigma=0.25, votes=12), victim("mnist-cnn"))
     assert check_victim(model, x, labels, 10, may_be_random=True) == check_victim(model, x, labels, 10) == []
+
+
+def test_a_notebook_attacks_a_smoothed_module_and_takes_no_answer_for_no_class():
+    x, labels = digits(6)
+    model = Smoothed(Smoothing(sigma=0.25, votes=12), victim("mnist-cnn"))
+    done = attack(model, x, labels, "pgd", norm="l2", eps=2.0, steps=3, eot=2, draws=3)
+    assert {v.draws for v in done.verdicts} == {3} and done.statuses["broken"] >= 1
+    assert all(v.abstained is (v.prediction == NO_ANSWER) for v in done.verdicts)
+    with pytest.raises(UsageError, match=r"y must lie in 0\.\.9"):
+        attack(model, x, labels + 5, "pgd", norm="l2", eps=2.0)
