@@ -60,9 +60,9 @@ DISTANCE = """
 CREATE VIEW certified_distance AS
 SELECT grid, cell_id, seed, any_value(victim) AS victim, any_value(defense) AS defense,
        any_value(defense_params) AS defense_params, any_value(attack) AS attack, any_value(norm) AS norm, any_value(eps) AS eps,
-       any_value(awareness) AS awareness, count(*) AS broken, count_if(certified_radius > 0) AS certified,
+       any_value(awareness) AS awareness, count(*) AS broken, count_if(certified_radius > 0)::BIGINT AS certified,
        median(certified_radius) AS median_radius, median(l2) AS median_l2, min(l2) AS least_l2,
-       count_if(l2 < certified_radius AND NOT abstained) AS refuted_num, count(*) AS refuted_den
+       count_if(l2 < certified_radius AND NOT abstained)::BIGINT AS refuted_num, count(*) AS refuted_den
 FROM trials WHERE status = 'broken' AND goal = 'untargeted' AND certified_radius IS NOT NULL
 GROUP BY grid, cell_id, seed ORDER BY grid, cell_id, seed;
 """
