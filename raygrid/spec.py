@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from raygrid.component import Component, Params
+from raygrid.costs import Costs
 
 GoalName = Literal["untargeted", "targeted", "random-target"]
 Awareness = Literal["none", "channel", "defense", "all"]
@@ -213,6 +214,8 @@ class GridSpec:
     judge: JudgeSpec = JudgeSpec()
     perceptual: tuple[Perceptual, ...] = ()
     """What is measured of every example besides; its columns are null where nobody asks."""
+    costs: Costs | None = None
+    """What errors cost, see costs.py; None: each the same."""
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,9 @@ class GridFields(Params):
     """Which samples are fitted on, and which count."""
     channels: None = Field(default=None, json_schema_extra=_planned("rooms, views and other physical channels"))
     """Physical paths between the example and the victim."""
+    costs: list[list[float]] | dict[str, dict[str, float]] | None = Field(default=None, json_schema_extra=_ONE)
+    """What errors cost, for the view `risk`: a matrix of a row for each true class and a column for each answer, or a mapping such
+    as `{stop: {speed-30: 100, yield: 20}}`. What is not said costs 1, and the right answer nothing."""
     judge: JudgeFields = Field(default=JudgeFields(), json_schema_extra=_ONE)
     """How examples are judged."""
     perceptual: tuple[Perceptual, ...] = ()

@@ -69,7 +69,9 @@ class GridReader:
         self._check_judge(node, judge, defenses, attacks)
         data = tuple(replace(spec, fit=said[0].splits.fit) for spec in data)
         perceptual = tuple(dict.fromkeys(said[0].perceptual))
-        return GridSpec(name, data, tuple(victims.values()), defenses, attacks, exclude, judge, perceptual), written
+        return GridSpec(
+            name, data, tuple(victims.values()), defenses, attacks, exclude, judge, perceptual, said[0].costs
+        ), written
 
     def _check_judge(
         self, node: Node, judge: JudgeSpec, defenses: tuple[DefenseSpec, ...], attacks: tuple[AttackSpec, ...]

@@ -13,6 +13,8 @@ from raygrid.results import schema
 VICTIM = ("grid", "data", "victim", "defense", "defense_params", "channel")
 """What a flag is about: masking is a property of a victim, not of the attack that showed it."""
 BALL = (*VICTIM, "seed", "norm", "eps")
+LEARNED = "'universal', 'universal-patch'"
+"""Attacks that are learned on other samples, and so may fail where the victim has done nothing for it."""
 NOISE = "attack IN ('uniform-noise', 'gaussian-noise')"
 
 
@@ -136,9 +138,11 @@ CHECKS = (
 JUDGED = f"""
 SELECT {", ".join(BALL)}, cell_id, craft_key, sample_id, attack, attack_params, access, suite, eot, obtained, status, draws,
        prediction, clean_prediction
-FROM trials WHERE goal = 'untargeted' AND access NOT IN ('transfer', 'none') AND status IN ('robust', 'broken')
+FROM trials
+WHERE goal = 'untargeted' AND access NOT IN ('transfer', 'none') AND attack NOT IN ({LEARNED}) AND status IN ('robust', 'broken')
+  AND (defense = 'none' OR awareness NOT IN ('none', 'channel'))
 """
-"""What the checks look at, read once for all of them."""
+"""What the checks look at, read once for all of them: attacks of each sample by those who know of all that defends it."""
 
 
 def _row(check: Check) -> str:

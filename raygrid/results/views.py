@@ -4,6 +4,7 @@
 `summary` has one line a cell, empty ones included.
 `worst_case` has one line for all cells that differ in their attack only: a sample is broken when any broke it. Corruptions
 (access none) are no attackers, and stay out.
+`risk` has one line a cell too: what errors cost, see risk.py.
 `certified`, `certified_at` and `certified_distance` are about certified radii, see certified.py.
 `checks` has one line a sign of masking, see checks.py; `flags` names those that are flagged. The schema `raw` holds what those are
 made of.
@@ -18,7 +19,7 @@ the proportion itself is null, since it would leave them out of its denominator.
 from string import Template
 
 from raygrid.metrics.statistics import normal_quantile
-from raygrid.results import certified, checks
+from raygrid.results import certified, checks, risk
 from raygrid.results.schema import CELL, STATUSES
 
 KEY = "grid, cell_id, seed"
@@ -163,6 +164,7 @@ FLAGS = f""",
 DERIVED = (
     MACROS,
     ROWS,
+    *risk.VIEWS,
     checks.FLAGS,
     WORST_CASE,
     SUMMARY.substitute(name="summary", cells="cells", trials="trials", flags=FLAGS),
