@@ -17,6 +17,8 @@ from raygrid.randomness import Randomness
 
 Status = Literal["robust", "broken", "clean_wrong", "invalid", "error", "timeout", "skipped"]
 
+NO_ANSWER = -1
+"""The prediction of a victim that abstains."""
 LEVELS = 255
 """An 8-bit file holds multiples of 1/255."""
 TRACEBACK_FRAMES = -6
@@ -31,10 +33,12 @@ class Verdict(Distances):
 
     status: Status
     clean_prediction: int | None
+    """A class, or NO_ANSWER, which is never right."""
     clean_correct: bool | None
     prediction: int | None
+    """A class, or NO_ANSWER, which meets an untargeted goal."""
     confidence: float | None
-    """Softmax probability of the predicted class on the example."""
+    """Softmax probability of the predicted class on the example; None where there is no answer."""
     margin: float | None
     """Logit gap that still separates the example from success; at most 0 where the goal is met."""
     success: bool | None
@@ -47,6 +51,8 @@ class Verdict(Distances):
     stored: Distances | None
     """Distances of the copy that an 8-bit file can hold; None where there is none, of values that are not finite."""
     error: str | None = None
+    abstained: bool | None = None
+    """Whether there is no answer to the example; None for a model that always has one."""
     obtained: Literal["attacked", "inherited"] = "attacked"
     """Whether this attack made the example, or the one before it in its series."""
     detected: bool | None = None
@@ -136,6 +142,26 @@ def run_model(
     each = torch.stack([run.logits for run in runs])
     errors = {i: why for run in reversed(runs) for i, why in run.errors.items()}
     return Outputs(each.mean(0), errors, each)
+
+
+def vouched(
+    model: Callable[[Tensor], Tensor], x: Tensor, labels: Tensor, micro_batch: int | None, numbers: Randomness
+) -> list[float | None]:
+    """Return the L2 radius within which a model that certifies gives clean inputs x [B, C, H, W] their true class [B].
+
+    0 where it certifies another class or none; None where it failed, and everywhere for a model that certifies nothing. The numbers
+    have the purpose `certify`: no judgement uses them.
+    """
+    certify: Callable[..., Tensor] | None = getattr(model, "certify", None)
+    if certify is None:
+        return [None] * len(x)
+
+    def radii(z: Tensor, where: list[int]) -> Tensor:
+        return certify(z, numbers.draws(torch.tensor(where), ["certify"] * len(where)))
+
+    found = _run_once(radii, x, int(labels.max()) + 1, micro_batch, lambda where: x[where])
+    own = found.logits.gather(1, labels[:, None])[:, 0].tolist()
+    return [None if found.why(i) else radius for i, radius in enumerate(own)]
 
 
 def _drawn(
@@ -231,7 +257,8 @@ def judge(
         lpips: LPIPS, where it is to be measured.
 
     Examples are judged by as many fresh draws of the randomness of model and channel as the clean inputs were, and by the same
-    ones of channel and defense; margin and prediction are those of the mean logits.
+    ones of channel and defense; margin and prediction are those of the mean logits. A model that abstains in more than half has no
+    answer.
     """
     classes, draws = clean.logits.shape[1], clean.draws
     allowed = constraint.allows(x_adv, x)
@@ -247,7 +274,8 @@ def judge(
     clean_met, met, met_on_file = (outputs.often(goal.success, broken_at) for outputs in (clean, adversarial, on_file))
     fooled = adversarial.count(goal.success)
     clean_wrong = clean.often(lambda logits: logits.argmax(1) != goal.labels, broken_at)
-    confidence, margin = adversarial.logits.softmax(1).amax(1), goal.margin(adversarial.logits)
+    (clean_answers, _), (answers, confidence) = (_answers(outputs, model) for outputs in (clean, adversarial))
+    margin = goal.margin(adversarial.logits)
     finite = torch.isfinite(x_adv).flatten(1).all(1)
 
     verdicts = []
@@ -263,14 +291,16 @@ def judge(
         )
         seen = clean.why(i) is None
         judged = status in ("robust", "broken", "clean_wrong") and adversarial.why(i) is None
+        answered = answers[i] != NO_ANSWER
         verdicts.append(
             Verdict(
                 status=status,
                 error=error,
-                clean_prediction=int(clean.logits[i].argmax()) if seen else None,
+                clean_prediction=clean_answers[i] if seen else None,
                 clean_correct=not bool(clean_wrong[i]) if seen else None,
-                prediction=int(adversarial.logits[i].argmax()) if judged else None,
-                confidence=float(confidence[i]) if judged else None,
+                prediction=answers[i] if judged else None,
+                abstained=not answered if judged and _abstains(model) else None,
+                confidence=confidence[i] if judged and answered else None,
                 margin=float(margin[i]) if judged else None,
                 success=bool(met[i]) if judged else None,
                 draws=draws,
@@ -283,6 +313,21 @@ def judge(
             )
         )
     return verdicts
+
+
+def _abstains(model: Callable[[Tensor], Tensor]) -> bool:
+    return bool(getattr(model, "abstains", False))
+
+
+def _answers(outputs: Outputs, model: Callable[[Tensor], Tensor]) -> tuple[list[int], list[float]]:
+    """Return the class of the largest mean logit [B], and its probability among the classes.
+
+    There is no answer where the last column, which stands for that, leads in more than half of the draws.
+    """
+    if not _abstains(model):
+        return outputs.logits.argmax(1).tolist(), outputs.logits.softmax(1).amax(1).tolist()
+    classes, nothing = outputs.logits[:, :-1], outputs.often(lambda logits: logits.argmax(1) == logits.shape[1] - 1)
+    return classes.argmax(1).where(~nothing, NO_ANSWER).tolist(), classes.softmax(1).amax(1).tolist()
 
 
 def _status(

@@ -160,10 +160,11 @@ def attack(
     x, y = x.detach().float(), y.long()
     with _frozen(model), _reproducible(seed):
         clean = run_model(model, x, 0, micro_batch)
-        _check_classes(clean, y, target)
+        classes = clean.logits.shape[1] - bool(getattr(model, "abstains", False))
+        _check_classes(clean, classes, y, target)
         random = _answers_differ(clean.logits[:PROBES], run_model(model, x[:PROBES], 0, micro_batch).logits)
         judging = JudgeSpec(draws or (RANDOM_DRAWS if random else None)).of(spec)
-        batch = Batch([str(i) for i in range(len(x))], x, y, clean.logits.shape[1])
+        batch = Batch([str(i) for i in range(len(x))], x, y, classes)
         if judging.draws > 1 or spec.channel is not None:
             channel_then, numbers = channel_of(spec, batch, seed), numbers_of(batch, seed)
             clean = run_model(model, x, 0, micro_batch, judging.draws, channel_then, numbers)
@@ -301,9 +302,8 @@ def _seen(
     return replace(spec, channel=passed, awareness=awareness or "all")
 
 
-def _check_classes(clean: Outputs, y: Tensor, target: int | None) -> None:
-    classes = clean.logits.shape[1]
-    if not classes:
+def _check_classes(clean: Outputs, classes: int, y: Tensor, target: int | None) -> None:
+    if not clean.logits.shape[1]:
         raise UsageError(f"the victim fails on every sample; on the first: {clean.errors[0].splitlines()[-1]}")
     if classes < 2:
         raise UsageError("the victim has one class, so that nothing can be mistaken; return one logit a class")

@@ -64,7 +64,7 @@ MAY_IMPORT = {
     "attacks": {"component", "errors", "metrics"} | SEARCH,
     "victims": WORDS | FILES | {"randomness"},
     "victims.train_signs": WORDS | FILES | {"channels", "data", "randomness", "victims"},
-    "defenses": WORDS | {"randomness", "victims"},
+    "defenses": WORDS | {"metrics", "randomness", "victims"},
     "data": WORDS | FILES | {"data.pins"},
     "judge": WORDS | SEARCH | {"metrics"},
     "masks": {"attacks", "data"},

@@ -1,7 +1,13 @@
 """The built-in defenses. Declarations only: imports neither torch nor ray."""
 
 from raygrid.component import Component
-from raygrid.defenses import catalog_noise, catalog_output, catalog_preprocess, catalog_views
+from raygrid.defenses import (
+    catalog_noise,
+    catalog_output,
+    catalog_preprocess,
+    catalog_smoothing,
+    catalog_views,
+)
 
 COMPONENTS: tuple[Component, ...] = (
     Component(
@@ -14,4 +20,5 @@ COMPONENTS: tuple[Component, ...] = (
     *catalog_preprocess.COMPONENTS,
     *catalog_views.COMPONENTS,
     *catalog_output.COMPONENTS,
+    *catalog_smoothing.COMPONENTS,
 )

@@ -1,5 +1,6 @@
 """Noise inside a victim: parameters and entry. Declarations only: imports neither torch nor ray."""
 
+import math
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -7,6 +8,11 @@ from pydantic import Field, model_validator
 from raygrid.component import Component, Params
 
 Kind = Literal["gaussian", "uniform", "laplace", "poisson-like", "multiplicative", "dropout"]
+
+
+def votes_at(alpha: float) -> int:
+    """Return the least number of votes that a two-sided test at the level alpha tells from a fair coin's, if all agree."""
+    return math.ceil(1 - math.log2(alpha))
 
 
 class Noise(Params):
@@ -26,6 +32,9 @@ class Noise(Params):
     """Draws of the noise that each answer is put to the vote of."""
     vote: Literal["majority", "mean"] = "majority"
     """What decides among them: most votes, or the mean of the probabilities."""
+    abstain: float | None = Field(None, gt=0, lt=1)
+    """Level of a two-sided test below which there is no answer: the first two classes' votes could be a fair coin's. Default: the
+    first always wins."""
 
     def needs_fit(self) -> bool:
         """Whether the layers have to be measured first."""
@@ -38,6 +47,20 @@ class Noise(Params):
     def reaches_inside(self) -> bool:
         """Whether there is noise in a hidden layer."""
         return self.site != "input"
+
+    def may_abstain(self) -> bool:
+        """Whether it may decline to answer."""
+        return self.abstain is not None and self.draws_at_random()
+
+    @model_validator(mode="after")
+    def _can_answer(self) -> "Noise":
+        if self.abstain is not None and self.vote != "majority":
+            raise ValueError(f"abstain tests votes that are counted; vote must be majority, not {self.vote}")
+        if self.abstain is not None and self.votes < (least := votes_at(self.abstain)):
+            raise ValueError(
+                f"even {self.votes} of {self.votes} votes prove nothing at abstain {self.abstain:g}; votes must be {least} or more"
+            )
+        return self
 
     @model_validator(mode="after")
     def _leaves_something(self) -> "Noise":

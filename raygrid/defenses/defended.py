@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from raygrid.errors import UsageError
 from raygrid.randomness import Draws, Randomness
 from raygrid.victims.victim import Victim
 
@@ -17,15 +18,19 @@ class Defended(Victim):
     Attributes:
         victim: what is defended; it may be defended itself.
         random: whether it answers at random, and so takes the numbers of each look.
+        abstains: whether it may decline to answer: its logits then have one column more, the last one.
         detects: whether it may raise the alarm; then it has `suspicious`.
     """
 
     detects = False
 
-    def __init__(self, victim: Victim, *, random: bool = False) -> None:
+    def __init__(self, victim: Victim, *, random: bool = False, abstains: bool = False) -> None:
         super().__init__(victim.model, victim.info)
+        if abstains and victim.abstains:
+            raise UsageError(f'victim "{victim.info.id}" abstains already; leave out abstention around it')
         self.victim = victim
         self.random = random or victim.random
+        self.abstains = abstains or victim.abstains
 
     def forward(self, x: Tensor, draws: Draws | None = None) -> Tensor:
         """Return the logits [B, classes], which are what is judged.

@@ -2,14 +2,14 @@
 the base of Cohen et al., ICML 2019; at every layer Liu et al., ECCV 2018)."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from raygrid.defenses.catalog_noise import Kind, Noise
 from raygrid.defenses.defended import Defended, answer, soft_answer, some_draws
-from raygrid.defenses.votes import VOTES
+from raygrid.defenses.votes import VOTES, never_none, shares_or_none, tally
 from raygrid.randomness import Draws
 from raygrid.victims.victim import Victim
 
@@ -61,14 +61,16 @@ class Noisy(Defended):
     """A victim with noise inside, every look put to the vote of so many draws. Behind a layer whose values are never negative,
     they stay so. Noisy inputs may leave the range of pixels, as in the source.
 
+    With `abstain`, the last column of its logits stands for no answer.
+
     Raises:
-        UsageError: there is no such layer.
+        UsageError: there is no such layer, or the victim abstains already and is to do so again.
     """
 
     def __init__(self, params: Noise, victim: Victim, fitted: Mapping[str, Tensor] | None = None) -> None:
         if params.needs_fit() and fitted is None:
             raise ValueError(f"sigma is relative to the {params.unit} of layers that nobody has measured")
-        super().__init__(victim, random=params.draws_at_random())
+        super().__init__(victim, random=params.draws_at_random(), abstains=params.may_abstain())
         self.params = params
         layers = _layers(params, victim)
         self.places = {victim.layers.place(layer): victim.layers.rectified(layer) for layer in layers}
@@ -80,22 +82,37 @@ class Noisy(Defended):
         draws = draws or some_draws(len(x))
         if not self.params.draws_at_random():
             return answer(self.victim, x, draws)
+        if self.params.abstain is not None:
+            return shares_or_none(self.votes(x, draws, self.params.votes), self.params.abstain)
         copies = self._copies(x, draws, self.params.votes, answer)
         return copies[:, 0] if self.params.votes == 1 else VOTES[self.params.vote](copies)
+
+    def votes(self, x: Tensor, draws: Draws, votes: int) -> Tensor:
+        """Return how many of so many draws vote for each class [B, classes], as whole numbers; no more than a pass is in memory."""
+        counts = torch.zeros((len(x), self.info.classes), dtype=torch.long, device=x.device)
+        for logits in self._passes(x, draws, votes, answer):
+            counts += tally(logits)
+        return counts
 
     def soft(self, x: Tensor, draws: Draws | None = None) -> Tensor:
         """Return the logits [B, classes] of pixels [B, C, H, W] at one draw of the noise."""
         draws = draws or some_draws(len(x))
         if not self.params.draws_at_random():
             return soft_answer(self.victim, x, draws)
-        return self._copies(x, draws, 1, soft_answer)[:, 0]
+        logits = self._copies(x, draws, 1, soft_answer)[:, 0]
+        return never_none(logits) if self.params.may_abstain() else logits
 
     def _copies(self, x: Tensor, draws: Draws, votes: int, ask: Callable[[Victim, Tensor, Draws], Tensor]) -> Tensor:
         """Return the logits [B, votes, classes] of so many draws."""
+        return torch.cat(list(self._passes(x, draws, votes, ask)), dim=1)
+
+    def _passes(
+        self, x: Tensor, draws: Draws, votes: int, ask: Callable[[Victim, Tensor, Draws], Tensor]
+    ) -> Iterator[Tensor]:
+        """Yield the logits [B, copies, classes] of so many draws, pass by pass."""
         first = min(self.places, default=0)
         h = self.victim.layers.run(self.victim.inside(x, draws), 0, first) if self.places else x
         most = max(1, AT_ONCE // h[0].numel())
-        parts = []
         for start in range(0, votes, most):
             size = min(most, votes - start)
             z = self._noise(h[:, None].expand(-1, size, *h.shape[1:]), first, draws, start)
@@ -103,8 +120,7 @@ class Noisy(Defended):
                 logits = ask(self.victim, z.flatten(0, 1), draws.copied(range(start, start + size)))
             else:
                 logits = self._rest(z, first, draws, start)
-            parts.append(logits.view(len(x), size, -1))
-        return torch.cat(parts, dim=1)
+            yield logits.view(len(x), size, -1)
 
     def _rest(self, z: Tensor, place: int, draws: Draws, start: int) -> Tensor:
         """Return the logits [B * copies, classes] that follow from the values z [B, copies, ...] at a place."""

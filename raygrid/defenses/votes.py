@@ -4,16 +4,49 @@ import math
 from collections.abc import Callable
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
+from raygrid.metrics.binomial import needed
+
 VoteName = Literal["majority", "mean"]
+NEVER = 50.0
+"""Logits by which an answer stays below all others that is never given: nothing to a softmax in float32, and finite."""
+
+
+def tally(logits: Tensor) -> Tensor:
+    """Return the votes for each class [B, classes] among answers [B, copies, classes], as whole numbers."""
+    return nn.functional.one_hot(logits.argmax(2), logits.shape[2]).sum(1)
+
+
+def shares(votes: Tensor) -> Tensor:
+    """Return logarithms of the classes' shares of the votes [B, classes], in float32.
+
+    There is one vote more for all classes together, so that none is log 0.
+    """
+    counts = votes.float()
+    return ((counts + 1 / votes.shape[1]) / (counts.sum(1, keepdim=True) + 1)).log()
+
+
+def shares_or_none(votes: Tensor, alpha: float) -> Tensor:
+    """Return the same with one column more, the last one: no answer [B, classes + 1].
+
+    It leads where a two-sided test at the level alpha does not tell the first two classes' votes from a fair coin's (PREDICT of
+    Cohen et al., ICML 2019), and stands for the share that the first would need among the votes of these two, less half a vote.
+    """
+    first_two = votes.topk(2).values.sum(1)
+    least = torch.from_numpy(needed(first_two.cpu().numpy(), alpha)).to(votes.device)
+    share = (least - 0.5 + 1 / votes.shape[1]) / (votes.sum(1) + 1)
+    return torch.cat([shares(votes), share.log().float()[:, None]], dim=1)
+
+
+def never_none(logits: Tensor) -> Tensor:
+    """Return logits [B, classes] with the column for no answer, which no gradient follows, below all others."""
+    return torch.cat([logits, logits.detach().amin(1, keepdim=True) - NEVER], dim=1)
 
 
 def _majority(logits: Tensor) -> Tensor:
-    """Logarithms of the classes' shares of the votes, one vote more for all classes together, so that none is log 0."""
-    copies, classes = logits.shape[1:]
-    counts = nn.functional.one_hot(logits.argmax(2), classes).sum(1).to(logits)
-    return ((counts + 1 / classes) / (copies + 1)).log()
+    return shares(tally(logits)).to(logits)
 
 
 def _mean(logits: Tensor) -> Tensor:

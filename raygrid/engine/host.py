@@ -19,13 +19,14 @@ from torch import Tensor
 
 from raygrid.component import resolve
 from raygrid.data.dataset import pixels
+from raygrid.defenses.noise import AT_ONCE
 from raygrid.engine.fitting import fit_unit, found, read_fitted
 from raygrid.engine.rows import Row, sample_rows, trial_key
 from raygrid.engine.work import Preflight, Report, Task, Unit
 from raygrid.errors import UsageError
 from raygrid.evidence import CONDITIONS, UNKNOWN, Record, answers_differ, left_of, unknown_in_suite
 from raygrid.grid import Craft, Fit, Model, Score
-from raygrid.judge import TRACEBACK_FRAMES, Outputs, Verdict, run_model, stored
+from raygrid.judge import NO_ANSWER, TRACEBACK_FRAMES, Outputs, Verdict, run_model, stored, vouched
 from raygrid.kernel import Batch, Crafted, Inherited, channel_of, craft, goal_of, numbers_of, score
 from raygrid.metrics.lpips import Lpips
 from raygrid.metrics.lpips import load as load_lpips
@@ -92,6 +93,7 @@ class VictimHost:
         self.models = Cache(MODEL_BYTES, _bytes)
         self.batches = Cache(SMALL_CACHE)
         self.clean = Cache(SMALL_CACHE)
+        self.radii = Cache(RECORDS)
         self.examples = Cache(SMALL_CACHE)
         self.records = Cache(RECORDS)
         self.fitted = Cache(SMALL_CACHE)
@@ -236,8 +238,10 @@ class VictimHost:
         each = (time.perf_counter() - started) / len(verdicts)
         shared = {**trial_key(unit), "seconds": each, "device": self.device.type, "host": platform.node()}
         rows = [
-            {**shared, **sample, **_verdict_row(verdict, claimed)}
-            for sample, verdict, claimed in zip(sample_rows(table), verdicts, examples.claimed, strict=True)
+            {**shared, **sample, **_verdict_row(verdict, claimed), "certified_radius": radius}
+            for sample, verdict, claimed, radius in zip(
+                sample_rows(table), verdicts, examples.claimed, self._radii(unit, batch), strict=True
+            )
         ]
         commit_trials(self.store, unit.key, rows, craft_unit.shard.size)
         counts: dict[str, int] = {}
@@ -296,6 +300,20 @@ class VictimHost:
 
         views = (attack.channel, seed) if attack.channel or draws > 1 else None
         return self.clean.get((unit.model.digest, unit.craft.shard.key, draws, views), make)
+
+    def _radii(self, unit: Score, batch: Batch) -> list[float | None]:
+        """Return what the unit's model certifies of the clean inputs; nothing through a channel, behind which it sees others."""
+        if unit.cell.attack.channel is not None:
+            return [None] * len(batch.ids)
+        seed = unit.craft.seed
+
+        def make() -> list[float | None]:
+            # A pass holds so many values of each sample, copies of small ones.
+            size = self.micro_batch or CPU_PASS_VALUES // max(batch.x[0].numel(), AT_ONCE)
+            model = self._model(unit.model)
+            return vouched(model, batch.x, batch.labels, max(1, size), numbers_of(batch, seed))
+
+        return self.radii.get((unit.model.digest, unit.craft.shard.key, seed), make)
 
     def _examples(self, unit: Craft, batch: Batch) -> Examples:
         return self.examples.get(unit.key, lambda: self._read_examples(unit, batch))
@@ -411,5 +429,5 @@ def _verdict_row(verdict: Verdict, claimed: bool | None) -> Row:
     on_file = row.pop("stored") or {}
     row |= {f"{name}_stored": value for name, value in on_file.items() if name != "snr_db"}
     for name in ("clean_prediction", "prediction"):
-        row[name] = None if row[name] is None else str(row[name])
+        row[name] = None if row[name] is None else "abstain" if row[name] == NO_ANSWER else str(row[name])
     return {**row, "attack_claimed": claimed}

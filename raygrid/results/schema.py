@@ -123,10 +123,10 @@ RESULT = (
         choices=("attacked", "inherited"),
     ),
     Column("status", "string", "What became of the trial.", choices=STATUSES),
-    Column("clean_prediction", "string", "What the defended victim answers to the clean input."),
-    Column("clean_correct", "bool", "Whether that is right."),
-    Column("prediction", "string", "What it answers to the example as crafted."),
-    Column("confidence", "float64", "Probability of that answer, in [0, 1]."),
+    Column("clean_prediction", "string", "What the defended victim answers to the clean input; `abstain`: nothing."),
+    Column("clean_correct", "bool", "Whether that is right; no answer is not."),
+    Column("prediction", "string", "What it answers to the example as crafted; `abstain`: nothing."),
+    Column("confidence", "float64", "Probability of that answer, in [0, 1]; null where there is none."),
     Column(
         "margin", "float64", "Logit gap that still separates the example from success; at most 0 where the goal is met."
     ),
@@ -135,10 +135,19 @@ RESULT = (
     Column("draws", "int64", "Number of fresh draws of the randomness that it was judged by; 1 where there is none."),
     Column("draws_fooled", "int64", "How many of them were fooled."),
     Column("attack_claimed", "bool", "Whether the attack itself believed to have succeeded; never the verdict."),
-    Column("certified_radius", "float64", "Radius that a certifying defense vouches for, in input units."),
+    Column(
+        "certified_radius",
+        "float64",
+        "L2 radius around the clean input within which a certifying defense keeps the true class, in input units; 0 where it "
+        "certifies another class or none; null for a defense that certifies nothing, and through a channel.",
+    ),
     Column("detected", "bool", "Whether a detecting defense raised the alarm at the example; null without one."),
     Column("clean_detected", "bool", "Whether it did at the clean input: a false alarm."),
-    Column("abstained", "bool", "Whether the defended victim declined to answer."),
+    Column(
+        "abstained",
+        "bool",
+        "Whether the defended victim declined to answer on the example; null for one that always answers.",
+    ),
     Column("linf", "float64", "L-inf norm of the perturbation, in input units."),
     Column("l2", "float64", "L2 norm of the perturbation, in input units."),
     Column("l1", "float64", "L1 norm of the perturbation, in input units."),

@@ -6,6 +6,7 @@
 (access none) are no attackers, and stay out.
 `risk` has one line a cell too: what errors cost, see risk.py.
 `detection` has one line a cell behind a detecting defense, see detection.py.
+`certified`, `certified_at` and `certified_distance` are about certified radii, see certified.py.
 `checks` has one line a sign of masking, see checks.py; `flags` names those that are flagged. The schema `raw` holds what those are
 made of.
 
@@ -19,7 +20,7 @@ the proportion itself is null, since it would leave them out of its denominator.
 from string import Template
 
 from raygrid.metrics.statistics import normal_quantile
-from raygrid.results import checks, detection, risk
+from raygrid.results import certified, checks, detection, risk
 from raygrid.results.schema import CELL, STATUSES
 
 KEY = "grid, cell_id, seed"
@@ -170,5 +171,6 @@ DERIVED = (
     SUMMARY.substitute(name="summary", cells="cells", trials="trials", flags=FLAGS),
     SUMMARY.substitute(name="worst_case", cells="raw.worst_cells", trials="raw.worst_trials", flags=FLAGS),
     detection.VIEW,
+    *certified.VIEWS,
 )
 """Makes the views, in order. Needs `trials`, `checks`, `raw.run_index`, `raw.crafts`, `raw.examples` and `raw.runs`."""

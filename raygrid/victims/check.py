@@ -44,7 +44,11 @@ def check_victim(
             return found
         masked = [] if may_be_masked else _masked_gradient(victim, x)
         if repeat := _repeat(victim, x):
-            return masked if may_be_random else repeat + masked
+            return masked if may_be_random or victim.abstains else repeat + masked
+        if (
+            victim.random
+        ):  # samples have numbers of their own, and votes that agree twice tell nothing of those of others
+            return masked
         return [*_independence(victim, x), *masked]
     except Exception as error:  # a victim is anyone's code and may raise anything
         return [
@@ -78,7 +82,7 @@ def _outputs(victim: Victim, x: Tensor) -> list[str]:
         found: object = victim(x)
     if not isinstance(found, Tensor):
         return [f"output: the victim returns {type(found).__name__}; it must return one tensor of logits [B, classes]"]
-    batch, classes = len(x), victim.info.classes
+    batch, classes = len(x), victim.info.classes + victim.abstains
     if found.ndim != 2 or len(found) != batch:
         return [f"output: the victim returns {list(found.shape)}; it must return logits [{batch}, {classes}]"]
     if found.shape[1] != classes:

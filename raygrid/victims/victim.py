@@ -18,6 +18,8 @@ class Victim(nn.Module):
     std: Tensor
     random = False
     """Whether the answers differ from look to look; see `raygrid/defenses/defended.py`."""
+    abstains = False
+    """Whether it may decline to answer: the last column of its logits, behind those of the classes, then stands for no answer."""
 
     def __init__(self, model: nn.Module, info: VictimInfo) -> None:
         super().__init__()

@@ -39,6 +39,7 @@ MEAN = "a majority has no gradient: the mean's stands in"
 ALL = "an attacker wants the same answer to squeezed pictures"
 
 DEFENSES = [
+    Case("smoothing", {"sigma": 0.2, "votes": 20, "alpha": 0.01}, random=True, soft_differs=VOTES),
     Case("noise", {"sigma": 0.2}, {"sigma": 0.0}, random=True),
     Case("noise", {"sigma": 0.2, "votes": 5}, {"sigma": 0.0, "votes": 5}, random=True, soft_differs=VOTES),
     Case("noise", {"sigma": 0.2, "site": "all"}, {"sigma": 0.0, "site": "all"}, random=True),

@@ -37,7 +37,7 @@ def test_it_does_something(case):
     x, _ = digits(N)
     model = defended(case.name, **case.params)
     answers = ask(model, x, draws(IDS))
-    assert answers.shape == (N, 10) and torch.isfinite(answers).all()
+    assert answers.shape == (N, 10 + model.abstains) and torch.isfinite(answers).all()
     assert model.detects or not torch.equal(answers, victim("mnist-cnn")(x))
     assert model.random is case.random
     assert find("defense", case.name).params(**case.params).draws_at_random() is case.random
