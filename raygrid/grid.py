@@ -54,6 +54,8 @@ class Cell(NamedTuple):
     attack: AttackSpec
     seed: int
     judging: Judging = ONCE
+    layers: bool = False
+    """Whether the distance to the original is measured at every layer."""
 
 
 class Craft(NamedTuple):
@@ -165,6 +167,7 @@ def _add(plan: Plan, cells: Sequence[Cell], source: Model, shards: Iterable[Shar
                 craft = Craft(craft_key, source, attack, cell.seed, shard, cell.classes, parent, judging)
                 plan.crafts[craft_key] = craft
             judged_by = [cell.model.digest, cell.data, *reach, *_channel(cell.attack), *_judging(cell.judging)]
+            judged_by += ["layers"] if cell.layers else []
             key = content_key(["score", JUDGE_VERSION, PRECISION, craft_key, *judged_by])
             plan.scores.append(Score(key, craft, cell.model, cell))
             parents[shard.key] = plan.scores[-1]
@@ -275,14 +278,16 @@ def _cell(grid: GridSpec, data: Dataset, model: Model, attack: AttackSpec, seed:
         "budget": _budget_label(attack),
         "eot": "" if attack.looks == 1 else str(attack.looks),
         "channel": channel_label(attack) or "",
-        "awareness": attack.awareness if attack.channel or not model.defense.is_none else "",
+        "awareness": attack.averages
+        if attack.channel or not model.defense.is_none or attack.params.averages_over()
+        else "",
         "judge": "" if judging == usual else f"{judging.broken_at}/{judging.draws}",
         "suite": attack.stage.suite if attack.stage else "",
         "stage": str(attack.stage.number) if attack.stage else "",
         "seed": str(seed),
     }
     identity = " ".join(f"{name}={value}" for name, value in parts.items() if value)
-    return Cell(identity, grid.name, data.label, data.classes, model, attack, seed, judging)
+    return Cell(identity, grid.name, data.label, data.classes, model, attack, seed, judging, grid.judge.layers)
 
 
 def channel_label(attack: AttackSpec) -> str | None:

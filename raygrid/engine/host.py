@@ -29,6 +29,7 @@ from raygrid.kernel import Batch, Crafted, Inherited, channel_of, craft, goal_of
 from raygrid.results.folder import commit_craft, commit_trials, read_crafts, read_examples, read_trials
 from raygrid.results.store import open_store
 from raygrid.victims.check import check_victim
+from raygrid.victims.instability import layer_distances
 from raygrid.victims.victim import Victim
 
 MODEL_BYTES = 4 << 30
@@ -124,6 +125,8 @@ class VictimHost:
         batch = self._batch("preflight", table.slice(0, PREFLIGHT_SAMPLES), check.classes)
         try:
             victim = self._model(check.model)
+            for layer in check.layers:
+                victim.layers.place(layer)
         except UsageError as error:
             return list(error.messages)
 
@@ -214,6 +217,11 @@ class VictimHost:
             {**shared, **sample, **_verdict_row(verdict, claimed)}
             for sample, verdict, claimed in zip(sample_rows(table), verdicts, examples.claimed, strict=True)
         ]
+        if unit.cell.layers:
+            judged = [i for i, verdict in enumerate(verdicts) if verdict.prediction is not None]
+            found = layer_distances(model, examples.x_adv[judged], batch.x[judged], self._at_once(batch))
+            for i, distances in zip(judged, found, strict=True):
+                rows[i]["layer_distance"] = distances
         commit_trials(self.store, unit.key, rows, craft_unit.shard.size)
         counts: dict[str, int] = {}
         for verdict in verdicts:

@@ -42,7 +42,7 @@ class Example:
 class Results:
     """One run of a results folder. Every call looks at the folder afresh, so a run that goes on can be watched.
 
-    The views are `trials`, `examples`, `crafts`, `runs`, `cells`, `summary` and `worst_case`: see views.py, and
+    The views are `trials`, `examples`, `crafts`, `runs`, `cells`, `summary`, `worst_case` and others: see views.py, and
     schema.py for the columns.
     """
 

@@ -3,6 +3,8 @@
 `trials`, `examples`, `crafts`, `runs` and `cells` are rows. `summary` has one line a cell, empty ones included.
 `worst_case` has one line for all cells that differ in their attack only: a sample is broken when any broke it. Corruptions
 (access none) are no attackers, and stay out.
+`recovery` and `recovery_at_cost` say what a defense makes right again, `layer_profile` how far examples lie from their originals
+inside, see recovery.py.
 `checks` has one line a sign of masking, see checks.py; `flags` names those that are flagged. The schema `raw` holds what those are
 made of.
 
