@@ -93,7 +93,7 @@ AT_COST = f"""
 CREATE VIEW recovery_at_cost AS
 WITH sized AS (
     SELECT *, clean_loss <= cost + {ROUNDING} AS cheap, json_merge_patch(defense_params, '{{"sigma": null}}') AS rest
-    FROM recovery, (SELECT unnest({list(COSTS)}) AS cost) WHERE sigma IS NOT NULL
+    FROM recovery, (SELECT unnest({list(COSTS)})::DOUBLE AS cost) WHERE sigma IS NOT NULL
 ),
 ranked AS (
     SELECT *, row_number() OVER (PARTITION BY {", ".join(REST)}, cost ORDER BY cheap DESC, sigma DESC) AS place FROM sized

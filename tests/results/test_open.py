@@ -22,21 +22,27 @@ def results(folder):
 
 NEW_IN_2 = {"eot", "suite", "stage", "stages", "zero_gradients", "parent_key"}
 """Columns that folders of schema version 1 lack."""
+NEW_IN_3 = {"layer_distance"}
+"""Columns that those of schema version 2 lack."""
 
 
-def test_a_folder_of_an_earlier_schema_version_is_read_and_not_added_to(results, folder):
+@pytest.mark.parametrize(("version", "new"), [(1, NEW_IN_2 | NEW_IN_3), (2, NEW_IN_3)])
+def test_a_folder_of_an_earlier_schema_version_is_read_and_not_added_to(results, folder, version, new):
     for file in folder.store.root.rglob("*.parquet"):
         table = pq.read_table(file)
-        pq.write_table(table.drop_columns([name for name in table.column_names if name in NEW_IN_2]), file)
-    folder.store.put("raygrid.json", b'{"schema_version": 1}')
+        pq.write_table(table.drop_columns([name for name in table.column_names if name in new]), file)
+    folder.store.put("raygrid.json", f'{{"schema_version": {version}}}'.encode())
     old = open_results(folder.store.root)
     assert old.query("SELECT robust, broken, suite FROM summary").to_pylist() == [
         {"robust": 1, "broken": 1, "suite": None}
     ]
     with old.duckdb() as connection:
         assert connection.sql("SELECT count(*), count(stage) FROM trials").fetchall() == [(2, 0)]
+    assert old.query("SELECT count(*) AS n, count(layer_distance) AS d FROM trials").to_pylist() == [{"n": 2, "d": 0}]
+    assert old.query("FROM layer_profile").num_rows == old.query("FROM recovery").num_rows == 0
     with pytest.raises(
-        UsageError, match=r"has schema version 1: it can be read and queried; new results .* `--results FOLDER`"
+        UsageError,
+        match=rf"has schema version {version}: it can be read and queried; new results .* `--results FOLDER`",
     ):
         prepare(folder.store)
 
