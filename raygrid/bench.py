@@ -107,6 +107,10 @@ def timed_attack(name: str) -> Component:
     component = registry.find("attack", name)
     if component.suite:
         raise UsageError(f'attack "{name}" is a suite, several attacks in turn; `raygrid bench autoattack` times it')
+    if component.fit:
+        raise UsageError(
+            f'attack "{name}" is learned once on samples set apart, and asks nothing of a victim afterwards'
+        )
     if not component.norms:
         raise UsageError(
             f'attack "{name}" keeps to no ball: there is no radius to compare it at, and it searches nothing'

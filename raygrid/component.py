@@ -45,6 +45,14 @@ class Params(BaseModel):
         """Name the hidden layer that an attack with these parameters looks into; None: none."""
         return None
 
+    def fit_passes(self) -> tuple[int, int]:
+        """Return how many forward and backward passes its `fit` spends on each of its samples at most."""
+        return 1, 0
+
+    def needs_fit(self) -> bool:
+        """Whether a component with these parameters uses what its `fit` finds."""
+        return False
+
     def draws_at_random(self) -> bool:
         """Whether a defense with these parameters makes a victim answer at random."""
         return False
@@ -86,6 +94,9 @@ class Component:
     """Attacks: looks for the closest example there is, so that one run serves every eps."""
     mask: str | None = None
     """Attacks: `module:callable` that says which pixels it may change; None: all. Signature: `raygrid/registry.py`."""
+    fit: str = ""
+    """Attacks and defenses: `module:callable` that finds out once, on samples set apart, what all their units share; for those
+    whose parameters say that they need it. Signatures: `raygrid/registry.py`."""
     suite: bool = False
     """Attacks: several in turn, each on what the former left; `build` says which."""
 

@@ -15,6 +15,9 @@ from raygrid.errors import UsageError, did_you_mean
 from raygrid.pins import ASSETS
 from raygrid.victims.info import VictimInfo
 
+ANY_SIDE = 224
+"""Height and width at which layers are shown of victims that take any."""
+
 
 def component_table(kind: str | None = None) -> Table:
     """Return the components of one kind (`attacks` or `attack`), or of all.
@@ -71,7 +74,7 @@ def choose_assets(names: Sequence[str] | None) -> list[Asset]:
         UsageError: an unknown name.
     """
     if names is None:
-        return [asset for asset in ASSETS.values() if asset.registry == "pypi"]
+        return [asset for asset in ASSETS.values() if asset.registry in {"pypi", "pypi-sdist"}]
     for name in names:
         if name not in ASSETS:
             raise UsageError(f'unknown asset "{name}"{did_you_mean(name, ASSETS)}; `raygrid assets list` shows all')
@@ -83,6 +86,8 @@ def _describe(component: Component) -> Iterator[RenderableType]:
     for label, value in _facts(component):
         yield f"  {label}: {escape(value)}"
     fields = component.params.model_fields
+    if component.identify and not any(field.is_required() for field in fields.values()):
+        yield _layers(component)
     if not fields:
         yield "  no parameters"
         return
@@ -117,6 +122,30 @@ def _facts(component: Component) -> Iterator[tuple[str, str]]:
             "in a job",
             f"{component.name}:{component.shorthand.upper()}, or {{use: {component.name}, {component.shorthand}: ...}}",
         )
+
+
+def _layers(component: Component) -> RenderableType:
+    """Return the layers of a victim as a table; what keeps it from being loaded, where something does."""
+    import torch
+
+    from raygrid.victims.layers import shapes
+
+    params = component.params()
+    info: VictimInfo = resolve(component.identify or "")(params, component.name)
+    for asset in ASSETS.values():
+        if asset.sha256 == info.weights_sha256 and verify(asset) != "ok":
+            return f"  layers: shown once the weights are here: raygrid assets fetch {asset.name}"
+    try:
+        victim = resolve(component.build)(params, info)
+    except UsageError as error:
+        return f"  layers: not known, since the victim can't be loaded: {escape(str(error))}"
+    x = torch.zeros(1, *[side or ANY_SIDE for side in info.input_shape])
+    table = Table(
+        "layer", "shape of one sample", title="layers, where a defense or an attack may reach in", title_justify="left"
+    )
+    for name, shape in shapes(victim.layers, victim.inside(x)):
+        table.add_row(name, " x ".join(map(str, shape)))
+    return table
 
 
 def _stage(stage: Stage) -> str:

@@ -3,7 +3,7 @@
 Pure: datasets and victims come in as what they are (shards with fingerprints, VictimInfo), and neither torch nor ray is needed.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any, NamedTuple
@@ -14,13 +14,17 @@ from raygrid.job import check_defended, check_eps
 from raygrid.keys import content_key
 from raygrid.registry import find, label
 from raygrid.series import in_turn, ladders
-from raygrid.spec import ONCE, AttackSpec, DefenseSpec, GridSpec, Job, JudgeSpec, Judging, VictimSpec
+from raygrid.spec import ONCE, AttackSpec, DefenseSpec, GridSpec, Job, JudgeSpec, Judging, Perceptual, VictimSpec
 from raygrid.victims.info import VictimInfo
 
-CRAFT_VERSION = 2
+CRAFT_VERSION = 3
 """Bumped when oracle, goals, constraints or randomness change what an unchanged attack crafts."""
 JUDGE_VERSION = 1
 """Bumped when the judge's verdict on unchanged examples changes."""
+FIT_VERSION = 1
+"""Bumped when what an unchanged component fits changes, other than by the above."""
+MEASURES = {"lpips": 1, "layers": 1}
+"""Versions of what a grid may ask for; bumped when its value on unchanged examples changes."""
 PRECISION = "float32"
 
 Json = dict[str, Any]
@@ -40,6 +44,19 @@ class Model(NamedTuple):
     info: VictimInfo
     defense: DefenseSpec
     digest: str
+    fit: "Fit | None" = None
+    """What the defense has to find out first, on the bare victim."""
+
+
+class Fit(NamedTuple):
+    """Find out what later units share, on samples that are set apart."""
+
+    key: str
+    model: Model
+    what: AttackSpec | DefenseSpec
+    seed: int
+    shard: ShardRef
+    classes: int
 
 
 class Cell(NamedTuple):
@@ -54,8 +71,10 @@ class Cell(NamedTuple):
     attack: AttackSpec
     seed: int
     judging: Judging = ONCE
+    perceptual: tuple[Perceptual, ...] = ()
+    """What is measured of its examples besides."""
     layers: bool = False
-    """Whether the distance to the original is measured at every layer."""
+    """Whether their distance to the original is measured at every layer."""
 
 
 class Craft(NamedTuple):
@@ -71,6 +90,8 @@ class Craft(NamedTuple):
     """The unit whose successes it inherits: the stage before it, or the next smaller eps. Judged on the same model."""
     judging: Judging = ONCE
     """What decides that a sample needs no attack."""
+    fit: Fit | None = None
+    """What the attack has to find out first."""
 
 
 class Score(NamedTuple):
@@ -94,6 +115,8 @@ class Dataset:
     """Whether victims must have just as many classes; else that many at least."""
     shape: tuple[int, int, int]
     shards: tuple[ShardRef, ...]
+    fit: ShardRef | None = None
+    """The samples that are set apart for fitting."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +126,13 @@ class Plan:
     crafts: dict[str, Craft]
     scores: list[Score]
     cells: dict[str, Cell]
+
+    @property
+    def fits(self) -> dict[str, Fit]:
+        """What is to be fitted first, by key."""
+        found = [fit for craft in self.crafts.values() for fit in (craft.fit, craft.model.fit)]
+        found += [score.model.fit for score in self.scores]
+        return {fit.key: fit for fit in found if fit is not None}
 
 
 def expand(
@@ -129,25 +159,29 @@ def expand(
     plan = Plan({}, [], {})
     mistakes: dict[str, None] = {}
     for grid in job.grids:
-        models = [_model(v, infos[v.key], d) for v in grid.victims for d in grid.defenses]
         for spec in grid.data:
             data = datasets[spec.key]
-            for model in models:
+            mistakes.update(dict.fromkeys(_unfitted(grid, data)))
+            for model in (_model(v, infos[v.key], d, data) for v in grid.victims for d in grid.defenses):
                 attacks = (a for a in grid.attacks if not excluded(grid, model.victim, model.defense, a))
                 for rungs in ladders(attack.facing(model.defense) for attack in attacks):
                     for rung in rungs:
-                        mistakes.update(dict.fromkeys(_mistakes(grid, data, model, _source(rung, model, infos), rung)))
+                        mistakes.update(
+                            dict.fromkeys(_mistakes(grid, data, model, _source(rung, model, infos, data), rung))
+                        )
                     for seed in job.seeds:
                         cells = [_cell(grid, data, model, attack, seed) for attack in in_turn(rungs)]
-                        _add(plan, cells, _source(rungs[0], model, infos), data.shards)
+                        _add(plan, cells, _source(rungs[0], model, infos, data), data)
     if mistakes:
         raise UsageError(*mistakes)
     return plan
 
 
-def _add(plan: Plan, cells: Sequence[Cell], source: Model, shards: Iterable[ShardRef]) -> None:
+def _add(plan: Plan, cells: Sequence[Cell], source: Model, data: Dataset) -> None:
     """Add the units of cells of one series."""
     parents: dict[str, Score] = {}
+    verdicts: dict[str, str] = {}
+    """Shard -> key of what the parent judged: what it measured besides changes no example made after it."""
     for cell in cells:
         if cell.id in plan.cells:
             continue  # an axis names the same value twice
@@ -155,33 +189,74 @@ def _add(plan: Plan, cells: Sequence[Cell], source: Model, shards: Iterable[Shar
         attack_digest = _attack_digest(cell.attack.as_crafted)
         reach = [cell.attack.eps] if cell.attack.serves_every_eps else []
         judging = ONCE if cell.attack.to_the_end else cell.judging  # no sample is left out
-        for shard in shards:
+        fit = _fit_of(cell.attack.as_crafted, source, data, cell.seed)
+        for shard in data.shards:
             parent = parents.get(shard.key) if len(cells) > 1 else None
-            made_by = [source.digest, attack_digest, cell.seed, cell.classes, shard.key, *_judging(judging)]
+            made_by = [
+                source.digest,
+                attack_digest,
+                cell.seed,
+                cell.classes,
+                shard.key,
+                *_judging(judging),
+                *_fit_key(fit),
+            ]
             craft_key = content_key(
-                ["craft", CRAFT_VERSION, PRECISION, *made_by, *([parent.key] if parent is not None else [])]
+                ["craft", CRAFT_VERSION, PRECISION, *made_by, *([verdicts[shard.key]] if parent is not None else [])]
             )
             craft = plan.crafts.get(craft_key)
             if craft is None:
                 attack = cell.attack.as_crafted
-                craft = Craft(craft_key, source, attack, cell.seed, shard, cell.classes, parent, judging)
+                craft = Craft(craft_key, source, attack, cell.seed, shard, cell.classes, parent, judging, fit)
                 plan.crafts[craft_key] = craft
             judged_by = [cell.model.digest, cell.data, *reach, *_channel(cell.attack), *_judging(cell.judging)]
-            judged_by += ["layers"] if cell.layers else []
-            key = content_key(["score", JUDGE_VERSION, PRECISION, craft_key, *judged_by])
-            plan.scores.append(Score(key, craft, cell.model, cell))
+            verdicts[shard.key] = content_key(["score", JUDGE_VERSION, PRECISION, craft_key, *judged_by])
+            plan.scores.append(Score(_with_measures(verdicts[shard.key], cell), craft, cell.model, cell))
             parents[shard.key] = plan.scores[-1]
 
 
-def _model(victim: VictimSpec, info: VictimInfo, defense: DefenseSpec) -> Model:
+def _with_measures(verdict: str, cell: Cell) -> str:
+    """Return the key of a score unit, given that of its verdicts."""
+    measures = {name: MEASURES[name] for name in (*cell.perceptual, *["layers"] * cell.layers)}
+    return content_key([verdict, measures]) if measures else verdict
+
+
+def _model(victim: VictimSpec, info: VictimInfo, defense: DefenseSpec, data: Dataset) -> Model:
+    fit = None if defense.is_none else _fit_of(defense, _bare(victim, info, data), data)
     info = replace(info, access=defense.params.leaves(info.access))
     digest = content_key(
         {
             "victim": [victim.component.name, victim.component.version, _values(victim.params), info.facts()],
-            "defense": [defense.component.name, defense.component.version, _values(defense.params)],
+            "defense": [*_defense(defense), *_fit_key(fit)],
         }
     )
-    return Model(victim, info, defense, digest)
+    return Model(victim, info, defense, digest, fit)
+
+
+def _bare(victim: VictimSpec, info: VictimInfo, data: Dataset) -> Model:
+    none = find("defense", "none")
+    return _model(victim, info, DefenseSpec(none, none.params()), data)
+
+
+def _defense(defense: DefenseSpec) -> list[Any]:
+    return [defense.component.name, defense.component.version, _values(defense.params)]
+
+
+def _fit_of(what: AttackSpec | DefenseSpec, model: Model, data: Dataset, seed: int = 0) -> Fit | None:
+    """Return what an attack, or a defense whatever the seed, has to find out first; None where there is nothing, or no data."""
+    if not what.params.needs_fit() or data.fit is None:
+        return None
+    if isinstance(what, AttackSpec):
+        what = replace(what, elsewhere=False)  # who judges it later changes nothing of what is learned
+    digest = _attack_digest(what) if isinstance(what, AttackSpec) else content_key(_defense(what))
+    key = content_key(
+        ["fit", FIT_VERSION, CRAFT_VERSION, PRECISION, model.digest, digest, seed, data.classes, data.fit.key]
+    )
+    return Fit(key, model, what, seed, data.fit, data.classes)
+
+
+def _fit_key(fit: Fit | None) -> list[Json]:
+    return [] if fit is None else [{"fit": fit.key}]
 
 
 def _attack_digest(attack: AttackSpec) -> str:
@@ -212,12 +287,24 @@ def _judging(judging: Judging) -> list[Json]:
     return [] if judging == ONCE else [{"draws": judging.draws, "broken_at": judging.broken_at}]
 
 
-def _source(attack: AttackSpec, model: Model, infos: Mapping[str, VictimInfo]) -> Model:
+def _source(attack: AttackSpec, model: Model, infos: Mapping[str, VictimInfo], data: Dataset) -> Model:
     if attack.source is None and not attack.elsewhere:
         return model
-    none = find("defense", "none")
     source = attack.source or model.victim
-    return _model(source, infos[source.key], DefenseSpec(none, none.params()))
+    return _bare(source, infos[source.key], data)
+
+
+def _unfitted(grid: GridSpec, data: Dataset) -> Iterator[str]:
+    """Name what has to be fitted, where no samples are set apart for that."""
+    if data.fit is not None:
+        return
+    used: tuple[AttackSpec | DefenseSpec, ...] = (*grid.attacks, *grid.defenses)
+    for what in used:
+        if what.params.needs_fit():
+            yield (
+                f'grids.{grid.name}: {what.component.kind} "{label(what.component.name, what.params)}" is fitted on samples of its '
+                'own: say how many to set apart, such as "splits: {fit: 200}"'
+            )
 
 
 def _mistakes(grid: GridSpec, data: Dataset, model: Model, source: Model, attack: AttackSpec) -> Iterator[str]:
@@ -287,7 +374,8 @@ def _cell(grid: GridSpec, data: Dataset, model: Model, attack: AttackSpec, seed:
         "seed": str(seed),
     }
     identity = " ".join(f"{name}={value}" for name, value in parts.items() if value)
-    return Cell(identity, grid.name, data.label, data.classes, model, attack, seed, judging, grid.judge.layers)
+    measured = grid.perceptual, grid.judge.layers
+    return Cell(identity, grid.name, data.label, data.classes, model, attack, seed, judging, *measured)
 
 
 def channel_label(attack: AttackSpec) -> str | None:

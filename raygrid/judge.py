@@ -11,7 +11,7 @@ from torch import Tensor
 
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
-from raygrid.metrics.distances import Distances, measure
+from raygrid.metrics.distances import Distances, Learned, measure
 from raygrid.oracle import Channel
 from raygrid.randomness import Randomness
 
@@ -193,6 +193,7 @@ def judge(
     broken_at: int | None = None,
     channel: Channel | None = None,
     numbers: Randomness | None = None,
+    lpips: Learned | None = None,
 ) -> list[Verdict]:
     """Judge examples x_adv [B, C, H, W] made from x [B, C, H, W].
 
@@ -209,6 +210,7 @@ def judge(
         broken_at: draws that must meet the goal; None: more than half.
         channel: what lies between examples and model; the clean inputs went through it too.
         numbers: of the samples, for a model that takes those of each look; the clean inputs had the same.
+        lpips: LPIPS, where it is to be measured.
 
     Examples are judged by as many fresh draws of the randomness of model and channel as the clean inputs were, and by the same
     ones of channel and defense; margin and prediction are those of the mean logits.
@@ -219,8 +221,8 @@ def judge(
     within = allowed | replace(constraint, eps=math.inf).allows(x_adv, x) if closest else allowed
     adversarial = run_model(model, shown, classes, micro_batch, draws, channel, numbers)
     on_file = run_model(model, stored(shown, x).to(x) / LEVELS, classes, micro_batch, draws, channel, numbers)
-    distances = measure(x_adv, x)
-    distances_on_file = measure(stored(x_adv.nan_to_num(), x).to(x) / LEVELS, x)
+    distances = measure(x_adv, x, lpips)
+    distances_on_file = measure(stored(x_adv.nan_to_num(), x).to(x) / LEVELS, x, lpips)
 
     clean_met, met, met_on_file = (outputs.often(goal.success, broken_at) for outputs in (clean, adversarial, on_file))
     fooled = adversarial.count(goal.success)

@@ -15,6 +15,7 @@ from raygrid.component import Access, resolve
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal, make_goal
 from raygrid.judge import TRACEBACK_FRAMES, Outputs, Verdict, judge, run_model
+from raygrid.metrics.distances import Learned
 from raygrid.oracle import Channel, Oracle, SampleError
 from raygrid.randomness import Randomness
 from raygrid.spec import ONCE, AttackSpec, Judging
@@ -133,6 +134,7 @@ def craft(
     micro_batch: int | None = None,
     judging: Judging = ONCE,
     inherited: Inherited | None = None,
+    fitted: Mapping[str, Tensor] | None = None,
 ) -> Crafted:
     """Run an attack on a batch.
 
@@ -148,6 +150,7 @@ def craft(
         micro_batch: samples in one pass at most; halved while memory does not suffice.
         judging: how often the clean inputs are shown to a model that answers at random, and what decides.
         inherited: what the attack before it in its series left.
+        fitted: what the attack's fit found.
     """
     started = time.perf_counter()
     n = len(batch.ids)
@@ -173,7 +176,7 @@ def craft(
         try:
             goal = goal_of(attack, batch.take(where), seed)
             met = clean.at(positions).often(goal.success, judging.broken_at)
-            _attack(model, batch.take(where), where, goal, met, attack, seed, access, result)
+            _attack(model, batch.take(where), where, goal, met, attack, seed, access, fitted, result)
         except torch.OutOfMemoryError:
             size = min(result.micro_batch or len(where), len(where))
             if size == 1:
@@ -205,6 +208,7 @@ def score(
     micro_batch: int | None = None,
     inherited: Inherited | None = None,
     broken_at: int | None = None,
+    lpips: Learned | None = None,
 ) -> list[Verdict]:
     """Judge the examples x_adv [N, C, H, W] of a batch on a model.
 
@@ -219,6 +223,7 @@ def score(
         micro_batch: samples in one pass at most.
         inherited: what was taken over from the attack before it in its series. A success that does not hold any more is an error.
         broken_at: draws that must meet the goal; None: more than half of those of `clean`.
+        lpips: LPIPS, where it is to be measured.
     """
     verdicts = judge(
         model,
@@ -233,6 +238,7 @@ def score(
         broken_at=broken_at,
         channel=channel_of(attack, batch, seed),
         numbers=numbers_of(batch, seed),
+        lpips=lpips,
     )
     if inherited is None:
         return verdicts
@@ -266,26 +272,17 @@ def _attack(
     attack: AttackSpec,
     seed: int,
     access: Access,
+    fitted: Mapping[str, Tensor] | None,
     result: Crafted,
 ) -> None:
     """Attack the samples at the positions `where` and write what came of them into `result`."""
-    oracle = Oracle(
-        model,
-        len(where),
-        access=access,
-        budget=attack.budget,
-        micro_batch=result.micro_batch,
-        stop_early=not attack.to_the_end,
-        skip=goal.pointless if attack.to_the_end else goal.pointless | met,
-        eot=attack.looks,
-        channel=channel_of(attack, batch, seed) if attack.through else None,
-        numbers=numbers_of(batch, seed),
-        device=batch.x.device,
-    )
-    run = resolve(attack.component.build)
-    constraint = constraint_of(attack, batch)
+    skip = goal.pointless if attack.to_the_end else goal.pointless | met
+    oracle = _oracle(model, batch, attack, seed, access, result.micro_batch, skip)
+    run, constraint, said = resolve(attack.component.build), constraint_of(attack, batch), dict(attack.params)
+    if fitted is not None:
+        said["fitted"] = fitted
     try:
-        x_adv = run(oracle, goal, batch.x, constraint, _randomness(attack, batch, seed), **dict(attack.params)).detach()
+        x_adv = run(oracle, goal, batch.x, constraint, _randomness(attack, batch, seed), **said).detach()
     except SampleError as error:
         result.repeated += int(oracle.forwards.sum())
         for position in set(error.positions):
@@ -302,6 +299,75 @@ def _attack(
         result.backwards[i] = int(oracle.backwards[position])
         result.claimed[i] = bool(oracle.broken[position])
         result.zero_gradients[i] = int(zero_gradients[position])
+
+
+def _oracle(
+    model: Model,
+    batch: Batch,
+    attack: AttackSpec,
+    seed: int,
+    access: Access,
+    micro_batch: int | None,
+    skip: Tensor | None = None,
+) -> Oracle:
+    return Oracle(
+        model,
+        len(batch.ids),
+        access=access,
+        budget=attack.budget,
+        micro_batch=micro_batch,
+        stop_early=not attack.to_the_end,
+        skip=skip,
+        eot=attack.looks,
+        channel=channel_of(attack, batch, seed) if attack.through else None,
+        numbers=numbers_of(batch, seed),
+        device=batch.x.device,
+    )
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit found, and what it cost."""
+
+    tensors: Mapping[str, Tensor]
+    samples: int
+    """Samples that it was fitted on: those of the batch on which the model did not fail."""
+    forwards: int | None = None
+    """Passes spent on each of them, on average."""
+    backwards: int | None = None
+
+
+def fit(
+    model: Model, batch: Batch, attack: AttackSpec, seed: int, *, access: Access, micro_batch: int | None = None
+) -> Fitted:
+    """Find out what an attack uses on all samples, on samples set apart. Those on which the model fails are left out.
+
+    Arguments as those of `craft`.
+
+    Raises:
+        SampleError: the model fails on all of them.
+    """
+    where = list(range(len(batch.ids)))
+    while True:
+        some = batch.take(where)
+        oracle = _oracle(model, some, attack, seed, access, micro_batch)
+        run, randomness = resolve(attack.component.fit), _randomness(attack, some, seed)
+        try:
+            tensors: dict[str, Tensor] = run(
+                oracle,
+                goal_of(attack, some, seed),
+                some.x,
+                constraint_of(attack, some),
+                randomness,
+                **dict(attack.params),
+            )
+        except SampleError as error:
+            bad = {where[position] for position in error.positions}
+            where = [i for i in where if i not in bad]
+            if not where:
+                raise
+        else:
+            return Fitted(tensors, len(where), round(oracle.forwards.mean()), round(oracle.backwards.mean()))
 
 
 def _randomness(attack: AttackSpec, batch: Batch, seed: int) -> Randomness:

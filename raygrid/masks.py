@@ -1,4 +1,4 @@
-"""Which pixels of its samples an attack may change: squares, disks, and the faces of drawn signs."""
+"""Which pixels of its samples an attack may change: squares, disks, the faces of drawn signs, and the places of patches."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from raygrid.attacks.catalog_patch import ON_SIGNS, Insects, Sticker
+from raygrid.attacks.catalog_universal import Patch
+from raygrid.attacks.corners import corners
 from raygrid.data.signs import Part, sign_mask
 
 
@@ -42,6 +44,15 @@ def _on_signs(sample_ids: Sequence[str], shape: tuple[int, int, int], part: Part
         if not mask.any():
             raise ValueError(f"no pixel of sample {sample_id} lies on its {part}; draw the signs larger")
     return masks
+
+
+def universal_patch_mask(params: Patch, sample_ids: Sequence[str], shape: tuple[int, int, int]) -> Tensor:
+    """Return where a universal patch lies: bool [N, 1, H, W]; arguments as for `sticker_mask`."""
+    _, height, width = shape
+    side, mask = params.side(height, width), torch.zeros(len(sample_ids), 1, height, width, dtype=torch.bool)
+    for i, (row, column) in enumerate(corners(params, sample_ids, height, width)):
+        mask[i, :, row : row + side, column : column + side] = True
+    return mask
 
 
 def patch_mask(params: Sticker, height: int, width: int) -> Tensor:

@@ -16,6 +16,7 @@ from raygrid.evidence import CONDITIONS, UNKNOWN, Record, answers_differ, left_o
 from raygrid.job import check_awareness, check_eps
 from raygrid.judge import Outputs, Verdict, run_model
 from raygrid.kernel import Batch, Crafted, Inherited, channel_of, craft, goal_of, numbers_of, score
+from raygrid.kernel import fit as fit_attack
 from raygrid.metrics.statistics import wilson
 from raygrid.series import stages
 from raygrid.spec import AttackSpec, Awareness, Budget, ChannelSpec, GoalName, JudgeSpec
@@ -117,6 +118,7 @@ def attack(
     channel: str | tuple[str, Mapping[str, object]] | None = None,
     awareness: Awareness | None = None,
     draws: int | None = None,
+    fit: tuple[Tensor, Tensor] | None = None,
     **params: object,
 ) -> Attacked:
     """Attack a model and judge the examples. `autoattack` and `audit` are suites of attacks, see `Attacked.stages`.
@@ -141,12 +143,16 @@ def attack(
         awareness: "channel", the default with a channel: the attack looks through it too; "none": only the judge does.
         draws: fresh draws that judge each example, of which more than half decide; default 20 with a channel or for a victim that
             answers at random, else 1.
+        fit: pixels and classes of other samples, for attacks that learn on samples set apart, such as `universal`.
         **params: the attack's parameters, as `raygrid describe NAME` lists them.
 
     Raises:
         UsageError: anything about the arguments that a person can mend.
     """
     spec = _seen(_spec(name, norm, eps, goal, target, budget, params), channel, awareness)
+    if spec.params.needs_fit() != (fit is not None):
+        wants = "learns on other samples: give them as fit=(x, y)" if fit is None else "learns nothing: it takes no fit"
+        raise UsageError(f'attack "{name}" {wants}')
     if draws is not None and draws < 1:
         raise UsageError(f"draws must be at least 1, not {draws}")
     _check_inputs(x, y, spec, micro_batch)
@@ -163,6 +169,7 @@ def attack(
             clean = run_model(model, x, 0, micro_batch, judging.draws, channel_then, numbers)
         looks = eot or (RANDOM_DRAWS if random else 1)
         listed = stages(spec if spec.component.suite else replace(spec, eot=looks))
+        fitted = None if fit is None else _fitted(model, fit, batch.classes, spec, seed, micro_batch)
         done: list[Attacked] = []
         records: list[Record] = []
         for stage in listed:
@@ -177,6 +184,7 @@ def attack(
                 micro_batch=micro_batch,
                 judging=judging,
                 inherited=inherited,
+                fitted=fitted,
             )
             verdicts = score(model, batch, stage, seed, made.x_adv, made.failures, clean, micro_batch, inherited)
             passes = torch.tensor(made.forwards), torch.tensor(made.backwards)
@@ -190,6 +198,20 @@ def attack(
     )
     seconds = sum(part.seconds for part in done)
     return replace(done[-1], forwards=forwards, backwards=backwards, name=name, seconds=seconds, stages=tuple(done))
+
+
+def _fitted(
+    model: nn.Module,
+    samples: tuple[Tensor, Tensor],
+    classes: int,
+    spec: AttackSpec,
+    seed: int,
+    micro_batch: int | None,
+) -> Mapping[str, Tensor]:
+    x, y = samples[0].detach().float(), samples[1].long()
+    _check_inputs(x, y, spec, micro_batch)
+    batch = Batch([f"fit/{i}" for i in range(len(x))], x, y, classes)
+    return fit_attack(model, batch, spec, seed, access=spec.component.access, micro_batch=micro_batch).tensors
 
 
 def _answers_differ(once: Tensor, again: Tensor) -> bool:

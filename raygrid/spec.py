@@ -12,6 +12,8 @@ Awareness = Literal["none", "channel", "defense", "all"]
 DRAWS = 20
 """Fresh looks through a channel, or at a defense that draws at random, by which an example is judged, and over which a look of an
 attack on such a defense averages, where nobody says otherwise."""
+Perceptual = Literal["lpips"]
+"""Perceptual distances that cost more than a look at the pixels, and are measured where a grid asks for them."""
 AttackerAccess = Literal["gradient", "score", "decision", "transfer", "none"]
 """What the attacker may ask of the victim. `transfer`: nothing; examples are crafted on a source model instead."""
 
@@ -48,11 +50,13 @@ class DataSpec:
     params: Params
     limit: int | None = None
     shard: int = 32
+    fit: int = 0
+    """Samples that are set apart for fitting, and are not attacked; at least, where samples belong together."""
 
     @property
     def key(self) -> str:
         """Tells apart any two that differ."""
-        return f"{self.component.name} {self.params.model_dump_json()} {self.limit} {self.shard}"
+        return f"{self.component.name} {self.params.model_dump_json()} {self.limit} {self.shard} {self.fit}"
 
 
 @dataclass(frozen=True)
@@ -218,6 +222,8 @@ class GridSpec:
     """Each a mapping from `victim`, `defense`, `attack`, `norm`, `eps`, `goal`, `access`, `source`, `channel`, `awareness` or a
     parameter of the attack to a value; a combination that matches all of one mapping is dropped."""
     judge: JudgeSpec = JudgeSpec()
+    perceptual: tuple[Perceptual, ...] = ()
+    """What is measured of every example besides; its columns are null where nobody asks."""
 
 
 @dataclass(frozen=True)

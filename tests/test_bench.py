@@ -45,7 +45,9 @@ def test_the_table_has_a_line_for_every_victim_attack_and_norm():
 
 SLOW = {"carlini-wagner"}
 """Its constants times its steps are thousands of passes, which no option of the bench makes fewer."""
-ALONE = [component.name for component in of_kind("attack") if component.norms and not component.suite]
+ALONE = [
+    component.name for component in of_kind("attack") if component.norms and not (component.suite or component.fit)
+]
 
 
 @pytest.mark.parametrize("name", [name for name in ALONE if name not in SLOW])
@@ -83,7 +85,8 @@ def test_the_floor_runs_the_passes_that_the_attack_issued(name, norm, spent, mon
 
 
 @pytest.mark.parametrize(
-    ("name", "why"), [("autoattack", "raygrid bench autoattack"), ("corruption", "keeps to no ball")]
+    ("name", "why"),
+    [("autoattack", "raygrid bench autoattack"), ("corruption", "keeps to no ball"), ("universal", "learned once")],
 )
 def test_what_is_no_search_of_its_own_is_refused(name, why):
     with pytest.raises(UsageError, match=f'attack "{name}" .*{why}'):

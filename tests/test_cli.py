@@ -169,3 +169,9 @@ def test_bench_prints_the_passes_of_attack_and_floor(raygrid):
     ended = raygrid("bench", "attacks", "--steps", 2, "--samples", 4, "--repeats", 1)
     assert ended.code == 0
     assert "3 f + 2 b" in ended.out
+
+
+def test_describe_lists_the_layers_of_a_victim_with_their_shapes(raygrid):
+    shown = raygrid("describe", "mnist-cnn").out
+    assert [line.split()[1] for line in shown.splitlines() if line.startswith("│")][:3] == ["conv1", "pool1", "relu1"]
+    assert "16 x 28 x 28" in shown

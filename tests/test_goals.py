@@ -63,6 +63,25 @@ def test_no_loss_saturates(kind, scale):
     assert torch.isfinite(gradient).all()
     assert (gradient.gather(1, LABELS[:, None]) == 1).all()
     assert (gradient.amin(1) <= -0.3).all()  # three equal rivals share it
+    assert torch.allclose(Goal("untargeted", LABELS).slope(logits.detach(), kind)[1].sum(1), torch.zeros(5), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+@pytest.mark.parametrize("goal", ["untargeted", "targeted", "rival"])
+def test_the_slope_is_the_gradient_of_the_loss(goal, scale, kind):
+    untargeted = Goal("untargeted", LABELS)
+    goals = {
+        "untargeted": untargeted,
+        "targeted": target_goal(2),
+        "rival": untargeted.rival(torch.full_like(LABELS, 3)),
+    }
+    logits = (scale * LOGITS.double()).requires_grad_()
+    loss = goals[goal].loss(logits, kind)
+    (gradient,) = torch.autograd.grad(loss.sum(), logits)
+    found, slope = goals[goal].slope(logits.detach(), kind)
+    assert torch.allclose(found, loss.detach())
+    assert torch.allclose(slope, gradient)
 
 
 @pytest.mark.parametrize("rival", [None, 3])

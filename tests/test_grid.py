@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from raygrid import grid
 from raygrid.component import resolve
 from raygrid.errors import UsageError
 from raygrid.grid import Dataset, ShardRef, expand, format_eps, label
@@ -142,9 +143,9 @@ def test_two_grids_share_the_units_that_are_the_same(tmp_path):
 
 
 GOLDEN = {
-    "score": "342bc8c2ad08e14157bfcd6109742cfc",
-    "craft": "f69d2b0292ea6981e5c8b4f749bf6ee9",
-    "transfer": "90add5807979cfe07d968e0f9862fc82",
+    "score": "d0e853429b3c1c595f365f5b1dfa9b2d",
+    "craft": "d6bff6b5f2978778aa3dfa59e0c364c9",
+    "transfer": "f2be93f3d7e059f16ddec328123b91a5",
 }
 REGENERATE = (
     "The content keys of unchanged units have moved, so that everybody's stored results would be computed again. If the maths "
@@ -178,6 +179,7 @@ MATTERS = {
         attacks=[{**DIGITS["attacks"][0], "channel": "view", "awareness": "none"}]
     ),
     "draws": with_grid(judge={"draws": 3}),
+    "measures": with_grid(perceptual=["lpips"]),
 }
 """What a job says differently -> no unit of it is one of the first job's."""
 
@@ -213,6 +215,27 @@ def test_what_is_said_of_a_channel_decides_the_verdict_and_the_example_where_the
     assert not keys(before) & keys(after)
     first = {key for key, craft in before.crafts.items() if craft.parent is None}
     assert bool(first & after.crafts.keys()) is not crafts_anew
+
+
+@pytest.mark.parametrize("attack", [DIGITS["attacks"][0], {"use": "autoattack", "norm": "linf", "eps": [0.1, 0.2]}])
+def test_what_is_measured_besides_changes_no_example_however_long_the_series(tmp_path, attack):
+    plain, measured = (
+        plan(job_of(tmp_path, **with_grid(attacks=[attack], perceptual=perceptual))) for perceptual in ([], ["lpips"])
+    )
+    assert plain.crafts.keys() == measured.crafts.keys()
+    assert not keys(plain) & keys(measured)
+    assert {craft.parent.key for craft in measured.crafts.values() if craft.parent} <= keys(measured)
+    both = plan(job_of(tmp_path, one=with_grid()["digits"], two=with_grid(perceptual=["lpips"])["digits"]))
+    assert len(both.crafts) == len(plan(job_of(tmp_path)).crafts)
+
+
+def test_a_key_changes_with_the_version_of_what_is_measured_besides(tmp_path, monkeypatch):
+    job = job_of(tmp_path, **with_grid(perceptual=["lpips", "lpips"]))
+    before = plan(job)
+    monkeypatch.setitem(grid.MEASURES, "lpips", 99)
+    after = plan(job)
+    assert not keys(before) & keys(after)
+    assert before.crafts.keys() == after.crafts.keys()
 
 
 def test_whoever_does_not_know_the_channel_crafts_one_example_for_all(tmp_path):

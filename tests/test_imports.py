@@ -25,7 +25,19 @@ RUN = (
     WORDS
     | FILES
     | SEARCH
-    | {"attacks", "data", "defenses", "evidence", "job", "judge", "kernel", "metrics", "series", "victims"}
+    | {
+        "attacks",
+        "data",
+        "defenses",
+        "evidence",
+        "job",
+        "judge",
+        "kernel",
+        "metrics",
+        "metrics.lpips",
+        "series",
+        "victims",
+    }
 )
 """All that it takes to attack a victim, without Ray and without a results folder."""
 
@@ -36,7 +48,9 @@ MAY_IMPORT = {
     "spec": {"component", "errors"},
     "keys": {"errors"},
     "metrics": {"errors"},
+    "metrics.lpips": {"assets", "pins"},
     "assets": {"errors"},
+    "sdist_backend": set(),
     "data.pins": {"assets"},
     "pins": {"assets", "data.pins"},
     "mnist_split": {"errors"},
@@ -46,13 +60,13 @@ MAY_IMPORT = {
     "goals": {"component", "errors", "randomness", "spec"},
     "oracle": WORDS | SEARCH - {"oracle"},
     "attacks": {"component", "errors", "metrics"} | SEARCH,
-    "victims": WORDS | FILES,
+    "victims": WORDS | FILES | {"randomness"},
     "victims.train_signs": WORDS | FILES | {"channels", "data", "randomness", "victims"},
     "defenses": WORDS | {"randomness", "victims"},
     "data": WORDS | FILES | {"data.pins"},
     "judge": WORDS | SEARCH | {"metrics"},
     "masks": {"attacks", "data"},
-    "kernel": WORDS | SEARCH | {"judge"},
+    "kernel": WORDS | SEARCH | {"judge", "metrics"},
     "job": WORDS,
     "series": WORDS,
     "evidence": set(),
@@ -82,6 +96,7 @@ PLANNING = (
     "raygrid.engine.estimate",
     "raygrid.engine.executor",
     "raygrid.engine.inputs",
+    "raygrid.engine.measures",
     "raygrid.engine.placement",
     "raygrid.engine.preflight",
     "raygrid.engine.progress",

@@ -9,6 +9,7 @@ from raygrid.attacks import (
     catalog_patch,
     catalog_query,
     catalog_suites,
+    catalog_universal,
 )
 
 COMPONENTS = (
@@ -20,4 +21,5 @@ COMPONENTS = (
     *catalog_corruption.COMPONENTS,
     *catalog_patch.COMPONENTS,
     *catalog_feature_space.COMPONENTS,
+    *catalog_universal.COMPONENTS,
 )

@@ -1,7 +1,8 @@
 """The dataset contract: labelled samples as an Arrow table, cut into shards that carry a fingerprint. Imports no torch."""
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
@@ -50,6 +51,20 @@ class Dataset:
     def shape(self) -> tuple[int, int, int]:
         """Channels, height, width of every sample."""
         return tuple(self.table.schema.field("x").type.shape)
+
+    def parted(self, fit: int) -> tuple[pa.Table, "Dataset"]:
+        """Set apart at least `fit` samples, chosen by a hash of their clusters, which stay whole. Returns them, and the rest."""
+        clusters = self.table.column("cluster").to_pylist()
+        order = sorted(set(clusters), key=lambda cluster: blake2b(str(cluster).encode(), digest_size=8).digest())
+        sizes, chosen, found = Counter(clusters), set[str](), 0
+        for cluster in order:
+            if found >= fit:
+                break
+            chosen.add(cluster)
+            found += sizes[cluster]
+        apart = np.array([cluster in chosen for cluster in clusters])
+        picked, rest = (self.table.take(pa.array(np.flatnonzero(part))) for part in (apart, ~apart))
+        return picked.combine_chunks(), replace(self, table=rest.combine_chunks())
 
     def shards(self, size: int) -> Iterator[Shard]:
         """Cut into shards of at most `size` samples, in order. A shard's key does not depend on how many others there are."""

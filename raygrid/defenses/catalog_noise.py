@@ -18,11 +18,18 @@ class Noise(Params):
     """What is added: Gaussian, uniform or Laplace noise of the standard deviation sigma; Gaussian noise of the deviation sigma
     times the root of each value (`poisson-like`) or times the value (`multiplicative`); `dropout` sets a share of sigma to 0."""
     sigma: float = Field(ge=0)
-    """How much. 0 changes nothing."""
+    """How much, in the unit. 0 changes nothing."""
+    unit: Literal["absolute", "mean", "std"] = "absolute"
+    """What sigma is measured in: the values themselves (at the input: pixels in [0, 1]), or the mean magnitude or the standard
+    deviation of the layer on clean samples that the grid sets apart (`splits`). Multiplicative noise and dropout have none."""
     votes: int = Field(1, ge=1)
     """Draws of the noise that each answer is put to the vote of."""
     vote: Literal["majority", "mean"] = "majority"
     """What decides among them: most votes, or the mean of the probabilities."""
+
+    def needs_fit(self) -> bool:
+        """Whether the layers have to be measured first."""
+        return self.unit != "absolute" and self.sigma > 0
 
     def draws_at_random(self) -> bool:
         """Whether there is any noise."""
@@ -32,6 +39,8 @@ class Noise(Params):
     def _leaves_something(self) -> "Noise":
         if self.kind == "dropout" and self.sigma >= 1:
             raise ValueError(f"dropout of a share of {self.sigma:g} leaves nothing; sigma must be less than 1")
+        if self.kind in ("dropout", "multiplicative") and self.unit != "absolute":
+            raise ValueError(f"{self.kind} noise is a share of each value; it has no other unit than absolute")
         return self
 
 
@@ -41,6 +50,7 @@ COMPONENTS: tuple[Component, ...] = (
         name="noise",
         summary="Noise at the input, in a hidden layer or in all of them, and votes over its draws.",
         build="raygrid.defenses.noise:Noisy",
+        fit="raygrid.defenses.noise:measure",
         params=Noise,
         source="Ukita & Ohki, Neural Networks 2023; at every layer Liu et al., ECCV 2018",
     ),

@@ -2,7 +2,7 @@
 the base of Cohen et al., ICML 2019; at every layer Liu et al., ECCV 2018)."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -16,6 +16,9 @@ from raygrid.victims.victim import Victim
 AT_ONCE = 1 << 16
 """Values of a layer that the draws of one pass may have for each sample: as many whatever stands beside it, since numbers are
 drawn pass by pass."""
+
+INPUT = "input"
+"""The site before all layers."""
 
 
 def _gaussian(h: Tensor, sigma: float, draws: Draws, what: str) -> Tensor:
@@ -62,11 +65,13 @@ class Noisy(Defended):
         UsageError: there is no such layer.
     """
 
-    def __init__(self, params: Noise, victim: Victim) -> None:
+    def __init__(self, params: Noise, victim: Victim, fitted: Mapping[str, Tensor] | None = None) -> None:
         super().__init__(victim, random=params.draws_at_random())
         self.params = params
-        layers = {"input": [], "all": victim.layers.names}.get(params.site, [params.site])
+        layers = _layers(params, victim)
         self.places = {victim.layers.place(layer): victim.layers.rectified(layer) for layer in layers}
+        names = {victim.layers.place(layer): layer for layer in layers} or {0: INPUT}
+        self.sigmas = {place: params.sigma * (float(fitted[name]) if fitted else 1.0) for place, name in names.items()}
 
     def forward(self, x: Tensor, draws: Draws | None = None) -> Tensor:
         """Return the logits [B, classes] of pixels [B, C, H, W]: logarithms of the shares of votes, or of mean probabilities."""
@@ -91,7 +96,7 @@ class Noisy(Defended):
         parts = []
         for start in range(0, votes, most):
             size = min(most, votes - start)
-            z = self._noise(h[:, None].expand(-1, size, *h.shape[1:]), draws, f"{first}/{start}")
+            z = self._noise(h[:, None].expand(-1, size, *h.shape[1:]), first, draws, start)
             if not self.places:
                 logits = ask(self.victim, z.flatten(0, 1), draws.copied(range(start, start + size)))
             else:
@@ -107,8 +112,29 @@ class Noisy(Defended):
             h = layers.run(z.flatten(0, 1), place, stop)
             if stop is None:
                 break
-            place, z = stop, self._noise(h.view(*shape, *h.shape[1:]), draws, f"{stop}/{start}")
+            place, z = stop, self._noise(h.view(*shape, *h.shape[1:]), stop, draws, start)
         return h
 
-    def _noise(self, h: Tensor, draws: Draws, what: str) -> Tensor:
-        return NOISES[self.params.kind](h, self.params.sigma, draws, what)
+    def _noise(self, h: Tensor, place: int, draws: Draws, start: int) -> Tensor:
+        return NOISES[self.params.kind](h, self.sigmas[place], draws, f"{place}/{start}")
+
+
+def measure(params: Noise, victim: Victim, x: Tensor, micro_batch: int | None) -> dict[str, Tensor]:
+    """Measure what sigma is relative to, on clean pixels x [N, C, H, W]: a number for the input, or for each layer."""
+    parts = torch.split(x, micro_batch or len(x))
+    names = _layers(params, victim)
+    if not names:
+        return {INPUT: _scale(params, list(parts))}
+    with torch.no_grad():
+        return {name: _scale(params, [victim.features(part, name) for part in parts]) for name in names}
+
+
+def _scale(params: Noise, parts: Sequence[Tensor]) -> Tensor:
+    """Return the mean magnitude or the standard deviation of all values of a layer, summed up in float64."""
+    values = torch.cat([part.flatten() for part in parts]).double()
+    return (values.abs().mean() if params.unit == "mean" else values.std()).float()
+
+
+def _layers(params: Noise, victim: Victim) -> list[str]:
+    """Return the hidden layers that get noise; none where the input does."""
+    return {INPUT: [], "all": victim.layers.names}.get(params.site, [params.site])

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from raygrid.engine.executor import Executor, Outcome
-from raygrid.engine.work import Backlog, Report, Task
+from raygrid.engine.work import Backlog, Report, Task, Unit
 from raygrid.errors import UsageError
-from raygrid.grid import Craft, Score
+from raygrid.grid import Craft, Fit, Score
 from raygrid.results.folder import WHOLE_CRAFT, Parts
 
 IN_FLIGHT = 2
@@ -167,17 +167,17 @@ class Driver:
         for score in task.scores:
             if score.key in reports and not reports[score.key].error:
                 self.watcher.done(score, reports[score.key].counts)
-        for craft in task.crafts:
-            if craft.key in reports and not reports[craft.key].error:
-                self.backlog.release(craft.key)
+        for unit in task.makers:
+            if unit.key in reports and not reports[unit.key].error:
+                self.backlog.release(unit.key)
 
     def _fail(self, task: Task, failed: str, status: str, error: str, done: set[str]) -> None:
         """Record that a unit of a task failed, and with it the units that come after it or need its examples."""
         lost = [score for score in task.scores if score.key not in done]
         keys = [unit.key for unit in task.units]
-        for craft in task.crafts:
-            if keys.index(craft.key) >= keys.index(failed):
-                lost += [score for other in self.backlog.drop(craft.key) for score in other.scores]
+        for unit in task.makers:
+            if keys.index(unit.key) >= keys.index(failed):
+                lost += [score for other in self.backlog.drop(unit.key) for score in other.scores]
         for score in lost:
             self.watcher.failed(score, status, error)
         self._stopping = self._stopping or self.fail_fast
@@ -221,20 +221,20 @@ class Driver:
         self._blame[key] += 1
         return self._blame[key]
 
-    def _is_committed(self, unit: Craft | Score) -> bool:
-        parts: tuple[Parts, ...] = WHOLE_CRAFT if isinstance(unit, Craft) else ("trials",)
-        return all(self.is_done(part, unit.key) for part in parts)
+    def _is_committed(self, unit: Unit) -> bool:
+        parts: dict[type[Unit], tuple[Parts, ...]] = {Fit: ("fits",), Craft: WHOLE_CRAFT, Score: ("trials",)}
+        return all(self.is_done(part, unit.key) for part in parts[type(unit)])
 
     def _uncommitted(self, task: Task) -> Task | None:
         """Take note of the units of a task that were committed before its host was lost, and return the others."""
-        left: list[Craft | Score] = []
+        left: list[Unit] = []
         for unit in task.units:
             if not self._is_committed(unit):
                 left.append(unit)
-            elif isinstance(unit, Craft):
-                self.backlog.release(unit.key)
-            else:
+            elif isinstance(unit, Score):
                 self.watcher.done(unit, {})
+            else:
+                self.backlog.release(unit.key)
         return task._replace(units=tuple(left)) if left else None
 
 

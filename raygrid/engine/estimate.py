@@ -7,6 +7,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from raygrid.engine.inputs import read_inputs
+from raygrid.engine.measures import measurable
 from raygrid.engine.placement import HostWishes, place
 from raygrid.engine.run import Done, what_is_done
 from raygrid.errors import UsageError
@@ -34,19 +35,25 @@ def plan_report(job: Job, have: Mapping[str, float], wishes: HostWishes) -> Iter
     Raises:
         UsageError: whatever makes the job impossible, as `raygrid run` would say it.
     """
+    job, notes = measurable(job)
+    yield from notes
     plan = read_inputs(job).plan
     done = _done(job)
     pace = _pace(job)
     yield _cells(plan, done)
+    fits = [fit for key, fit in plan.fits.items() if key not in done.fitted]
     waiting = {score.craft.key for score in plan.scores if score.key not in done.scored} - done.crafted
     passes: Counter[str] = Counter()
     for key in waiting:
         passes[plan.crafts[key].model.victim.id] += _passes(plan.crafts[key])
+    for fit in fits:
+        passes[fit.model.victim.id] += fit.shard.size * sum(fit.what.params.fit_passes())
     units = {score.key for score in plan.scores}  # cells of several grids may share one
     scored = len(units & done.scored)
     yield (
         f"{len(plan.cells)} cells; {len(units)} score units, {scored} done, {len(units) - scored} to run; "
         f"{len(plan.crafts)} craft units, {len(waiting)} to run"
+        + (f"; {len(plan.fits)} fit units, {len(fits)} to run" if plan.fits else "")
     )
     chosen = place(have, max(len(units) - scored, 1), wishes)
     yield f"placed on {chosen.hosts} hosts of {chosen.cpus} CPUs and {chosen.gpus:g} GPUs"
@@ -80,7 +87,7 @@ def _cells(plan: Plan, done: Done) -> Table:
 def _done(job: Job) -> Done:
     store = open_store(job.results)
     if not store.exists(MARKER):
-        return Done(set(), set())
+        return Done(set(), set(), set())
     check(store, writing=True)
     return what_is_done(store)
 

@@ -19,13 +19,16 @@ from torch import Tensor
 
 from raygrid.component import resolve
 from raygrid.data.dataset import pixels
+from raygrid.engine.fitting import fit_unit, found, read_fitted
 from raygrid.engine.rows import Row, sample_rows, trial_key
-from raygrid.engine.work import Preflight, Report, Task
+from raygrid.engine.work import Preflight, Report, Task, Unit
 from raygrid.errors import UsageError
 from raygrid.evidence import CONDITIONS, UNKNOWN, Record, answers_differ, left_of, unknown_in_suite
-from raygrid.grid import Craft, Model, Score
+from raygrid.grid import Craft, Fit, Model, Score
 from raygrid.judge import TRACEBACK_FRAMES, Outputs, Verdict, run_model, stored
 from raygrid.kernel import Batch, Crafted, Inherited, channel_of, craft, goal_of, numbers_of, score
+from raygrid.metrics.lpips import Lpips
+from raygrid.metrics.lpips import load as load_lpips
 from raygrid.results.folder import commit_craft, commit_trials, read_crafts, read_examples, read_trials
 from raygrid.results.store import open_store
 from raygrid.victims.check import check_victim
@@ -92,6 +95,8 @@ class VictimHost:
         self.clean = Cache(SMALL_CACHE)
         self.examples = Cache(SMALL_CACHE)
         self.records = Cache(RECORDS)
+        self.fitted = Cache(SMALL_CACHE)
+        self.lpips: Lpips | None = None
         self.stopping = False
 
     def stop(self) -> None:
@@ -124,9 +129,11 @@ class VictimHost:
         """
         batch = self._batch("preflight", table.slice(0, PREFLIGHT_SAMPLES), check.classes)
         try:
-            victim = self._model(check.model)
+            victim = self._model(check.model) if check.model.fit is None else self._tried(check.model, batch)
             for layer in check.layers:
                 victim.layers.place(layer)
+            if "lpips" in check.perceptual:
+                self._lpips()
         except UsageError as error:
             return list(error.messages)
 
@@ -146,6 +153,13 @@ class VictimHost:
         sound = [i for i in everywhere if found and not problems([i])]
         return problems(sound) if sound else found
 
+    def _tried(self, model: Model, batch: Batch) -> Victim:
+        """Return a model whose defense has to be fitted first, as it is when fitted on this batch."""
+        if model.fit is None:
+            return self._model(model)
+        fitted = found(model.fit, batch, self._model(model.fit.model), self._at_once(batch)).tensors
+        return load_model(model, self.device, fitted)
+
     def run(self, tasks: Sequence[Task], *tables: pa.Table) -> list[Report]:
         """Run tasks in order and commit each unit as it is done; `tables` are the shards of the tasks, one each.
 
@@ -161,17 +175,26 @@ class VictimHost:
                     break
         return reports
 
-    def _report(self, unit: Craft | Score, table: pa.Table) -> Report:
+    def _report(self, unit: Unit, table: pa.Table) -> Report:
         started = time.perf_counter()
         try:
             with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
                 torch.manual_seed(int(unit.key[:15], 16))  # for victims that draw from the global generator themselves
-                counts = self._craft(unit, table) if isinstance(unit, Craft) else self._score(unit, table)
+                counts = self._compute(unit, table)
         except UsageError as error:  # a full disk, say: nothing to retry, and the driver must tell
             return Report(unit.key, time.perf_counter() - started, {}, str(error), fatal=True)
         except Exception:
             return Report(unit.key, time.perf_counter() - started, {}, traceback.format_exc(limit=TRACEBACK_FRAMES))
         return Report(unit.key, time.perf_counter() - started, counts)
+
+    def _compute(self, unit: Unit, table: pa.Table) -> dict[str, int]:
+        if isinstance(unit, Score):
+            return self._score(unit, table)
+        if isinstance(unit, Craft):
+            return self._craft(unit, table)
+        batch = self._batch(unit.shard.key, table, unit.classes)
+        fit_unit(self.store, unit, batch, self._model(unit.model), self._at_once(batch))
+        return {}
 
     def _craft(self, unit: Craft, table: pa.Table) -> dict[str, int]:
         batch = self._batch(unit.shard.key, table, unit.classes)
@@ -185,6 +208,7 @@ class VictimHost:
             micro_batch=self._at_once(batch),
             judging=unit.judging,
             inherited=self._inherited(unit, batch),
+            fitted=self._fitted(unit.fit),
         )
         _refuse_if_all_failed(made.failures, len(batch.ids))
         if commit_craft(self.store, unit.key, *_craft_rows(unit, batch, made, table)):
@@ -209,6 +233,7 @@ class VictimHost:
             self._at_once(batch),
             self._inherited(craft_unit, batch),
             unit.cell.judging.broken_at,
+            self._lpips() if "lpips" in unit.cell.perceptual else None,
         )
         _refuse_if_all_failed({i: v.error or "" for i, v in enumerate(verdicts) if v.status == "error"}, len(verdicts))
         each = (time.perf_counter() - started) / len(verdicts)
@@ -307,8 +332,17 @@ class VictimHost:
             return self.micro_batch
         return max(1, CPU_PASS_VALUES // batch.x[0].numel())
 
+    def _lpips(self) -> Lpips:
+        if self.lpips is None:
+            self.lpips = load_lpips(self.device)
+        return self.lpips
+
     def _model(self, model: Model) -> Victim:
-        return self.models.get(model.digest, lambda: load_model(model, self.device))
+        return self.models.get(model.digest, lambda: load_model(model, self.device, self._fitted(model.fit)))
+
+    def _fitted(self, unit: Fit | None) -> Mapping[str, Tensor] | None:
+        """Return what a fit unit has found, from the results."""
+        return None if unit is None else self.fitted.get(unit.key, lambda: read_fitted(self.store, unit, self.device))
 
     def _batch(self, key: str, table: pa.Table, classes: int) -> Batch:
         def make() -> Batch:
@@ -328,14 +362,15 @@ def _refuse_if_all_failed(failures: Mapping[int, str], samples: int) -> None:
         raise RuntimeError(f"every sample failed; the first: {failures[0]}")
 
 
-def load_model(model: Model, device: torch.device | str = "cpu") -> Victim:
-    """Build a victim and put its defense around it.
+def load_model(model: Model, device: torch.device | str = "cpu", fitted: Mapping[str, Tensor] | None = None) -> Victim:
+    """Build a victim and put its defense around it, with what the defense's fit found.
 
     Raises:
         UsageError: its weights or code can't be loaded.
     """
     victim: Victim = resolve(model.victim.component.build)(model.victim.params, model.info)
-    defended: Victim = resolve(model.defense.component.build)(model.defense.params, victim)
+    found = () if fitted is None else (fitted,)
+    defended: Victim = resolve(model.defense.component.build)(model.defense.params, victim, *found)
     return defended.to(device)
 
 
@@ -356,6 +391,7 @@ def _craft_rows(unit: Craft, batch: Batch, made: Crafted, table: pa.Table) -> tu
             "queries": made.forwards[i],
             "zero_gradients": made.zero_gradients[i],
             "parent_key": unit.parent.key if unit.parent is not None else None,
+            "fit_key": unit.fit.key if unit.fit is not None else None,
             "seconds": made.seconds / n,
             "attack_claimed": made.claimed[i],
         }

@@ -1,14 +1,14 @@
 """From a job to what can be planned: datasets read, victims identified, units expanded, what is done already."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
 from raygrid import grid
 from raygrid.component import resolve
 from raygrid.data.check import check
-from raygrid.data.dataset import Dataset
+from raygrid.data.dataset import Dataset, Shard, fingerprint
 from raygrid.errors import UsageError
 from raygrid.grid import Plan, ShardRef, expand
 from raygrid.job import excluded
@@ -39,9 +39,10 @@ def read_inputs(job: Job) -> Inputs:
     shards: dict[str, pa.Table] = {}
     planned: dict[str, grid.Dataset] = {}
     for where, spec in {s.key: (f"grids.{g.name}.data", s) for g in job.grids for s in g.data}.values():
-        dataset = datasets[spec.key] = _load(where, spec)
+        dataset, apart = _load(where, spec)
+        datasets[spec.key] = dataset
         cut = list(dataset.shards(spec.shard))
-        shards |= {shard.key: shard.table for shard in cut}
+        shards |= {shard.key: shard.table for shard in (*cut, *apart)}
         planned[spec.key] = grid.Dataset(
             name=dataset.name,
             label=label(dataset.name, spec.params),
@@ -49,6 +50,7 @@ def read_inputs(job: Job) -> Inputs:
             classes_stated=dataset.classes_stated,
             shape=dataset.shape,
             shards=tuple(ShardRef(shard.key, shard.size) for shard in cut),
+            fit=next((ShardRef(shard.key, shard.size) for shard in apart), None),
         )
     return Inputs(expand(job, planned, infos, excluded), datasets, infos, shards)
 
@@ -58,13 +60,21 @@ def _victims(job: Job) -> Iterator[VictimSpec]:
     yield from {spec.key: spec for spec in specs}.values()
 
 
-def _load(where: str, spec: DataSpec) -> Dataset:
+def _load(where: str, spec: DataSpec) -> tuple[Dataset, list[Shard]]:
+    """Return the samples that are attacked, and those that are set apart for fitting: one shard, or none."""
     try:
-        dataset: Dataset = resolve(spec.component.build)(spec.params, spec.limit)
+        dataset: Dataset = resolve(spec.component.build)(spec.params, None if spec.fit else spec.limit)
         check(dataset)
+        if not spec.fit:
+            return dataset, []
+        picked, rest = dataset.parted(spec.fit)
+        if not rest.table.num_rows:
+            raise UsageError(
+                f"splits.fit sets apart all of the {dataset.table.num_rows} samples, and leaves none to attack"
+            )
     except UsageError as error:
         raise UsageError(*(f"{where}: {message}" for message in error.messages)) from None
-    return dataset
+    return replace(rest, table=rest.table.slice(0, spec.limit).combine_chunks()), [Shard(fingerprint(picked), picked)]
 
 
 def _identify(spec: VictimSpec) -> VictimInfo:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from raygrid.engine.executor import Executor
 from raygrid.engine.work import Preflight, Task
 from raygrid.errors import UsageError
-from raygrid.grid import Craft
+from raygrid.grid import Score
 
 WAIT_SECONDS = 0.5
 LIMIT_SECONDS = 900.0
@@ -27,7 +27,7 @@ def preflights(tasks: Iterable[Task]) -> list[Preflight]:
     """Return one check for every model and number of classes, each over the first shard that the model will see."""
     checks: dict[tuple[str, int], Preflight] = {}
     for task in tasks:
-        classes = next(unit if isinstance(unit, Craft) else unit.craft for unit in task.units).classes
+        classes = next(unit.craft if isinstance(unit, Score) else unit for unit in task.units).classes
         suites = all(craft.attack.stage or craft.attack.component.access != "gradient" for craft in task.crafts)
         drawn = all(score.cell.judging.draws > 1 for score in task.scores)
         first = Preflight(task.model, task.shard, classes, may_be_masked=True, may_be_random=True)
@@ -37,6 +37,7 @@ def preflights(tasks: Iterable[Task]) -> list[Preflight]:
             may_be_masked=check.may_be_masked and suites,
             may_be_random=check.may_be_random and drawn,
             layers=tuple(sorted(layers.union(check.layers))),
+            perceptual=check.perceptual.union(*(score.cell.perceptual for score in task.scores)),
         )
     return list(checks.values())
 

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from rich.table import Table
 from raygrid.data.dataset import pixels
 from raygrid.engine.host import VictimHost
 from raygrid.engine.inputs import read_inputs
-from raygrid.engine.work import Task
+from raygrid.engine.work import Task, fits_of
 from raygrid.errors import UsageError
 from raygrid.grid import Craft, Score
 from raygrid.job import load_job
@@ -62,7 +62,7 @@ def replay(
             "the manifest in runs/ says what they were"
         )
     table = inputs.shards[wanted.craft.shard.key]
-    now, x_adv, on_file = _recompute(wanted, table, sample)
+    now, x_adv, on_file = _recompute(wanted, inputs.shards, sample)
     row = table.column("sample_id").to_pylist().index(sample)
     files = _save(pixels(table.slice(row, 1))[0], x_adv, on_file, folder)
     return all(before[name] == now[name] for name in VERDICT), _tell(before, now, files)
@@ -101,7 +101,7 @@ def _runs_code(job: object) -> bool:
 
 
 def _recompute(
-    score: Score, table: pa.Table, sample: str
+    score: Score, shards: Mapping[str, pa.Table], sample: str
 ) -> tuple[dict[str, Any], np.ndarray | None, np.ndarray | None]:
     """Return the row of the sample, its example as crafted and as stored; without example where crafting failed."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -111,8 +111,9 @@ def _recompute(
         while unit is not None:  # what it inherited is recomputed too
             units[:0] = [unit.craft, unit]
             unit = unit.craft.parent
-        task = Task(score.model, score.craft.shard.key, tuple(units), "replay")
-        for report in host.run([task], table):
+        tasks = [Task(fit.model, fit.shard.key, (fit,), "replay") for fit in dict.fromkeys(fits_of(units))]
+        tasks.append(Task(score.model, score.craft.shard.key, tuple(units), "replay"))
+        for report in host.run(tasks, *(shards[task.shard] for task in tasks)):
             if report.error:
                 raise UsageError(f"the unit fails when it is recomputed: {report.error}")
         rows = decode(host.store.get(part_name("trials", score.key))).to_pylist()

@@ -18,6 +18,7 @@ from raygrid.assets import Report, fetch_all
 from raygrid.engine.driver import Driver
 from raygrid.engine.executor import Executor
 from raygrid.engine.inputs import Inputs
+from raygrid.engine.measures import facts
 from raygrid.engine.preflight import preflight, preflights
 from raygrid.engine.progress import Progress
 from raygrid.engine.rows import failure_rows, index_rows, sample_rows
@@ -54,6 +55,7 @@ class Done:
 
     scored: set[str]
     crafted: set[str]
+    fitted: set[str]
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Outcome:
 
 def what_is_done(store: Store) -> Done:
     """Read off the store which units need not run again."""
-    return Done(keys(store, "trials"), keys(store, "crafts") & keys(store, "examples"))
+    return Done(keys(store, "trials"), keys(store, "crafts") & keys(store, "examples"), keys(store, "fits"))
 
 
 def run(
@@ -103,7 +105,7 @@ def run(
     prepare(store)
     plan = inputs.plan
     done = what_is_done(store)
-    backlog = plan_tasks(plan.scores, done.scored, done.crafted)
+    backlog = plan_tasks(plan.scores, done.scored, done.crafted, done.fitted)
     progress = Progress.of(plan.scores, done.scored)
     executor = None
     handles: dict[str, Any] = {}
@@ -238,6 +240,7 @@ def _manifest(job: Job, inputs: Inputs) -> dict[str, Any]:
         "data": {
             d.name: {"license": d.license, "source": d.source, "notes": d.notes} for d in inputs.datasets.values()
         },
+        "measures": facts(job),
     }
 
 

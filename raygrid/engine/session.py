@@ -12,6 +12,7 @@ from rich.table import Table
 from raygrid.engine.downloads import download_report
 from raygrid.engine.executor import Executor
 from raygrid.engine.inputs import read_inputs
+from raygrid.engine.measures import measurable
 from raygrid.engine.placement import HostWishes, place
 from raygrid.engine.progress import display
 from raygrid.engine.run import Options, Outcome, run
@@ -36,6 +37,10 @@ def run_job(job: Job, options: Options, wishes: HostWishes, console: Console) ->
     Raises:
         UsageError: whatever a person must mend.
     """
+    with download_report(console) as report:
+        job, notes = measurable(job, report)
+    for note in notes:
+        console.print(note, style="yellow", soft_wrap=True)
     inputs = read_inputs(job)
     with ExitStack() as stack:
 

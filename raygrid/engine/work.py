@@ -5,12 +5,15 @@ series, what inherits from those.
 """
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from sys import intern
 from typing import NamedTuple
 
-from raygrid.grid import Craft, Model, Score
+from raygrid.grid import Craft, Fit, Model, Score
+from raygrid.spec import AttackSpec, Perceptual
+
+Unit = Fit | Craft | Score
 
 TARGET_SECONDS = 15.0
 """Work in one call: long against the 0.4 ms that a call costs the driver, short against what a lost host loses."""
@@ -25,9 +28,11 @@ class Task(NamedTuple):
 
     model: Model
     shard: str
-    units: tuple[Craft | Score, ...]
+    units: tuple[Unit, ...]
     kind: str
     """Tasks of one kind take about as long: same model, same attack, same sort of work."""
+    needs: tuple[str, ...] = ()
+    """Keys of the fit and craft units of other tasks that must be done first."""
 
     @property
     def scores(self) -> list[Score]:
@@ -38,6 +43,11 @@ class Task(NamedTuple):
     def crafts(self) -> list[Craft]:
         """The craft units of the task."""
         return [unit for unit in self.units if isinstance(unit, Craft)]
+
+    @property
+    def makers(self) -> list[Fit | Craft]:
+        """The units of the task that others may need."""
+        return [unit for unit in self.units if not isinstance(unit, Score)]
 
 
 class Preflight(NamedTuple):
@@ -52,6 +62,8 @@ class Preflight(NamedTuple):
     """Whether more than one draw judges it, wherever it is judged."""
     layers: tuple[str, ...] = ()
     """The layers that attacks look into."""
+    perceptual: frozenset[Perceptual] = frozenset()
+    """What the host must be able to measure."""
 
 
 class Report(NamedTuple):
@@ -76,12 +88,14 @@ class Lane:
 
 @dataclass
 class Backlog:
-    """Tasks that wait: by model those that can start, by craft key those that need its examples first."""
+    """Tasks that wait: by model those that can start, by the key of a fit or craft unit those that need it first."""
 
     lanes: dict[str, Lane] = field(default_factory=lambda: defaultdict(Lane))
     blocked: dict[str, list[Task]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     """Learned seconds per task, by kind."""
+    missing: set[str] = field(default_factory=set)
+    """Keys of the fit and craft units that are still to be done."""
     waiting: int = 0
     """Number of tasks that have not started; counted along, since the driver asks at every step."""
 
@@ -95,20 +109,28 @@ class Backlog:
         else:
             lane.tasks.append(task)
 
-    def block(self, craft_key: str, tasks: list[Task]) -> None:
-        """Let tasks wait until these examples are there."""
-        if tasks:
-            self.blocked[craft_key] = tasks
-            self.waiting += len(tasks)
-
-    def release(self, craft_key: str) -> None:
-        """Free the tasks that waited for these examples."""
-        for task in self.drop(craft_key):
+    def place(self, task: Task) -> None:
+        """Add a task, or let it wait for the first unit that it needs and that is still to be done."""
+        first = next((key for key in task.needs if key in self.missing), None)
+        if first is None:
             self.add(task)
+        else:
+            self.blocked.setdefault(first, []).append(task)
+            self.waiting += 1
 
-    def drop(self, craft_key: str) -> list[Task]:
-        """Give up the tasks that wait for these examples, and return them."""
-        tasks = self.blocked.pop(craft_key, [])
+    def release(self, key: str) -> None:
+        """Free the tasks that waited for this fit or craft unit alone."""
+        self.missing.discard(key)
+        for task in self._pop(key):
+            self.place(task)
+
+    def drop(self, key: str) -> list[Task]:
+        """Give up the tasks that wait for this unit, and those that wait for one of theirs; return them."""
+        tasks = self._pop(key)
+        return tasks + [other for task in tasks for unit in task.makers for other in self.drop(unit.key)]
+
+    def _pop(self, key: str) -> list[Task]:
+        tasks = self.blocked.pop(key, [])
         self.waiting -= len(tasks)
         return tasks
 
@@ -167,49 +189,67 @@ class Backlog:
         return sum(n * self.seconds.get(kind, TARGET_SECONDS) for kind, n in self.lanes[name].kinds.items())
 
 
-def plan_tasks(scores: Iterable[Score], scored: set[str], crafted: set[str]) -> Backlog:
+def plan_tasks(
+    scores: Iterable[Score], scored: set[str], crafted: set[str], fitted: Container[str] = frozenset()
+) -> Backlog:
     """Arrange all units that are not done yet.
 
     Args:
         scores: the plan's score units.
         scored: keys of score units that are done.
         crafted: keys of craft units whose examples are there.
+        fitted: keys of fit units that are done.
     """
     backlog = Backlog()
+    fits: dict[str, Fit] = {}
+    tasks: list[Task] = []
     needed: dict[str, tuple[Craft, list[Score]]] = {}
     seen = set(scored)
     for score in scores:
         if score.key not in seen:
             seen.add(score.key)
             needed.setdefault(score.craft.key, (score.craft, []))[1].append(score)
-    chains: list[list[Craft | Score]] = []
-    chain_of: dict[str, list[Craft | Score]] = {}
+    chains: list[list[Unit]] = []
+    chain_of: dict[str, list[Unit]] = {}
     for craft_key, (craft, waiting) in needed.items():
         by_model: dict[str, list[Score]] = defaultdict(list)
         for score in waiting:
             by_model[score.model.digest].append(score)
         done = craft_key in crafted
         own = by_model.pop(craft.model.digest, [])
-        units: list[Craft | Score] = [*([] if done else [craft]), *own]
+        units: list[Unit] = [*([] if done else [craft]), *own]
         chain = chain_of.get(craft.parent.key, []) if craft.parent is not None else []
         if units and not chain:
             chains.append(chain)
         chain += units
         chain_of |= dict.fromkeys((score.key for score in own), chain)
-        others = [_task(group[0].model, tuple(group)) for group in by_model.values()]
-        if done:
-            for task in others:
-                backlog.add(task)
-        else:
-            backlog.block(craft_key, others)
-    for chain in chains:
-        backlog.add(_task(chain[0].model, tuple(chain)))
+        backlog.missing |= set() if done else {craft_key}
+        tasks += [_task(group[0].model, tuple(group), needs=(craft_key,)) for group in by_model.values()]
+        fits |= {
+            fit.key: fit for fit in fits_of(units + [group[0] for group in by_model.values()]) if fit.key not in fitted
+        }
+    tasks += [_task(chain[0].model, tuple(chain)) for chain in chains]
+    backlog.missing |= fits.keys()
+    for fit in fits.values():
+        kind = f"{fit.model.digest} Fit {fit.what.component.name} {fit.what.params}"
+        backlog.add(Task(fit.model, fit.shard.key, (fit,), intern(kind)))
+    for task in tasks:
+        backlog.place(task)
     return backlog
 
 
-def _task(model: Model, units: tuple[Craft | Score, ...]) -> Task:
+def fits_of(units: Iterable[Unit]) -> Iterator[Fit]:
+    """Yield what units need that is fitted, once for each that needs it."""
+    for unit in units:
+        found = (unit.model.fit, unit.fit) if isinstance(unit, Craft) else (unit.model.fit,)
+        yield from (fit for fit in found if fit is not None)
+
+
+def _task(model: Model, units: tuple[Unit, ...], needs: tuple[str, ...] = ()) -> Task:
     first = units[0]
-    craft = first if isinstance(first, Craft) else first.craft
-    attack = craft.attack
-    kind = f"{model.digest} {type(first).__name__} {len(units)} {attack.component.name} {attack.norm} {attack.params}"
-    return Task(model, craft.shard.key, units, intern(kind))  # a million tasks share a few kinds
+    craft = first.craft if isinstance(first, Score) else first
+    what = craft.what if isinstance(craft, Fit) else craft.attack
+    norm = what.norm if isinstance(what, AttackSpec) else ""
+    kind = f"{model.digest} {type(first).__name__} {len(units)} {what.component.name} {norm} {what.params}"
+    needs += tuple(dict.fromkeys(fit.key for fit in fits_of(units)))
+    return Task(model, craft.shard.key, units, intern(kind), needs)  # a million tasks share a few kinds

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from raygrid.component import Kind, Params
-from raygrid.spec import AttackerAccess, Awareness, GoalName
+from raygrid.spec import AttackerAccess, Awareness, GoalName, Perceptual
 
 
 def _planned(what: str) -> dict[str, Any]:
@@ -48,15 +48,32 @@ class JudgeFields(Params):
     """Whether the copy that a file can hold is the one judged."""
 
 
+class SplitFields(Params):
+    """How the samples are divided."""
+
+    fit: int = Field(default=0, ge=0, json_schema_extra=_ONE)
+    """Samples that are set apart for what has to be fitted (a universal perturbation, the noise scale of a layer), and are not
+    attacked. They are chosen by a hash of their names, whatever the limit; samples that belong together stay together."""
+    validate_: None = Field(
+        default=None, alias="validate", json_schema_extra=_planned("samples that choose among fits")
+    )
+    """Samples that choose among fits."""
+    judge: None = Field(default=None, json_schema_extra=_planned("samples that count; today: limit"))
+    """Samples that count."""
+
+
 class GridFields(Params):
     """A grid, less its data, victims, defenses, attacks and exclude."""
 
-    splits: None = Field(default=None, json_schema_extra=_planned("fits on one part of the data, judged on another"))
-    """`{fit, validate, judge}`: which samples are fitted on, which choose among fits, and which count."""
+    splits: SplitFields = Field(default=SplitFields(), json_schema_extra=_ONE)
+    """Which samples are fitted on, and which count."""
     channels: None = Field(default=None, json_schema_extra=_planned("rooms, views and other physical channels"))
     """Physical paths between the example and the victim."""
     judge: JudgeFields = Field(default=JudgeFields(), json_schema_extra=_ONE)
     """How examples are judged."""
+    perceptual: tuple[Perceptual, ...] = ()
+    """Perceptual distances to measure of every example besides PSNR, SSIM and MS-SSIM. `lpips` (AlexNet, of color pictures of 64
+    pixels a side or more) costs about as much as 1.4 forward passes of EfficientNet-Lite0."""
 
 
 class DataFields(Params):

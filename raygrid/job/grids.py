@@ -1,6 +1,7 @@
 """One grid of a job file -> GridSpec, and the plain JSON of what it says."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from raygrid.job.attacks import access_of, eps_of, norm_of, problems
@@ -66,7 +67,9 @@ class GridReader:
         }
         judge = JudgeSpec(said[0].judge.draws, said[0].judge.broken_at, said[0].judge.layers)
         self._check_judge(node, judge, defenses, attacks)
-        return GridSpec(name, data, tuple(victims.values()), defenses, attacks, exclude, judge), written
+        data = tuple(replace(spec, fit=said[0].splits.fit) for spec in data)
+        perceptual = tuple(dict.fromkeys(said[0].perceptual))
+        return GridSpec(name, data, tuple(victims.values()), defenses, attacks, exclude, judge, perceptual), written
 
     def _check_judge(
         self, node: Node, judge: JudgeSpec, defenses: tuple[DefenseSpec, ...], attacks: tuple[AttackSpec, ...]

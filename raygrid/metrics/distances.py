@@ -1,12 +1,16 @@
 """How far an example is from its clean input: what the judge measures of every example, as crafted and as stored."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from raygrid.metrics.perceptual import psnr, similarity
+
+Learned = Callable[[Tensor, Tensor], Tensor | None]
+"""Distance [B] of pictures from others [B, C, H, W], as lpips.Lpips; None where it is not defined for such pictures."""
 
 CPU_VALUES = 2 * 3 * 224 * 224
 """Input values measured at a time on a CPU: two photos, whose maps stay in its cache. 32 at once take twice as long."""
@@ -30,19 +34,22 @@ class Distances:
     """Structural similarity, at most 1 (nothing changed); None below 11 pixels a side."""
     ms_ssim: float | None
     """Multi-scale structural similarity, in [0, 1]; None below 176 pixels a side."""
+    lpips: float | None
+    """Learned perceptual distance, 0 where nothing changed; None where nobody asked, in gray, and below 64 pixels a side."""
 
 
-def measure(z: Tensor, x: Tensor) -> list[Distances]:
-    """Return the distances of examples z [B, C, H, W] from clean inputs x [B, C, H, W] in [0, 1]: Lp in float64, (MS-)SSIM in
-    float32."""
+def measure(z: Tensor, x: Tensor, lpips: Learned | None = None) -> list[Distances]:
+    """Return the distances of examples z [B, C, H, W] from clean inputs x [B, C, H, W] in [0, 1]: Lp in float64, the perceptual
+    ones in float32; with LPIPS where it is given."""
     if not len(x):
         return []
     at_once = max(1, CPU_VALUES // x[0].numel()) if x.device.type == "cpu" else len(x)
     parts = zip(torch.split(z, at_once), torch.split(x, at_once), strict=True)
-    return [found for part in parts for found in _measure(*part)]
+    with torch.no_grad():
+        return [found for part in parts for found in _measure(*part, lpips)]
 
 
-def _measure(z: Tensor, x: Tensor) -> list[Distances]:
+def _measure(z: Tensor, x: Tensor, lpips: Learned | None) -> list[Distances]:
     delta = (z.double() - x.double()).flatten(1)
     size = delta.abs()
     power, noise = x.double().flatten(1).square().sum(1), delta.square().sum(1)
@@ -56,6 +63,7 @@ def _measure(z: Tensor, x: Tensor) -> list[Distances]:
         _defined(psnr(z, x), len(x)),
         _defined(ssim, len(x)),
         _defined(ms_ssim, len(x)),
+        _defined(lpips(z.float(), x.float()) if lpips else None, len(x)),
     )
     return [Distances(*row) for row in zip(*columns, strict=True)]
 

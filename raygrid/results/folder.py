@@ -4,6 +4,8 @@
     trials/<aa>/<unit_key>.parquet   results of a score unit; that it exists says that the unit is done
     crafts/<aa>/<craft_key>.parquet  cost of a craft unit; that it exists says that the unit is done
     examples/<aa>/<craft_key>.parquet  its adversarial examples, written before its costs
+    fits/<aa>/<fit_key>.parquet      what a fit unit cost; that it exists says that the unit is done
+    artifacts/<aa>/<fit_key>.safetensors  what it found, written before its costs
     failures/<aa>/<unit_key>.parquet   a unit that failed as a whole; counts only while it has no trials
     runs/<run>.json                  manifest of a run
     index/<run>.parquet              what a run asked for, written when it starts
@@ -22,11 +24,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raygrid.errors import UsageError
-from raygrid.results.schema import CRAFTS, EXAMPLES, INDEX, SCHEMA_VERSION, TRIALS, Table, table
+from raygrid.results.schema import CRAFTS, EXAMPLES, FITS, INDEX, SCHEMA_VERSION, TRIALS, Table, table
 from raygrid.results.store import Store
 
 MARKER = "raygrid.json"
-Parts = Literal["trials", "crafts", "examples", "failures"]
+Parts = Literal["trials", "crafts", "examples", "fits", "failures"]
 Row = Mapping[str, Any]
 
 WHOLE_CRAFT: tuple[Parts, ...] = ("crafts", "examples")
@@ -181,6 +183,44 @@ def commit_craft(store: Store, craft_key: str, craft_rows: Sequence[Row], exampl
     store.put(part_name("examples", craft_key), encode(table(example_rows, EXAMPLES)))
     store.put(part_name("crafts", craft_key), encode(costs))
     return True
+
+
+def commit_fit(store: Store, fit_key: str, row: Row, artifact: bytes) -> bool:
+    """Commit a fit unit, unless someone already has: what it found first, then what it cost, which says that it is done.
+
+    Args:
+        store: an opened store that `prepare` has seen.
+        fit_key: the unit.
+        row: with columns of schema.FITS.
+        artifact: the tensors, as a safetensors file.
+
+    Returns:
+        Whether this call wrote.
+
+    Raises:
+        ValueError: the row is of another unit, or a column is wrong, see schema.table.
+        UsageError: the disk is full, or can't be written to.
+    """
+    if row.get("fit_key") != fit_key:
+        raise ValueError(f"{fit_key}: a row of another fit_key: {row.get('fit_key')}")
+    if store.exists(part_name("fits", fit_key)):
+        return False
+    store.put(artifact_name(fit_key), artifact)
+    return store.put_if_absent(part_name("fits", fit_key), encode(table([row], FITS)))
+
+
+def artifact_name(fit_key: str) -> str:
+    """Return the name of what a fit unit found."""
+    return part_name("fits", fit_key).replace("fits", "artifacts", 1).replace(".parquet", ".safetensors")
+
+
+def read_artifact(store: Store, fit_key: str) -> bytes:
+    """Return what a fit unit found, a safetensors file.
+
+    Raises:
+        FileNotFoundError: the unit is not done.
+    """
+    return store.get(artifact_name(fit_key))
 
 
 def read_examples(store: Store, craft_key: str) -> pa.Table:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from raygrid.errors import did_you_mean
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 STATUSES = ("robust", "broken", "clean_wrong", "invalid", "error", "timeout", "skipped")
 """What may become of a trial. `clean_wrong`: the goal is met on the clean input already; `invalid`: the example breaks
@@ -156,6 +156,12 @@ RESULT = (
         "float64",
         "The same over five scales (Wang et al. 2003), in [0, 1]; null below 176 pixels a side.",
     ),
+    Column(
+        "lpips",
+        "float64",
+        "LPIPS 0.1 with AlexNet (Zhang et al. 2018) from the clean picture, 0 where nothing changed; null unless the grid says "
+        "`perceptual: [lpips]`, where its weights can't be had, in gray, and below 64 pixels a side.",
+    ),
     *(
         Column(name, "float64", f"{what} of the copy that a file can hold, 8-bit, against the clean input as it is.")
         for name, what in (
@@ -166,6 +172,7 @@ RESULT = (
             ("psnr_db_stored", "Peak signal to perturbation ratio, dB (null where nothing differs),"),
             ("ssim_stored", "Structural similarity"),
             ("ms_ssim_stored", "Multi-scale structural similarity"),
+            ("lpips_stored", "LPIPS"),
         )
     ),
     Column(
@@ -199,9 +206,36 @@ CRAFTS = Table(
         Column("seconds", "float64", "The sample's share of the wall time of crafting."),
         Column("attack_claimed", "bool", "Whether the attack itself believed to have succeeded; never the verdict."),
         Column("parent_key", "string", "The score unit that successes were inherited from; null where none were."),
+        Column("fit_key", "string", "The fit unit whose finding the attack used; null where it used none."),
     ),
 )
 """What crafting cost, one row a sample."""
+
+FIT_KEY = Column("fit_key", "string", "Hash of everything that determines what is fitted, hex.")
+
+FITS = Table(
+    "fits",
+    (
+        FIT_KEY,
+        Column("kind", "string", "attack or defense.", choices=("attack", "defense")),
+        Column("name", "string", "Name of the attack or defense that is fitted."),
+        Column("params", "json", "Its parameters, defaults included."),
+        Column("victim", "string", "Id of the victim that it is fitted on."),
+        Column("defense", "string", "Name of the defense of that victim; `none` for the bare one."),
+        Column("norm", "string", "Norm of the ball of an attack."),
+        Column("eps", "float64", "Radius of the ball of an attack, in input units."),
+        Column("seed", "int64", "Seed of the job; 0 for a defense, whatever the seed."),
+        Column("samples", "int64", "Number of samples that it was fitted on."),
+        Column("forwards", "int64", "Forward passes spent on each of them, on average; null for a defense."),
+        Column("backwards", "int64", "Backward passes likewise."),
+        Column("seconds", "float64", "Wall time."),
+        Column("artifact", "string", "File of the results folder that holds what was found: tensors as safetensors."),
+        Column("artifact_sha256", "string", "Digest of that file."),
+        Column("device", "string", "Device class that fitted."),
+        Column("host", "string", "Machine that fitted."),
+    ),
+)
+"""What was fitted once for many units, one row a fit unit."""
 
 EXAMPLES = Table(
     "examples",

@@ -1,6 +1,7 @@
 """The SQL of the results: views over the files of one run. What a person reads is one of them, or a query over them.
 
-`trials`, `examples`, `crafts`, `runs` and `cells` are rows. `summary` has one line a cell, empty ones included.
+`trials`, `examples`, `crafts`, `fits`, `runs` and `cells` are rows; `fits` are those of the whole folder.
+`summary` has one line a cell, empty ones included.
 `worst_case` has one line for all cells that differ in their attack only: a sample is broken when any broke it. Corruptions
 (access none) are no attackers, and stay out.
 `recovery` and `recovery_at_cost` say what a defense makes right again, `layer_profile` how far examples lie from their originals

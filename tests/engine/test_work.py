@@ -3,15 +3,24 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_units import craft, keys, score, task, white_box
+from small_units import craft, keys, model, score, task, white_box
 
 from raygrid.engine.work import LOAD_SECONDS, TARGET_SECONDS, Backlog, plan_tasks
+from raygrid.grid import Fit, ShardRef
 
 
 def backlog_of(*tasks, seconds=None):
     backlog = Backlog(seconds=dict(seconds or {}))
     for each in tasks:
         backlog.add(each)
+    return backlog
+
+
+def waiting(key, tasks):
+    """A backlog of tasks that need the unit of this key."""
+    backlog = Backlog(missing={key})
+    for each in tasks:
+        backlog.place(each._replace(needs=(key,)))
     return backlog
 
 
@@ -41,8 +50,7 @@ def test_an_idle_host_joins_only_where_its_share_outweighs_loading_the_model(sec
 
 
 def test_nothing_is_chosen_where_nothing_can_start():
-    backlog = Backlog()
-    backlog.block("craft", many(3))
+    backlog = waiting("craft", many(3))
     assert backlog.choose(None, {}) is None
 
 
@@ -92,8 +100,7 @@ def test_what_comes_back_from_a_lost_host_goes_first():
 
 
 def test_blocked_tasks_can_start_once_their_examples_are_there():
-    backlog = Backlog()
-    backlog.block("craft", many(2))
+    backlog = waiting("craft", many(2))
     assert backlog.waiting == 2
     backlog.release("craft")
     backlog.release("craft")  # a zombie may report it again
@@ -102,11 +109,28 @@ def test_blocked_tasks_can_start_once_their_examples_are_there():
 
 
 def test_blocked_tasks_are_given_up_with_their_examples():
-    backlog = Backlog()
-    backlog.block("craft", many(2))
+    backlog = waiting("craft", many(2))
     assert keys(backlog.drop("craft")) == ["score-m0", "score-m1"]
     assert backlog.waiting == 0
     assert not list(backlog.tasks())
+
+
+def test_a_task_waits_for_all_that_it_needs_whatever_comes_first():
+    backlog = Backlog(missing={"x", "y"})
+    backlog.place(task("a")._replace(needs=("x", "y")))
+    backlog.release("y")
+    assert backlog.waiting == 1 and backlog.choose(None, {}) is None
+    backlog.release("x")
+    assert keys(backlog.take("m", 1)) == ["score-a"]
+
+
+def test_what_waits_for_a_task_that_is_given_up_is_given_up_with_it():
+    middle = task("middle")._replace(needs=("fit",))
+    backlog = Backlog(missing={"fit", middle.units[0].key})
+    backlog.place(middle)
+    backlog.place(task("last")._replace(needs=(middle.units[0].key,)))
+    assert keys(backlog.drop("fit")) == ["score-middle", "score-last"]
+    assert backlog.waiting == 0
 
 
 def test_a_model_judges_its_own_examples_in_the_task_that_makes_them():
@@ -144,7 +168,31 @@ def test_a_unit_that_two_grids_share_is_planned_once():
     assert plan_tasks([unit, unit], set(), set()).waiting == 1
 
 
-PLACES = st.tuples(st.sampled_from("mno"), st.sampled_from(["k", "l"]), st.sampled_from([None, "x", "y"]))
+def test_what_is_fitted_goes_first_and_once():
+    fit = Fit("fit-f", model("m"), craft("x").attack, 0, ShardRef("apart", 4), 10)
+    units = [score(name, craft(name)._replace(fit=fit)) for name in ("a", "b")]
+    backlog = plan_tasks(units, set(), set())
+    (first,) = backlog.take("m", 1)
+    assert first.units == (fit,) and first.shard == "apart"
+    assert backlog.choose(None, {}) is None
+    backlog.release("fit-f")
+    assert sorted(keys(backlog.tasks())) == ["score-a", "score-b"]
+    assert sorted(keys(plan_tasks(units, set(), set(), {"fit-f"}).tasks())) == ["score-a", "score-b"]
+
+
+def test_a_defense_that_is_fitted_holds_up_those_it_defends_and_no_others():
+    fit = Fit("fit-d", model("bare"), craft("x").attack, 0, ShardRef("apart", 4), 10)
+    defended = score("d", craft("d", of="defended"))
+    defended = defended._replace(
+        model=defended.model._replace(fit=fit), craft=defended.craft._replace(model=defended.model._replace(fit=fit))
+    )
+    backlog = plan_tasks([defended, white_box("w", of="other")], set(), set())
+    assert {lane for lane, found in backlog.lanes.items() if found.tasks} == {"bare", "other"}
+    assert keys(backlog.blocked["fit-d"]) == ["score-d"]
+
+
+NEEDS = st.sampled_from([(), ("x",), ("y",), ("x", "y"), ("y", "x")])
+PLACES = st.tuples(st.sampled_from("mno"), st.sampled_from(["k", "l"]), NEEDS)
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("take"), st.sampled_from([None, "m", "n", "o"]), st.integers(0, 3)),
@@ -157,14 +205,9 @@ STEPS = st.lists(
 
 @given(st.lists(PLACES, max_size=30), STEPS)
 def test_every_task_is_handed_out_exactly_once_whatever_the_interleaving(places, steps):
-    backlog, blocked = Backlog(), {"x": [], "y": []}
-    for i, (of, kind, waits_for) in enumerate(places):
-        if waits_for:
-            blocked[waits_for].append(task(str(i), of, kind))
-        else:
-            backlog.add(task(str(i), of, kind))
-    for key, tasks in blocked.items():
-        backlog.block(key, tasks)
+    backlog = Backlog(missing={"x", "y"})
+    for i, (of, kind, needs) in enumerate(places):
+        backlog.place(task(str(i), of, kind)._replace(needs=needs))
     out = []
     for what, which, value in [*steps, ("release", "x", None), ("release", "y", None)]:
         if what == "take" and (lane := backlog.choose(which, {which: value} if which else {})):

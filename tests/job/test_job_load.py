@@ -146,7 +146,7 @@ def test_a_source_is_a_victim_of_the_grid_or_one_of_its_own(load, source, ids):
 
 
 def test_the_defaults_of_what_is_not_built_may_be_said(load):
-    more = "judge: {draws: 1, broken_at: 1, stored: false}\n    splits: null\n    channels: null"
+    more = "judge: {draws: 1, broken_at: 1, stored: false}\n    splits: {fit: 0, validate: null, judge: null}\n    channels: null"
     attack = "{use: pgd, eps: 1, awareness: none, ladder: false}"
     assert len(load(grid(attack, more=more)).grids[0].attacks) == 1
 

@@ -226,7 +226,11 @@ def test_a_wrong_attack_is_told_with_its_place(load, attack, message):
         ),
         (
             grid(more="splits: {fit: 0.5}"),
-            f"7:13: grids.g.splits: {PLANNED.format('fits on one part of the data, judged on another')}",
+            "7:19: grids.g.splits.fit: must be a whole number, not 0.5",
+        ),
+        (
+            grid(more="splits: {fit: 5, validate: 5}"),
+            f"7:32: grids.g.splits.validate: {PLANNED.format('samples that choose among fits')}",
         ),
         (
             grid(more="judge: {draws: [5, 20]}"),

@@ -80,7 +80,7 @@ def test_a_job_that_loads_is_valid(validator, load):
         ("channel: fog", "channel: foggy"),
         ("channel: fog", "channel: {use: fog, deep: 1}"),
         ("stored: false", "stored: true"),
-        ("    exclude:", "    splits: {fit: 1}\n    exclude:"),
+        ("    exclude:", "    splits: {validate: 1}\n    exclude:"),
     ],
 )
 def test_the_schema_refuses_what_the_loader_refuses(validator, load, right, wrong):
@@ -118,7 +118,8 @@ def test_every_parameter_of_every_component_stands_in_the_schema_with_its_descri
 def test_what_is_not_built_yet_is_named_and_says_so(components):
     defs = job_schema(components)["$defs"]
     planned = {
-        **{key: defs["grid"]["properties"][key] for key in ("splits", "channels")},
+        "channels": defs["grid"]["properties"]["channels"],
+        "validate": defs["grid"]["properties"]["splits"]["properties"]["validate"],
         "stored": defs["grid"]["properties"]["judge"]["properties"]["stored"],
         "ensemble": defs["victim"]["anyOf"][-1]["properties"]["ensemble"],
         "chain": defs["defense"]["anyOf"][-1]["properties"]["chain"],

@@ -137,8 +137,12 @@ def test_a_measure_is_none_where_the_picture_is_too_small(side, has):
 def test_a_sample_is_measured_by_itself():
     x = photos()
     z = noisy(x, 0.1)
-    whole = measure(z, x)
-    alone = [measure(z[i : i + 1], x[i : i + 1])[0] for i in range(3)]
+
+    def learned(z, x):
+        return (z - x).abs().amax((1, 2, 3))
+
+    whole = measure(z, x, learned)
+    alone = [measure(z[i : i + 1], x[i : i + 1], learned)[0] for i in range(3)]
     for one, other in zip(whole, alone, strict=True):
         assert vars(one) == pytest.approx(vars(other), rel=1e-6)
 

@@ -1,0 +1,79 @@
+"""A fit unit on a host: find out what later units share, keep it as safetensors, and read it back."""
+
+import platform
+import time
+from collections.abc import Mapping
+from hashlib import sha256
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from raygrid.component import resolve
+from raygrid.grid import Fit
+from raygrid.kernel import Batch, Fitted, fit
+from raygrid.results.folder import artifact_name, commit_fit, read_artifact
+from raygrid.results.store import Store
+from raygrid.spec import AttackSpec
+from raygrid.victims.victim import Victim
+
+
+def fit_unit(store: Store, unit: Fit, batch: Batch, model: Victim, micro_batch: int | None) -> None:
+    """Run a fit unit and commit what it found.
+
+    Args:
+        store: the results.
+        unit: what to run.
+        batch: the samples set apart.
+        model: what it is fitted on.
+        micro_batch: samples in one pass at most.
+
+    Raises:
+        ValueError: what was found is not finite.
+        UsageError: the disk is full, or what is fitted does not fit the victim (no such layer).
+    """
+    started = time.perf_counter()
+    made = found(unit, batch, model, micro_batch)
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in made.tensors.values()):
+        raise ValueError(f"what {unit.what.component.name} found is not finite")
+    artifact = save({name: tensor.detach().contiguous().cpu() for name, tensor in made.tensors.items()})
+    attack = unit.what if isinstance(unit.what, AttackSpec) else None
+    row = {
+        "fit_key": unit.key,
+        "kind": unit.what.component.kind,
+        "name": unit.what.component.name,
+        "params": unit.what.params.model_dump_json(),
+        "victim": unit.model.victim.id,
+        "defense": unit.model.defense.component.name,
+        "norm": (attack.norm or None) if attack else None,
+        "eps": attack.radius if attack else None,
+        "seed": unit.seed,
+        "samples": made.samples,
+        "forwards": made.forwards,
+        "backwards": made.backwards,
+        "seconds": time.perf_counter() - started,
+        "artifact": artifact_name(unit.key),
+        "artifact_sha256": sha256(artifact).hexdigest(),
+        "device": batch.x.device.type,
+        "host": platform.node(),
+    }
+    commit_fit(store, unit.key, row, artifact)
+
+
+def found(unit: Fit, batch: Batch, model: Victim, micro_batch: int | None) -> Fitted:
+    """Return what a fit finds on a batch, and commit nothing; arguments as those of `fit_unit`."""
+    if isinstance(unit.what, AttackSpec):
+        attack = unit.what
+        access = attack.component.access if attack.access == "transfer" else attack.access
+        return fit(model, batch, attack, unit.seed, access=access, micro_batch=micro_batch)
+    tensors: dict[str, Tensor] = resolve(unit.what.component.fit)(unit.what.params, model, batch.x, micro_batch)
+    return Fitted(tensors, len(batch.ids))
+
+
+def read_fitted(store: Store, unit: Fit, device: torch.device) -> Mapping[str, Tensor]:
+    """Return what a fit unit found.
+
+    Raises:
+        FileNotFoundError: it is not done.
+    """
+    return {name: tensor.to(device) for name, tensor in load(read_artifact(store, unit.key)).items()}
