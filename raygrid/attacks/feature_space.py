@@ -83,16 +83,14 @@ def feature_space(
     best, active = Best(x), oracle.active(queries=1 + passes, gradients=passes)
     if not len(active):
         return best.x
-    z, clean = x.clone(), oracle.features(x[active], target_layer, active)
-    z[active] = STARTS[init](x[active], randomness, active)
-    place = torch.zeros(len(x), dtype=torch.long, device=x.device).index_put(
-        (active,), torch.arange(len(active)).to(x.device)
-    )
+    h = oracle.features(x[active], target_layer, active)
+    clean = h.new_zeros(len(x), *h.shape[1:]).index_put((active,), h)
+    z = x.index_put((active,), STARTS[init](x[active], randomness, active))
     m, v = torch.zeros_like(x), torch.zeros_like(x)
     for k, on in enumerate(oracle.rounds(steps, queries=passes, gradients=passes)):
 
         def loss(sight: Sight, z: Tensor, where: Tensor, k: int = k) -> tuple[Tensor, Tensor]:
-            here, original = goal.at(where), clean[place[where]]
+            here, original = goal.at(where), clean[where]
             features, logits = sight.features(z, target_layer), sight.logits(z)
             value = (features - original).square().flatten(1).mean(1) + lc * here.margin(logits).clamp_min(0)
             if input_noise:
