@@ -36,6 +36,15 @@ class Params(BaseModel):
         """Name the only dataset on whose samples an attack with these parameters knows its way about; None: any will do."""
         return None
 
+    def averages_over(self) -> str:
+        """Name the randomness that an attack with these parameters imagines and averages over by itself: `input` or `hidden` noise,
+        or `input+hidden`; empty: none."""
+        return ""
+
+    def looks_into(self) -> str | None:
+        """Name the hidden layer that an attack with these parameters looks into; None: none."""
+        return None
+
     def fit_passes(self) -> tuple[int, int]:
         """Return how many forward and backward passes its `fit` spends on each of its samples at most."""
         return 1, 0

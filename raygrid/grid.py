@@ -23,7 +23,7 @@ JUDGE_VERSION = 1
 """Bumped when the judge's verdict on unchanged examples changes."""
 FIT_VERSION = 1
 """Bumped when what an unchanged component fits changes, other than by the above."""
-MEASURES: dict[Perceptual, int] = {"lpips": 1}
+MEASURES = {"lpips": 1, "layers": 1}
 """Versions of what a grid may ask for; bumped when its value on unchanged examples changes."""
 PRECISION = "float32"
 
@@ -73,6 +73,8 @@ class Cell(NamedTuple):
     judging: Judging = ONCE
     perceptual: tuple[Perceptual, ...] = ()
     """What is measured of its examples besides."""
+    layers: bool = False
+    """Whether their distance to the original is measured at every layer."""
 
 
 class Craft(NamedTuple):
@@ -215,7 +217,8 @@ def _add(plan: Plan, cells: Sequence[Cell], source: Model, data: Dataset) -> Non
 
 def _with_measures(verdict: str, cell: Cell) -> str:
     """Return the key of a score unit, given that of its verdicts."""
-    return content_key([verdict, {name: MEASURES[name] for name in cell.perceptual}]) if cell.perceptual else verdict
+    measures = {name: MEASURES[name] for name in (*cell.perceptual, *["layers"] * cell.layers)}
+    return content_key([verdict, measures]) if measures else verdict
 
 
 def _model(victim: VictimSpec, info: VictimInfo, defense: DefenseSpec, data: Dataset) -> Model:
@@ -367,14 +370,17 @@ def _cell(grid: GridSpec, data: Dataset, model: Model, attack: AttackSpec, seed:
         "budget": _budget_label(attack),
         "eot": "" if attack.looks == 1 else str(attack.looks),
         "channel": channel_label(attack) or "",
-        "awareness": attack.awareness if attack.channel or not model.defense.is_none else "",
+        "awareness": attack.averages
+        if attack.channel or not model.defense.is_none or attack.params.averages_over()
+        else "",
         "judge": "" if judging == usual else f"{judging.broken_at}/{judging.draws}",
         "suite": attack.stage.suite if attack.stage else "",
         "stage": str(attack.stage.number) if attack.stage else "",
         "seed": str(seed),
     }
     identity = " ".join(f"{name}={value}" for name, value in parts.items() if value)
-    return Cell(identity, grid.name, data.label, data.classes, model, attack, seed, judging, grid.perceptual)
+    measured = grid.perceptual, grid.judge.layers
+    return Cell(identity, grid.name, data.label, data.classes, model, attack, seed, judging, *measured)
 
 
 def channel_label(attack: AttackSpec) -> str | None:

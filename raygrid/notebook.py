@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,6 +21,8 @@ from raygrid.kernel import fit as fit_attack
 from raygrid.metrics.statistics import wilson
 from raygrid.series import stages
 from raygrid.spec import AttackSpec, Awareness, Budget, ChannelSpec, GoalName, JudgeSpec
+from raygrid.victims.info import VictimInfo
+from raygrid.victims.victim import Victim
 
 PROBES = 8
 """Samples on which a model is asked twice, to find out whether it answers at random."""
@@ -157,6 +160,8 @@ def attack(
         raise UsageError(f"draws must be at least 1, not {draws}")
     _check_inputs(x, y, spec, micro_batch)
     model = _named(victim) if isinstance(victim, str) else victim
+    if (layer := spec.params.looks_into()) is not None:
+        model = _with_layers(model, layer)
     x, y = x.detach().float(), y.long()
     with _frozen(model), _reproducible(seed):
         clean = run_model(model, x, 0, micro_batch)
@@ -347,6 +352,19 @@ def _spec(
         component.access,
         budget=budget or Budget(),
     )
+
+
+def _with_layers(model: nn.Module, layer: str) -> Victim:
+    """Return a model as a victim that can be looked into at a layer; a module of one's own is copied, and stays as it is.
+
+    Raises:
+        UsageError: it has no such layer.
+    """
+    if not isinstance(model, Victim):
+        info = VictimInfo("model", "model", 0, (0, None, None), (0.0,), (1.0,), "")
+        model = Victim(deepcopy(model), info)
+    model.layers.place(layer)
+    return model
 
 
 def _named(name: str) -> nn.Module:

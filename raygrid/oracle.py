@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from raygrid.component import ACCESS_ORDER, Access
 from raygrid.goals import Goal, LossName
-from raygrid.randomness import Randomness
+from raygrid.randomness import Draws, Randomness
 from raygrid.spec import Budget
 
 UNLIMITED = 1 << 60
@@ -68,6 +68,54 @@ class GradientQuery(NamedTuple):
     success: Tensor
     gradient: Tensor
     """[B, C, H, W]."""
+
+
+class Sight:
+    """A victim at one look at some samples [b], with gradients: what a loss of an attack's own may be made of.
+
+    Each question takes values of b * k inputs, k copies of every sample side by side, and counts as k passes, whatever part of the
+    victim it runs. Every pass is a look of its own to a random victim and to a channel.
+    """
+
+    def __init__(self, oracle: "Oracle", index: Tensor, looks: Tensor, draw: int, passes: int) -> None:
+        self._oracle, self._index, self._looks, self._draw, self._passes = oracle, index, looks, draw, passes
+        self._taken = 0
+
+    def logits(self, z: Tensor) -> Tensor:
+        """Return the logits [b * k, classes] of inputs z [b * k, C, H, W]."""
+        index, looks = self._copies(z)
+        return self._checked(self._oracle._answer(self._oracle.soft, z, index, looks, self._draw), index)
+
+    def features(self, z: Tensor, layer: str) -> Tensor:
+        """Return the values [b * k, ...] of a hidden layer for inputs z [b * k, C, H, W]."""
+        index, looks = self._copies(z)
+        return self._checked(self._oracle._inside(z, layer, index, looks, self._draw), index)
+
+    def resume(self, h: Tensor, layer: str) -> Tensor:
+        """Return the logits [b * k, classes] that follow from values h [b * k, ...] of a hidden layer; values below 0 behind a
+        layer that has none count as 0."""
+        index, _ = self._copies(h)
+        layers = self._oracle._layers()
+        return self._checked(layers.resume(h.clamp_min(0) if layers.rectified(layer) else h, layer), index)
+
+    def _copies(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Count the passes that values [b * k, ...] take. Returns the sample and the look of each [b * k]."""
+        k = len(z) // len(self._index)
+        numbers = self._looks[:, None] + torch.arange(self._taken, self._taken + k)
+        self._taken += k
+        if self._taken > self._passes or k * len(self._index) != len(z):
+            raise ValueError("a loss takes whole copies of its samples, and no more passes than it said")
+        return self._index.repeat_interleave(k), numbers.flatten()
+
+    def _checked(self, values: Tensor, index: Tensor) -> Tensor:
+        # A hinge is finite where the scores behind it are not.
+        _require_finite("score", values.detach(), index)
+        return values
+
+
+Loss = Callable[[Sight, Tensor, Tensor], tuple[Tensor, Tensor]]
+"""A loss of an attack's own: (sight, z [b, C, H, W], positions of the samples [b]) -> loss [b], lower is better, success [b] bool.
+Each sample's must hang on that sample alone."""
 
 
 class Oracle:
@@ -191,9 +239,43 @@ class Oracle:
             self._gradient(self._goal(goal, where), z, where, look, loss)
             for z, where, look in self._split(x, index, looks)
         ]
-        if len(parts) == 1:
-            return parts[0]
-        return GradientQuery(*(torch.cat(column) for column in zip(*parts, strict=True)))
+        return _joined(parts)
+
+    def features(self, x: Tensor, layer: str, index: Tensor) -> Tensor:
+        """Return the values [B, ...] of a hidden layer for x [B, C, H, W]; needs gradient access: who has it knows the inside.
+
+        Raises:
+            UsageError: there is no such layer.
+            ValueError: the victim is one that can't be looked into.
+        """
+        looks = self._charge(index, "gradient", queries=1)
+        with torch.no_grad():
+            draws = [
+                torch.cat(
+                    [self._inside(z, layer, where, look, draw) for z, where, look in self._split(x, index, looks)]
+                )
+                for draw in range(self.eot)
+            ]
+        values = _mean(draws)
+        _require_finite("feature", values, index)
+        return values
+
+    def differentiate(self, loss: Loss, x: Tensor, index: Tensor, passes: int) -> GradientQuery:
+        """Return loss, success and the gradient of a loss of the attack's own at x [B, C, H, W]; needs gradient access.
+
+        Args:
+            loss: of what it may see through the `Sight` that it is given.
+            x: where.
+            index: of the samples [B].
+            passes: through the victim that it takes for a sample, at most; each is charged forwards and backwards, taken or not.
+        """
+        looks = self._charge(index, "gradient", queries=passes, gradients=passes)
+
+        parts = [
+            self._differentiated(loss, z, where, look, passes)
+            for z, where, look in self._split(x, index, looks, copies=passes)
+        ]
+        return _joined(parts)
 
     def _gradient(self, goal: Goal, x: Tensor, index: Tensor, looks: Tensor, loss: LossName) -> GradientQuery:
         values, gradients, successes = [], [], []
@@ -206,6 +288,23 @@ class Oracle:
             gradients.append(torch.autograd.grad(scores, z, slope)[0])
             values.append(value)
             successes.append(goal.met(logits))
+        return self._query(values, successes, gradients, index)
+
+    def _differentiated(self, loss: Loss, x: Tensor, index: Tensor, looks: Tensor, passes: int) -> GradientQuery:
+        values, gradients, successes = [], [], []
+        for draw in range(self.eot):
+            z = x.detach().requires_grad_(True)
+            with torch.enable_grad():
+                value, success = loss(Sight(self, index, looks, draw, passes), z, index)
+                gradients.append(torch.autograd.grad(value.sum(), z)[0])
+            values.append(value.detach())
+            successes.append(success)
+        return self._query(values, successes, gradients, index)
+
+    def _query(
+        self, values: list[Tensor], successes: list[Tensor], gradients: list[Tensor], index: Tensor
+    ) -> GradientQuery:
+        """Return the mean of draws, and note which gradients are zero."""
         value, gradient = _mean(values), _mean(gradients)
         size = gradient.flatten(1).abs().sum(1)
         if not _finite(value + size):
@@ -227,9 +326,8 @@ class Oracle:
     def _answer(self, victim: Callable[..., Tensor], x: Tensor, index: Tensor, looks: Tensor, draw: int) -> Tensor:
         """Return a victim's outputs [B, classes] of x [B, C, H, W], each at its sample's own look [B]."""
         seen = self._seen(x, index, looks, draw)
-        if self.numbers is None:
-            return victim(seen)
-        return victim(seen, self.numbers.draws(index, [f"craft/{look}/{draw}" for look in looks.tolist()]))
+        draws = self._draws(index, looks, draw)
+        return victim(seen) if draws is None else victim(seen, draws)
 
     def _seen(self, x: Tensor, index: Tensor, looks: Tensor, draw: int) -> Tensor:
         """Return what the victim sees of x [B, C, H, W], each at its sample's own look [B]."""
@@ -246,10 +344,31 @@ class Oracle:
         ]
         return torch.cat(seen)[torch.cat(groups).argsort()]
 
-    def _split(self, x: Tensor, index: Tensor, looks: Tensor) -> Iterable[tuple[Tensor, Tensor, Tensor]]:
+    def _inside(self, x: Tensor, layer: str, index: Tensor, looks: Tensor, draw: int) -> Tensor:
+        """Return the values [B, ...] of a hidden layer for x [B, C, H, W], each at its sample's own look [B]."""
+        layers, victim = self._layers(), cast(Any, self.victim)
+        seen = self._seen(x, index, looks, draw)
+        values: Tensor = layers.features(victim.softly_inside(seen, self._draws(index, looks, draw)), layer)
+        return values
+
+    def _layers(self) -> Any:
+        if not hasattr(self.victim, "softly_inside"):
+            raise ValueError("this victim can't be looked into: it is no raygrid.victims.victim.Victim")
+        return cast(Any, self.victim).layers
+
+    def _draws(self, index: Tensor, looks: Tensor, draw: int) -> Draws | None:
+        """Return the numbers of each sample's own look [B], for a victim that takes any."""
+        if self.numbers is None:
+            return None
+        return self.numbers.draws(index, [f"craft/{look}/{draw}" for look in looks.tolist()])
+
+    def _split(
+        self, x: Tensor, index: Tensor, looks: Tensor, copies: int = 1
+    ) -> Iterable[tuple[Tensor, Tensor, Tensor]]:
         if not self.micro_batch:
             return ((x, index, looks),)
-        return zip(*(torch.split(tensor, self.micro_batch) for tensor in (x, index, looks)), strict=True)
+        size = max(1, self.micro_batch // copies)
+        return zip(*(torch.split(tensor, size) for tensor in (x, index, looks)), strict=True)
 
     def _charge(self, index: Tensor, access: Access, *, queries: int = 0, gradients: int = 0) -> Tensor:
         """Count a look at each sample of the index. Returns how many looks each had before [B], on the CPU."""
@@ -270,6 +389,10 @@ class Oracle:
 
     def _goal(self, goal: Goal, index: Tensor) -> Goal:
         return goal if index is self._everyone else goal.at(index)
+
+
+def _joined(parts: list[GradientQuery]) -> GradientQuery:
+    return parts[0] if len(parts) == 1 else GradientQuery(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def _mean(draws: list[Tensor]) -> Tensor:

@@ -99,6 +99,8 @@ class JudgeSpec:
 
     draws: int | None = None
     broken_at: int | None = None
+    layers: bool = False
+    """Whether the distance to the original is measured at every layer."""
 
     def of(self, attack: "AttackSpec", *, random: bool = False) -> Judging:
         """Return how an attack's examples are judged: by 20 draws through a channel or of a random defense, and else by one; more
@@ -146,7 +148,7 @@ class AttackSpec:
     awareness: Awareness = "all"
     """What of channel and defense is there while crafting, too."""
     elsewhere: bool = False
-    """Whether the examples are crafted on the bare victim and judged behind a defense that the attacker does not know of."""
+    """Whether the examples are crafted on the bare victim to be judged behind defenses, too, that the attacker does not know of."""
     random: bool = False
     """Whether the attacker knows of a defense that draws at random."""
     alarmed: bool = False
@@ -173,6 +175,12 @@ class AttackSpec:
         return self.eot or 1
 
     @property
+    def averages(self) -> str:
+        """What the attacker averaged over, as tables show it: what he knows of, and what noise the attack imagines by itself."""
+        known = "" if self.awareness == "none" else self.awareness
+        return "+".join(part for part in (known, self.params.averages_over()) if part) or "none"
+
+    @property
     def through(self) -> ChannelSpec | None:
         """The channel, where the attacker knows of it."""
         return self.channel if self.awareness in ("channel", "all") else None
@@ -180,13 +188,16 @@ class AttackSpec:
     def facing(self, defense: DefenseSpec) -> "AttackSpec":
         """Return the attack as it is on a victim behind this defense: what the attacker knows of, and how often it looks."""
         knows = "none" if self.component.access == "none" else self.awareness
+        transfer = self.access == "transfer"  # crafted on the bare source
         channel = self.channel is not None and knows in ("channel", "all")
-        defended = not defense.is_none and knows in ("defense", "all")
+        defended = not (defense.is_none or transfer) and knows in ("defense", "all")
         random = defended and defense.params.draws_at_random()
         known: Awareness = (
             "all" if channel and defended else "channel" if channel else "defense" if defended else "none"
         )
-        elsewhere = self.access != "transfer" and not (defense.is_none or defended)
+        # Who is said to know of nothing makes the same examples for the bare victim as for a defended one: they can be compared.
+        unaware = self.awareness == "none" and self.channel is None and not self.component.suite
+        elsewhere = not (transfer or defended) and (unaware or not defense.is_none)
         alarmed = defended and defense.params.detects()
         eot = self.eot or (DRAWS if random else 1)
         return replace(self, awareness=known, elsewhere=elsewhere, random=random, alarmed=alarmed, eot=eot)

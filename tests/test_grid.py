@@ -75,6 +75,56 @@ def test_transfer_crafts_once_for_all_victims_and_defenses(tmp_path):
     assert {craft.model.victim.id for craft in found.crafts.values()} == {"mnist-cnn"}
 
 
+NOISE = ["none", {"use": "noise", "sigma": [0.1, 0.2]}]
+
+
+@pytest.mark.parametrize("attack", [TRANSFER, {**DIGITS["attacks"][0], "eps": 0.1, "awareness": "none"}])
+def test_who_knows_of_no_defense_crafts_once_for_all_of_them_and_for_none(tmp_path, attack):
+    """So that what breaks the bare victim can be followed behind each defense."""
+    found = plan(job_of(tmp_path, **with_grid(victims=["mnist-cnn"], defenses=NOISE, attacks=[attack])))
+    assert len(found.scores) == 3 * 2
+    assert len(found.crafts) == 2
+    assert {(craft.model.defense.component.name, craft.attack.looks) for craft in found.crafts.values()} == {
+        ("none", 1)
+    }
+    assert all(craft.attack.to_the_end for craft in found.crafts.values())
+    assert {cell.attack.averages for cell in found.cells.values()} == {"none"}
+
+
+FEATURE_SPACE = {"use": "feature-space", "target_layer": "relu3"}
+
+
+@pytest.mark.parametrize(
+    ("attack", "bare", "defended"),
+    [
+        ({"aware": "none"}, "none", "defense"),
+        ({"aware": "none", "awareness": "none"}, "none", "none"),
+        ({"aware": "both", "awareness": "none"}, "input+hidden", "input+hidden"),
+        ({"aware": "hidden"}, "hidden", "defense+hidden"),
+        ({"aware": "input", "awareness": "none", "channel": "view"}, "input", "input"),
+        ({"aware": "input", "channel": "view"}, "channel+input", "all+input"),
+    ],
+)
+def test_a_cell_says_what_noise_an_attack_imagines_by_itself(tmp_path, attack, bare, defended):
+    defenses = ["none", {"use": "noise", "sigma": 0.1}]
+    grid = with_grid(victims=["mnist-cnn"], defenses=defenses, attacks=[{**FEATURE_SPACE, **attack}])
+    found = {cell.model.defense.component.name: cell for cell in plan(job_of(tmp_path, **grid)).cells.values()}
+    assert {name: cell.attack.averages for name, cell in found.items()} == {"none": bare, "noise": defended}
+    assert f" awareness={defended} " in found["noise"].id
+    assert (f" awareness={bare} " in found["none"].id) is (bare != "none" or "channel" in attack)
+
+
+LAYERS = {"judge": {"layers": True}}
+
+
+def test_measuring_at_every_layer_judges_anew_what_was_crafted_before(tmp_path):
+    attacks = [{**DIGITS["attacks"][0], "eps": 0.1}]
+    plain, measured = (plan(job_of(tmp_path, **with_grid(attacks=attacks, **more))) for more in ({}, LAYERS))
+    assert plain.crafts.keys() == measured.crafts.keys()
+    assert plain.cells.keys() == measured.cells.keys()
+    assert not keys(plain) & keys(measured)
+
+
 def test_a_combination_that_is_named_twice_is_one(tmp_path):
     attack = DIGITS["attacks"][0]
     assert keys(plan(job_of(tmp_path, **with_grid(attacks=[attack, attack])))) == keys(plan(job_of(tmp_path)))

@@ -36,10 +36,16 @@ def test_one_who_does_not_know_crafts_on_the_bare_victim_to_the_end_at_every_eps
     unaware = by(found, "noise")
     assert {score.craft.model.defense.component.name for score in unaware} == {"none"}
     assert all(score.craft.attack.to_the_end and score.craft.parent is None for score in unaware)
-    ladder = [score.craft for score in by(found, "none")]
-    assert not any(craft.attack.to_the_end for craft in ladder) and any(craft.parent for craft in ladder)
-    # What stops at the first success is another example than what goes on to the end.
-    assert not {score.craft.key for score in unaware} & {craft.key for craft in ladder}
+    # The bare victim is judged by the same examples, so that the two can be compared.
+    assert {score.craft.key for score in unaware} == {score.craft.key for score in by(found, "none")}
+
+
+def test_what_stops_at_the_first_success_is_another_example_than_what_goes_on_to_the_end(tmp_path):
+    usual = plan(job_of(tmp_path, **grid(defenses=["none"])))
+    unaware = plan(job_of(tmp_path, **grid([{**PGD, "awareness": "none"}], defenses=["none"])))
+    assert not any(craft.attack.to_the_end for craft in usual.crafts.values())
+    assert any(craft.parent for craft in usual.crafts.values())
+    assert not usual.crafts.keys() & unaware.crafts.keys()
 
 
 def test_examples_of_one_who_does_not_know_are_crafted_once_for_all_defenses(tmp_path):

@@ -45,6 +45,18 @@ def test_a_corruption_takes_no_eps_and_looks_at_nothing():
             raygrid.attack("mnist-cnn", x, y, "corruption", kind="contrast", severity=5, **words)
 
 
+def test_a_module_of_ones_own_is_looked_into_and_stays_as_it_is():
+    model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(48, 3)).train()
+    x, y = X.clone(), model(X).argmax(1)
+    attacked = raygrid.attack(model, x, y, "feature-space", target_layer="1", steps=3)
+    assert "error" not in attacked.statuses and attacked.backwards.tolist() == [36] * 8
+    assert model[1].inplace and model.training and all(p.requires_grad for p in model.parameters())
+    by_name = raygrid.attack("mnist-cnn", *digits(4), "feature-space", target_layer="relu3", steps=2)
+    assert by_name.forwards.tolist() == [25] * 4
+    with pytest.raises(UsageError, match='no layer "4"; it has: 0, 1, 2'):
+        raygrid.attack(model, x, y, "feature-space", target_layer="4")
+
+
 def test_an_attack_in_a_ball_needs_eps():
     with pytest.raises(UsageError, match='attack "pgd" needs eps'):
         raygrid.attack(Tiny(), X, Y, "pgd")

@@ -2,9 +2,16 @@ import pytest
 import torch
 from models import Counting, Tiny, pixels
 
+from raygrid.defenses.catalog_noise import Noise
+from raygrid.defenses.defended import Defended
+from raygrid.defenses.noise import Noisy
+from raygrid.errors import UsageError
 from raygrid.goals import Goal
 from raygrid.oracle import AccessDeniedError, BudgetSpentError, NotFiniteError, Oracle
+from raygrid.randomness import Randomness
 from raygrid.spec import Budget
+from raygrid.victims.info import VictimInfo
+from raygrid.victims.victim import Victim
 
 N = 6
 X = pixels(N, 1, 6, 6)
@@ -238,3 +245,139 @@ def test_the_victim_sees_what_the_channel_shows():
     oracle = oracle_of(channel=Noted())
     assert torch.allclose(oracle(X, ALL), Tiny()(X / 2))
     assert torch.equal(oracle.decide(GOAL, X, ALL), GOAL.success(Tiny()(X / 2)))
+
+
+# The inside
+
+
+class Inside(Victim):
+    """Tiny as a victim of named layers; "1" is what the ReLU leaves."""
+
+    def __init__(self):
+        tiny = Tiny()
+        model = torch.nn.Sequential(tiny.conv, torch.nn.ReLU(), torch.nn.Flatten(), tiny.head)
+        super().__init__(model, VictimInfo("inside", "inside", 3, (1, 6, 6), (0.0,), (1.0,), "", license="", source=""))
+
+
+def own_loss(sight, z, where):
+    """The margin, once by the logits of one pass, once by those of two copies of the layer's values, one of them below 0."""
+    goal, logits, h = GOAL.at(where), sight.logits(z), sight.features(z, "1")
+    resumed = sight.resume(torch.stack([h, -1 - h], 1).flatten(0, 1), "1")
+    return goal.margin(logits) + goal.margin(resumed[::2]) + resumed[1::2, 0], goal.met(logits.detach())
+
+
+@pytest.mark.parametrize("micro_batch", [None, 1, 4, 64])
+def test_a_loss_of_the_attacks_own_is_differentiated_whatever_the_micro_batch(micro_batch):
+    oracle, index = oracle_of(Inside(), micro_batch=micro_batch), some(5, 0, 3, 1, 4)
+    query = oracle.differentiate(own_loss, X[index], index, 4)
+    x = X[index].requires_grad_()
+    logits = Inside()(x)
+    zeros = Inside().resume(torch.zeros(1, 3, 4, 4), "1")[0, 0]
+    value = 2 * GOAL.at(index).margin(logits)
+    assert torch.allclose(query.loss, (value + zeros).detach(), atol=1e-5)
+    assert torch.allclose(query.gradient, torch.autograd.grad(value.sum(), x)[0], atol=1e-5)
+    assert torch.equal(query.success, GOAL.at(index).success(logits))
+    assert oracle.forwards.tolist() == oracle.backwards.tolist() == [4, 4, 0, 4, 4, 4]
+
+
+@pytest.mark.parametrize("micro_batch", [None, 4])
+def test_the_values_of_a_layer_are_the_victims_and_cost_a_pass(micro_batch):
+    oracle, index = oracle_of(Inside(), micro_batch=micro_batch), some(4, 1)
+    assert torch.allclose(oracle.features(X[index], "1", index), Inside().features(X[index], "1"))
+    assert oracle.forwards.tolist() == [0, 1, 0, 0, 1, 0] and not oracle.backwards.any()
+    with pytest.raises(UsageError, match='no layer "relu"; it has: 0, 1, 2'):
+        oracle.features(X, "relu", ALL)
+
+
+@pytest.mark.parametrize("access", ["none", "decision", "score"])
+def test_who_has_less_than_gradient_access_knows_nothing_of_the_inside(access):
+    oracle = oracle_of(Inside(), access=access)
+    with pytest.raises(AccessDeniedError, match="asked for gradient access"):
+        oracle.features(X, "1", ALL)
+    with pytest.raises(AccessDeniedError, match="asked for gradient access"):
+        oracle.differentiate(own_loss, X, ALL, 4)
+    assert not oracle.forwards.any()
+
+
+def test_a_loss_takes_no_more_passes_than_it_said_and_no_more_than_the_budget():
+    with pytest.raises(ValueError, match="no more passes than it said"):
+        oracle_of(Inside()).differentiate(own_loss, X, ALL, 3)
+    for budget in (Budget(3), Budget(None, 3)):
+        oracle = oracle_of(Inside(), budget=budget)
+        with pytest.raises(BudgetSpentError):
+            oracle.differentiate(own_loss, X, ALL, 4)
+        assert not oracle.forwards.any()
+
+
+def test_a_loss_of_part_of_a_sample_is_refused():
+    def odd(sight, z, where):
+        sight.logits(z[:-1])
+
+    with pytest.raises(ValueError, match="whole copies of its samples"):
+        oracle_of(Inside()).differentiate(odd, X, ALL, 4)
+
+
+def test_what_the_hinge_of_a_loss_hides_is_not_finite_all_the_same():
+    def hinge(sight, z, where):
+        logits = sight.logits(z)
+        return GOAL.at(where).margin(logits).clamp_min(0), GOAL.at(where).met(logits.detach())
+
+    class Infinite(Inside):
+        def forward(self, x):
+            logits = super().forward(x)
+            return torch.where((x[:, 0, 0, :1] == 1) & (torch.arange(3) == 1), torch.inf, logits)
+
+    x = 0.9 * X
+    x[3, 0, 0, 0] = 1.0
+    for micro_batch in (None, 2):
+        with pytest.raises(NotFiniteError) as caught:
+            oracle_of(Infinite(), micro_batch=micro_batch).differentiate(hinge, x, ALL, 1)
+        assert caught.value.positions == [3]
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4, 5], [4, 2]])
+@pytest.mark.parametrize("micro_batch", [None, 1, 4])
+def test_every_pass_of_a_loss_is_a_look_of_its_own_at_a_random_victim(order, micro_batch):
+    """As looks one by one would have seen it, whatever stands beside a sample."""
+    victim, index = Noisy(Noise(site="input", sigma=0.3), Inside()), torch.tensor(order)
+    numbers = Randomness(0, "defense", [f"sample-{i}" for i in range(N)])
+    single = oracle_of(victim, numbers=numbers)
+    seen = [single(X[index], index) for _ in range(3)]
+    assert not torch.allclose(seen[0], seen[1])
+
+    def loss(sight, z, where):
+        logits = torch.cat([sight.logits(z)[:, None], sight.logits(z.repeat_interleave(2, 0)).view(len(z), 2, 3)], 1)
+        return (logits * torch.tensor([1.0, 10.0, 100.0])[:, None])[..., 0].sum(1), logits[:, 0, 0] > 0
+
+    oracle = oracle_of(victim, numbers=numbers, micro_batch=micro_batch)
+    query = oracle.differentiate(loss, X[index], index, 3)
+    wanted = seen[0][:, 0] + 10 * seen[1][:, 0] + 100 * seen[2][:, 0]
+    assert torch.allclose(query.loss, wanted, rtol=1e-4)
+    assert torch.allclose(oracle(X[index], index), single(X[index], index), atol=1e-5)
+
+
+def test_a_loss_is_averaged_over_the_draws_of_the_oracle():
+    channel = Noted()
+    oracle = oracle_of(Inside(), channel=channel, eot=2)
+    query = oracle.differentiate(own_loss, X, ALL, 4)
+    assert oracle.forwards.tolist() == [8] * N
+    # Two passes of four start at the input; those that start inside pass no channel.
+    assert set(channel.shown) == {(i, f"craft/{look}/{draw}") for i in range(N) for look in (0, 1) for draw in (0, 1)}
+    assert torch.allclose(query.loss, oracle_of(Inside()).differentiate(own_loss, X / 2, ALL, 4).loss)
+
+
+def test_the_inside_of_a_defended_victim_has_the_gradient_that_stands_in():
+    class Rounded(Defended):
+        def before(self, x, draws):
+            return x.round()
+
+        def softly_before(self, x, draws):
+            return x + (x.round() - x).detach()
+
+    def loss(sight, z, where):
+        h = sight.features(z, "1").flatten(1)
+        return h.sum(1), h[:, 0] > 0
+
+    query = oracle_of(Rounded(Inside())).differentiate(loss, X, ALL, 1)
+    assert torch.allclose(query.loss, Inside().features(X.round(), "1").flatten(1).sum(1))
+    assert (query.gradient.flatten(1).abs().sum(1) > 0).all()

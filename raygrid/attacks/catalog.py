@@ -2,6 +2,7 @@
 
 from raygrid.attacks import (
     catalog_corruption,
+    catalog_feature_space,
     catalog_gradient,
     catalog_minimal_norm,
     catalog_noise,
@@ -19,5 +20,6 @@ COMPONENTS = (
     *catalog_suites.COMPONENTS,
     *catalog_corruption.COMPONENTS,
     *catalog_patch.COMPONENTS,
+    *catalog_feature_space.COMPONENTS,
     *catalog_universal.COMPONENTS,
 )

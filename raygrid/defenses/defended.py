@@ -64,6 +64,11 @@ class Defended(Victim):
         """Return [B] bool: whether to raise the alarm at x [B, C, H, W]. The answer stays what it is."""
         raise NotImplementedError(f"{type(self).__name__} raises no alarm")
 
+    def softly_inside(self, x: Tensor, draws: Draws | None = None) -> Tensor:
+        """Return the same, in a form that an attacker can take gradients of."""
+        draws = draws or some_draws(len(x))
+        return self.victim.softly_inside(self.softly_before(x, draws), draws)
+
     def before(self, x: Tensor, draws: Draws) -> Tensor:
         """Return what the victim is shown of x [B, C, H, W]."""
         return x

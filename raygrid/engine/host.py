@@ -33,6 +33,7 @@ from raygrid.metrics.lpips import load as load_lpips
 from raygrid.results.folder import commit_craft, commit_trials, read_crafts, read_examples, read_trials
 from raygrid.results.store import open_store
 from raygrid.victims.check import check_victim
+from raygrid.victims.instability import layer_distances
 from raygrid.victims.victim import Victim
 
 MODEL_BYTES = 4 << 30
@@ -131,6 +132,8 @@ class VictimHost:
         batch = self._batch("preflight", table.slice(0, PREFLIGHT_SAMPLES), check.classes)
         try:
             victim = self._model(check.model) if check.model.fit is None else self._tried(check.model, batch)
+            for layer in check.layers:
+                victim.layers.place(layer)
             if "lpips" in check.perceptual:
                 self._lpips()
         except UsageError as error:
@@ -243,6 +246,11 @@ class VictimHost:
                 sample_rows(table), verdicts, examples.claimed, self._radii(unit, batch), strict=True
             )
         ]
+        if unit.cell.layers:
+            judged = [i for i, verdict in enumerate(verdicts) if verdict.prediction is not None]
+            found = layer_distances(model, examples.x_adv[judged], batch.x[judged], self._at_once(batch))
+            for i, distances in zip(judged, found, strict=True):
+                rows[i]["layer_distance"] = distances
         commit_trials(self.store, unit.key, rows, craft_unit.shard.size)
         counts: dict[str, int] = {}
         for verdict in verdicts:

@@ -32,9 +32,11 @@ def preflights(tasks: Iterable[Task]) -> list[Preflight]:
         drawn = all(score.cell.judging.draws > 1 for score in task.scores)
         first = Preflight(task.model, task.shard, classes, may_be_masked=True, may_be_random=True)
         check = checks.get((task.model.digest, classes), first)
+        layers = {layer for craft in task.crafts if (layer := craft.attack.params.looks_into())}
         checks[task.model.digest, classes] = check._replace(
             may_be_masked=check.may_be_masked and suites,
             may_be_random=check.may_be_random and drawn,
+            layers=tuple(sorted(layers.union(check.layers))),
             perceptual=check.perceptual.union(*(score.cell.perceptual for score in task.scores)),
         )
     return list(checks.values())

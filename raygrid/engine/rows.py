@@ -33,7 +33,7 @@ def cell_row(cell: Cell) -> Row:
         "goal": attack.goal,
         "target": None if attack.target is None else str(attack.target),
         "access": attack.access,
-        "awareness": attack.awareness,
+        "awareness": attack.averages,
         "source": attack.source.id if attack.source else None,
         "info_level": INFO_LEVELS[attack.access],
         "channel": channel_label(attack),

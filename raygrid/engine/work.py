@@ -60,6 +60,8 @@ class Preflight(NamedTuple):
     """Whether all that asks it for gradients is a stage of a suite, which does not rely on them alone."""
     may_be_random: bool = False
     """Whether more than one draw judges it, wherever it is judged."""
+    layers: tuple[str, ...] = ()
+    """The layers that attacks look into."""
     perceptual: frozenset[Perceptual] = frozenset()
     """What the host must be able to measure."""
 

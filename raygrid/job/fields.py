@@ -42,6 +42,8 @@ class JudgeFields(Params):
     broken_at: int | None = Field(default=None, ge=1, json_schema_extra=_ONE)
     """Draws that must be fooled for a sample to be broken. Default: more than half. Without `draws`, it is for attacks through a
     channel and for random defenses alone."""
+    layers: bool = Field(default=False, json_schema_extra=_ONE)
+    """Whether the distance between example and original is measured at every layer of the victim."""
     stored: Literal[False] = Field(default=False, json_schema_extra=_planned("judging the 8-bit copy in the headline"))
     """Whether the copy that a file can hold is the one judged."""
 

@@ -67,7 +67,7 @@ class GridReader:
             "exclude": [{key: _json(value) for key, value in rule.items()} for rule in exclude],
             **said[0].model_dump(mode="json", exclude_none=True),
         }
-        judge = JudgeSpec(said[0].judge.draws, said[0].judge.broken_at)
+        judge = JudgeSpec(said[0].judge.draws, said[0].judge.broken_at, said[0].judge.layers)
         self._check_judge(node, judge, defenses, attacks)
         data = tuple(replace(spec, fit=said[0].splits.fit) for spec in data)
         perceptual = tuple(dict.fromkeys(said[0].perceptual))

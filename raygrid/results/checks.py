@@ -130,17 +130,18 @@ CHECKS = (
         "samples of a victim that answers at random, attacked by gradients of single draws",
         f"""
         SELECT {", ".join(BALL)}, cell_id, count_if(draws > 1 AND eot = 1) AS num, count(*) AS den
-        FROM judged WHERE access = 'gradient' GROUP BY ALL HAVING num > 0
+        FROM judged WHERE access = 'gradient' GROUP BY ALL
+        HAVING num > 0 AND coalesce(bool_or(draws_fooled NOT IN (0, draws)), true) -- draws that all agree are of no random victim
         """,
     ),
 )
 
 JUDGED = f"""
 SELECT {", ".join(BALL)}, cell_id, craft_key, sample_id, attack, attack_params, access, suite, eot, obtained, status, draws,
-       prediction, clean_prediction
+       draws_fooled, prediction, clean_prediction
 FROM trials
 WHERE goal = 'untargeted' AND access NOT IN ('transfer', 'none') AND attack NOT IN ({LEARNED}) AND status IN ('robust', 'broken')
-  AND (defense = 'none' OR awareness NOT IN ('none', 'channel'))
+  AND (defense = 'none' OR awareness IS NULL OR awareness LIKE '%defense%' OR awareness LIKE 'all%')
 """
 """What the checks look at, read once for all of them: attacks of each sample by those who know of all that defends it."""
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from raygrid.results import checks, views
+from raygrid.results import checks, recovery, views
 from raygrid.results.folder import Parts, index_name, keys, part_name, snapshot_name
 from raygrid.results.schema import CHECKS, CRAFTS, EXAMPLES, FITS, INDEX, PLACED_TRIALS, TRIALS, Table
 from raygrid.results.store import Store
@@ -20,6 +20,7 @@ SQL_TYPES = {
     "bool": "BOOLEAN",
     "binary": "BLOB",
     "shape": "BIGINT[]",
+    "distances": "MAP(VARCHAR, DOUBLE)",
 }
 """Type of a column (schema.TYPES) -> its type in DuckDB, for columns that a folder of an earlier schema version lacks."""
 Source = Callable[[duckdb.DuckDBPyConnection, str, Table, Sequence[str]], None]
@@ -64,7 +65,7 @@ def connect(
         source(connection, "checks", CHECKS, [store.locate(snapshot_name(run, CHECKS))])
     else:
         connection.execute(checks.VIEW)
-    for statement in views.DERIVED:
+    for statement in (*views.DERIVED, *recovery.VIEWS):
         connection.execute(statement)
     if sandboxed:
         connection.execute("SET enable_external_access = false; SET lock_configuration = true")

@@ -42,8 +42,8 @@ class Example:
 class Results:
     """One run of a results folder. Every call looks at the folder afresh, so a run that goes on can be watched.
 
-    The views are `trials`, `examples`, `crafts`, `fits`, `runs`, `cells`, `summary`, `worst_case`, `risk`, `detection`, `certified`
-    and `certified_distance`: see views.py, and schema.py for the columns.
+    The views are `trials`, `examples`, `crafts`, `fits`, `runs`, `cells`, `summary`, `worst_case` and others: see views.py, and
+    schema.py for the columns.
     """
 
     store: Store

@@ -31,6 +31,7 @@ TYPES = {
     "bool": pa.bool_(),
     "binary": pa.binary(),
     "shape": pa.list_(pa.int64()),
+    "distances": pa.map_(pa.string(), pa.float64()),
 }
 
 
@@ -91,7 +92,8 @@ CELL = (
     Column(
         "awareness",
         "string",
-        "Which randomness was averaged over while crafting: none, input, hidden, channel, or several.",
+        "What was averaged over while crafting: none, channel, defense, all that lay before the victim; input, hidden or "
+        "input+hidden noise that the attack imagines by itself; or several, joined by +.",
     ),
     Column("source", "string", "Under transfer: the surrogate that the examples were crafted on."),
     Column("info_level", "string", "How much of the defense the attacker knows."),
@@ -182,6 +184,12 @@ RESULT = (
             ("ms_ssim_stored", "Multi-scale structural similarity"),
             ("lpips_stored", "LPIPS"),
         )
+    ),
+    Column(
+        "layer_distance",
+        "distances",
+        "Where the grid says judge: {layers: true}: L2 distance between example and original at the input, at every layer of the "
+        "bare victim and at the output, as a share of the original's norm there. In order; null where that norm is 0.",
     ),
     Column("similarity", "float64", "Similarity of embeddings that a verification compares with its threshold."),
     Column("edit_distance", "float64", "Edit distance between the transcription and what the goal asks for."),

@@ -7,6 +7,8 @@
 `risk` has one line a cell too: what errors cost, see risk.py.
 `detection` has one line a cell behind a detecting defense, see detection.py.
 `certified`, `certified_at` and `certified_distance` are about certified radii, see certified.py.
+`recovery` and `recovery_at_cost` say what a defense makes right again, `layer_profile` how far examples lie from their originals
+inside, see recovery.py.
 `checks` has one line a sign of masking, see checks.py; `flags` names those that are flagged. The schema `raw` holds what those are
 made of.
 

@@ -40,6 +40,10 @@ class Victim(nn.Module):
         """Return what the model inside takes for pixels [B, C, H, W] in [0, 1]; a defense may need random numbers for that."""
         return (x - self.mean) / self.std
 
+    def softly_inside(self, x: Tensor, draws: Draws | None = None) -> Tensor:
+        """Return the same, in a form that an attacker can take gradients of."""
+        return self.inside(x, draws)
+
     @property
     def layers(self) -> Layers:
         """The stages of the model inside; taken apart at the first time of asking, on the device where it is then."""

@@ -39,6 +39,25 @@ CASES = {
 }
 
 
+NOISY = {**GRADIENT, "defense": "noise"}
+
+
+@pytest.mark.parametrize(
+    ("cell", "fooled", "flagged"),
+    [
+        (NOISY | {"awareness": "defense"}, 7, True),
+        (NOISY | {"awareness": "all+input"}, 7, True),
+        (NOISY | {"awareness": "none"}, 7, None),
+        (NOISY | {"awareness": "channel+hidden"}, 7, None),
+        (GRADIENT | {"awareness": "none"}, 7, True),
+        (GRADIENT, 20, None),
+    ],
+)
+def test_only_who_knows_of_a_random_victim_is_told_to_average(folder, cell, fooled, flagged):
+    found = signs(folder, Unit("g", BROKEN, cell=cell, trial={"draws": 20, "draws_fooled": fooled}))
+    assert (found["random-and-not-averaged"]["flagged"] if found else None) is flagged
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_sign_of_masking_is_counted_and_flagged(folder, name):
     units, counted = CASES[name]

@@ -22,7 +22,7 @@ def results(folder):
     return folder.run(TWO)
 
 
-NEW_IN_3 = {"lpips", "lpips_stored", "clean_detected", "fit_key"}
+NEW_IN_3 = {"lpips", "lpips_stored", "clean_detected", "fit_key", "layer_distance"}
 NEW_IN_2 = NEW_IN_3 | {"eot", "suite", "stage", "stages", "zero_gradients", "parent_key"}
 LACKING = {1: NEW_IN_2, 2: NEW_IN_3}
 """Schema version -> columns that its folders lack."""
@@ -39,7 +39,9 @@ def test_a_folder_of_an_earlier_schema_version_is_read_and_not_added_to(results,
         {"robust": 1, "broken": 1, "suite": None}
     ]
     with old.duckdb() as connection:
-        assert connection.sql("SELECT count(*), count(stage), count(lpips) FROM trials").fetchall() == [(2, 0, 0)]
+        counts = connection.sql("SELECT count(*), count(stage), count(lpips), count(layer_distance) FROM trials")
+        assert counts.fetchall() == [(2, 0, 0, 0)]
+    assert old.query("FROM layer_profile").num_rows == old.query("FROM recovery").num_rows == 0
     with pytest.raises(
         UsageError,
         match=rf"has schema version {version}: it can be read and queried; new results .* `--results FOLDER`",

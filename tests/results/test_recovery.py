@@ -1,0 +1,136 @@
+"""What a defense makes right again, at what cost, and how far examples lie from their originals inside."""
+
+import json
+
+import pytest
+from small_folder import Unit, key
+
+from raygrid.metrics.statistics import wilson
+
+
+def noise(name, sigma, answers, site="input", craft="c.0", **columns):
+    """A cell behind noise: sample -> whether the example is answered rightly, and the clean input."""
+    cell = {"defense": "noise", "defense_params": json.dumps({"site": site, "sigma": sigma, "votes": 20})}
+    statuses = {
+        sample: "error" if right is None else "clean_wrong" if not clean else "robust" if right else "broken"
+        for sample, (right, clean) in answers.items()
+    }
+    return Cell(name, statuses, answers, key(craft), cell, columns)
+
+
+class Cell(Unit):
+    """A score unit whose verdicts on example and clean input are given sample by sample."""
+
+    def __init__(self, name, statuses, answers, craft_key, cell, columns):
+        super().__init__(name, statuses, cell={**cell, **columns})
+        self.answers, self.craft_key = answers, craft_key
+
+    def rows(self):
+        return [self._row(row, *self.answers[row["sample_id"]]) for row in super().rows()]
+
+    def _row(self, row, right, clean):
+        judged = {} if right is None else {"success": not right, "clean_correct": clean}
+        return {**row, "craft_key": self.craft_key, **judged}
+
+
+BARE = Unit("c.0", {"a": "broken", "b": "broken", "c": "broken", "d": "robust", "e": "clean_wrong"})
+AGAIN = {"a": (True, True), "b": (False, True), "c": (True, False), "d": (True, True), "e": (True, True)}
+
+
+def test_what_broke_the_bare_victim_and_is_right_again_is_recovered(folder):
+    folder.run(BARE, noise("n.0", 0.3, AGAIN))
+    (row,) = folder.rows("recovery")
+    assert (row["recovery_num"], row["recovery_den"], row["unknown"]) == (2, 3, 0)
+    assert row["recovery"] == pytest.approx(2 / 3)
+    assert (row["recovery_low"], row["recovery_high"]) == pytest.approx(wilson(2, 3))
+    assert (row["site"], row["sigma"], row["attack"], row["cell_id"]) == ("input", 0.3, "pgd", "n")
+    # c is lost and e is won on clean inputs
+    assert (row["clean_accuracy_num"], row["bare_accuracy_num"], row["clean_accuracy_den"]) == (4, 4, 5)
+    assert row["clean_loss"] == 0
+
+
+def test_an_error_leaves_the_recovery_unknown(folder):
+    folder.run(BARE, noise("n.0", 0.3, AGAIN | {"b": (None, None), "e": (None, None)}))
+    (row,) = folder.rows("recovery")
+    assert (row["recovery"], row["recovery_low"], row["recovery_high"]) == (None, None, None)
+    assert (row["recovery_num"], row["recovery_den"], row["unknown"]) == (2, 2, 1)
+    assert (row["clean_accuracy_num"], row["bare_accuracy_num"], row["clean_accuracy_den"]) == (2, 3, 3)
+
+
+OTHERS = {
+    "other examples": {"craft": "other"},
+    "another victim": {"victim": "lite1"},
+    "another eps": {"eps": 0.25},
+    "another goal": {"goal": "targeted"},
+    "another channel": {"channel": "view"},
+}
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS.keys())
+def test_only_the_same_examples_on_the_same_victim_are_compared(folder, other):
+    folder.run(BARE, noise("n.0", 0.3, AGAIN, **other))
+    assert folder.rows("recovery") == folder.rows("recovery_at_cost") == []
+
+
+def test_shards_count_together_and_clusters_widen_the_interval(folder):
+    twin = Unit("c.1", {"f": "broken", "g": "broken"}, clusters={"f": "a", "g": "b"})
+    again = noise("n.1", 0.3, {"f": (True, True), "g": (False, True)}, craft="c.1")
+    again.clusters = twin.clusters
+    folder.run(BARE, twin, noise("n.0", 0.3, AGAIN), again)
+    (row,) = folder.rows("recovery")
+    assert (row["recovery_num"], row["recovery_den"]) == (3, 5)
+    low, high = wilson(3, 5)
+    assert row["recovery_low"] < low and high < row["recovery_high"]
+
+
+def test_the_largest_noise_that_costs_no_more_is_taken(folder):
+    """A hundred samples, of which so many are lost on clean inputs; of fifty broken ones so many are recovered."""
+
+    def cell(name, sigma, lost, recovered, site="input"):
+        answers = {f"s{i:02}": (i < recovered, i >= lost) for i in range(100)}
+        return noise(name, sigma, answers, site)
+
+    bare = Unit("c.0", {f"s{i:02}": "broken" if i < 50 else "robust" for i in range(100)})
+    folder.run(
+        bare,
+        cell("p.0", 0.1, 0, 5),
+        cell("q.0", 0.2, 1, 10),
+        cell("r.0", 0.5, 3, 15),
+        cell("s.0", 1.0, 40, 30),
+        cell("h.0", 0.5, 4, 25, "relu3"),
+    )
+    found = {(row["site"], row["cost"]): row for row in folder.rows("recovery_at_cost")}
+    said = {place: (row["sigma"], row["recovery"]) for place, row in found.items()}
+    assert said == {
+        ("input", 0.01): (0.2, 0.2),
+        ("input", 0.02): (0.2, 0.2),
+        ("input", 0.05): (0.5, 0.3),
+        ("relu3", 0.01): (None, None),
+        ("relu3", 0.02): (None, None),
+        ("relu3", 0.05): (0.5, 0.5),
+    }
+    assert found["relu3", 0.05]["clean_loss"] == pytest.approx(0.04)
+
+
+def test_the_profile_has_the_medians_of_every_layer_in_order(folder):
+    far = {"input": 0.5, "relu2": 1.0, "relu1": None, "output": 4.0}
+    near = {"input": 1.0, "relu2": 1.0, "relu1": 2.0, "output": 2.0}
+    folder.run(
+        Unit("c.0", {"a": "broken"}, trial={"layer_distance": far}),
+        Unit("c.1", {"b": "broken", "c": "robust"}, trial={"layer_distance": near}),
+        Unit("d.0", {"a": "broken"}),
+    )
+    rows = [(r["status"], r["layer"], r["n"], r["distance"], r["amplification"]) for r in folder.rows("layer_profile")]
+    assert rows == [
+        ("broken", "input", 2, 0.75, 1.0),
+        ("broken", "relu2", 2, 1.0, 1.5),
+        ("broken", "relu1", 1, 2.0, 2.0),
+        ("broken", "output", 2, 3.0, 5.0),
+        ("robust", "input", 1, 1.0, 1.0),
+        ("robust", "relu2", 1, 1.0, 1.0),
+        ("robust", "relu1", 1, 2.0, 2.0),
+        ("robust", "output", 1, 2.0, 2.0),
+    ]
+    assert folder.results().query(
+        "SELECT layer_distance['relu2'] AS d FROM trials WHERE sample_id = 'b'"
+    ).to_pylist() == [{"d": 1.0}]
