@@ -57,9 +57,22 @@ class Params(BaseModel):
         """Whether a defense with these parameters makes a victim answer at random."""
         return False
 
+    def detects(self) -> bool:
+        """Whether a defense with these parameters may raise the alarm."""
+        return False
+
+    def reaches_inside(self) -> bool:
+        """Whether a defense with these parameters changes what hidden layers hold, and so has to stand right around the victim."""
+        return False
+
     def leaves(self, most: Access) -> Access:
         """Return the most that may be asked of a victim behind a defense with these parameters, where it gave `most` before."""
         return most
+
+    def named(self, name: str) -> str:
+        """Name a component with those of these parameters that differ from their defaults."""
+        values = self.model_dump(mode="json", exclude_defaults=True)
+        return f"{name}({','.join(f'{k}={v}' for k, v in sorted(values.items()))})" if values else name
 
 
 @dataclass(frozen=True)

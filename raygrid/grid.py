@@ -320,11 +320,16 @@ def _mistakes(grid: GridSpec, data: Dataset, model: Model, source: Model, attack
                 "so that a label would not mean the same to both"
             )
     if ACCESS_ORDER.index(attack.component.access) > ACCESS_ORDER.index(source.info.access):
-        yield (
-            f'{where}: attack "{name}" needs {attack.component.access} access and victim "{source.info.id}" gives '
-            f'{source.info.access} at most; exclude the pair ("exclude: [{{victim: {source.info.id}, attack: {name}}}]"), '
-            f"or attack it by access: transfer"
+        needs = f'{where}: attack "{name}" needs {attack.component.access} access and victim "{source.info.id}"'
+        bare = (
+            f'gives {source.info.access} at most; exclude the pair ("exclude: [{{victim: {source.info.id}, attack: {name}}}]"), '
+            "or attack it by access: transfer"
         )
+        hidden = (
+            f'behind defense "{source.defense.component.name}" gives {source.info.access} at most; say awareness: none, which '
+            "crafts on the bare victim, or access: transfer, or exclude the pair"
+        )
+        yield f"{needs} {bare if source.defense.is_none else hidden}"
     if wrong := check_defended(attack):
         yield f'{where}: attack "{name}" behind defense "{model.defense.component.name}": {wrong}'
     if attack.target is not None and attack.target >= data.classes:

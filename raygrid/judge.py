@@ -49,6 +49,10 @@ class Verdict(Distances):
     error: str | None = None
     obtained: Literal["attacked", "inherited"] = "attacked"
     """Whether this attack made the example, or the one before it in its series."""
+    detected: bool | None = None
+    """Whether a detecting defense raised the alarm at the example, in more than half of the draws; None where none looks."""
+    clean_detected: bool | None = None
+    """The same of the clean input: a false alarm."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ class Outputs:
     """Position -> traceback of the failure."""
     each: Tensor | None = None
     """[draws, B, C], where there was more than one."""
+    alarms: "Outputs | None" = None
+    """[B, 1] above 0 where a detecting defense raised the alarm; None where none looks, or nobody asked."""
 
     @property
     def draws(self) -> int:
@@ -80,6 +86,12 @@ class Outputs:
         """Return [B] bool: it is true of at least so many draws; None: of more than half."""
         return self.count(true) >= (self.draws // 2 + 1 if at_least is None else at_least)
 
+    def detected(self, i: int) -> bool | None:
+        """Return whether more than half of the draws of sample i raised the alarm; None where that is not known."""
+        if self.alarms is None or self.alarms.why(i) is not None:
+            return None
+        return bool(self.alarms.often(lambda raised: raised[:, 0] > 0)[i])
+
     def why(self, i: int) -> str | None:
         """Return what is wrong with the outputs of sample i, or None."""
         if bool(torch.isfinite(self.logits[i]).all()):
@@ -95,6 +107,8 @@ def run_model(
     draws: int = 1,
     channel: Channel | None = None,
     numbers: Randomness | None = None,
+    *,
+    alarms: bool = False,
 ) -> Outputs:
     """Run a model on x [B, C, H, W], `micro_batch` samples at a time.
 
@@ -108,7 +122,11 @@ def run_model(
         draws: how often, for a model that answers at random, or through a channel.
         channel: what lies between x and the model. Draw d has the purpose `judge/d`: views that no attack has seen.
         numbers: of the samples, for a model that takes those of each look; its draw d has the same purpose.
+        alarms: whether to ask a model that has one (`alarm`) for its alarm, too.
     """
+    if alarms and (alarm := getattr(model, "alarm", None)) is not None:
+        raised = run_model(alarm, x, 1, micro_batch, draws, channel, numbers)
+        return replace(run_model(model, x, classes, micro_batch, draws, channel, numbers), alarms=raised)
     runs = [
         _run_once(_drawn(model, numbers, draw), x, classes, micro_batch, _seen_by(channel, x, draw))
         for draw in range(draws)
@@ -203,7 +221,7 @@ def judge(
         x: clean inputs.
         x_adv: the examples as crafted.
         constraint: what the examples had to keep to; violations are `invalid`, never `broken`.
-        clean: the model's outputs on x.
+        clean: the model's outputs on x, with its alarms where these are to be asked for.
         failures: position -> why no example could be crafted.
         micro_batch: samples in one pass.
         closest: the examples are the closest that were found, at any distance; beyond eps, one says that none was found within.
@@ -219,7 +237,9 @@ def judge(
     allowed = constraint.allows(x_adv, x)
     shown = torch.where(allowed.view(-1, 1, 1, 1), x_adv, x)  # what is no valid input is not shown to the victim
     within = allowed | replace(constraint, eps=math.inf).allows(x_adv, x) if closest else allowed
-    adversarial = run_model(model, shown, classes, micro_batch, draws, channel, numbers)
+    adversarial = run_model(
+        model, shown, classes, micro_batch, draws, channel, numbers, alarms=clean.alarms is not None
+    )
     on_file = run_model(model, stored(shown, x).to(x) / LEVELS, classes, micro_batch, draws, channel, numbers)
     distances = measure(x_adv, x, lpips)
     distances_on_file = measure(stored(x_adv.nan_to_num(), x).to(x) / LEVELS, x, lpips)
@@ -258,6 +278,8 @@ def judge(
                 success_stored=bool(met_on_file[i]) if judged and on_file.why(i) is None else None,
                 **vars(distances[i]),
                 stored=distances_on_file[i] if finite[i] else None,
+                detected=adversarial.detected(i) if judged else None,
+                clean_detected=clean.detected(i),
             )
         )
     return verdicts

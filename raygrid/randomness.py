@@ -77,6 +77,10 @@ class Draws:
         purposes = tuple(f"{purpose}/{number}" for purpose in self.purposes for number in numbers)
         return Draws(self.randomness, self.index.repeat_interleave(len(numbers)), purposes)
 
+    def behind(self) -> "Draws":
+        """Return the numbers of the same looks for what lies behind the one that asks, so that no two draw the same."""
+        return Draws(self.randomness, self.index, tuple(f"{purpose}/behind" for purpose in self.purposes))
+
     def _each(self, what: str, like: Tensor, copies: int, draw: Callable[..., Tensor]) -> Tensor:
         shape = (copies, *like.shape[1:])
         rows = [

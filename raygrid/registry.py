@@ -117,5 +117,4 @@ def explain(component: Component, loc: tuple[int | str, ...], kind: str, message
 
 def label(name: str, params: Params) -> str:
     """Name a component with the parameters that differ from their defaults."""
-    values = params.model_dump(mode="json", exclude_defaults=True)
-    return f"{name}({','.join(f'{k}={v}' for k, v in sorted(values.items()))})" if values else name
+    return params.named(name)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from raygrid.component import Component, Params
+from raygrid.costs import Costs
 
 GoalName = Literal["untargeted", "targeted", "random-target"]
 Awareness = Literal["none", "channel", "defense", "all"]
@@ -150,6 +151,8 @@ class AttackSpec:
     """Whether the examples are crafted on the bare victim to be judged behind defenses, too, that the attacker does not know of."""
     random: bool = False
     """Whether the attacker knows of a defense that draws at random."""
+    alarmed: bool = False
+    """Whether the attacker knows of a defense that raises alarms, so that a wrong answer is not all he wants."""
     ladder: bool = True
     """Whether a success at a smaller eps of the same grid counts, and is not looked for again."""
     stage: StageOf | None = None
@@ -162,8 +165,8 @@ class AttackSpec:
 
     @property
     def to_the_end(self) -> bool:
-        """Whether no single look decides that an example is done: what is to work elsewhere, or through a channel."""
-        drawn = self.random and self.stage is None
+        """Whether no single look decides that an example is done: what is to work elsewhere, through a channel, or undetected."""
+        drawn = (self.random or self.alarmed) and self.stage is None
         return self.access == "transfer" or self.channel is not None or self.elsewhere or drawn
 
     @property
@@ -195,8 +198,9 @@ class AttackSpec:
         # Who is said to know of nothing makes the same examples for the bare victim as for a defended one: they can be compared.
         unaware = self.awareness == "none" and self.channel is None and not self.component.suite
         elsewhere = not (transfer or defended) and (unaware or not defense.is_none)
-        draws = DRAWS if random else 1
-        return replace(self, awareness=known, elsewhere=elsewhere, random=random, eot=self.eot or draws)
+        alarmed = defended and defense.params.detects()
+        eot = self.eot or (DRAWS if random else 1)
+        return replace(self, awareness=known, elsewhere=elsewhere, random=random, alarmed=alarmed, eot=eot)
 
     @property
     def radius(self) -> float | None:
@@ -224,6 +228,8 @@ class GridSpec:
     judge: JudgeSpec = JudgeSpec()
     perceptual: tuple[Perceptual, ...] = ()
     """What is measured of every example besides; its columns are null where nobody asks."""
+    costs: Costs | None = None
+    """What errors cost, see costs.py; None: each the same."""
 
 
 @dataclass(frozen=True)

@@ -397,3 +397,92 @@ def test_a_component_is_named_with_what_differs_from_its_defaults():
 def test_many_units_are_planned_with_keys_of_their_own(tmp_path):
     shards = tuple(ShardRef(f"{i:032x}", 32) for i in range(5000))
     assert len(keys(plan(job_of(tmp_path), shards=shards))) == 20_000
+
+
+# Defenses that leave less, raise alarms, or stand one after another
+
+LABELS = {"use": "output-policy", "label_only": True}
+
+
+def test_what_a_defense_does_not_leave_is_refused_with_the_ways_out(tmp_path):
+    chained = {"chain": ["jpeg", LABELS]}
+    for defense, name in ((LABELS, "output-policy"), (chained, "jpeg+output-policy")):
+        with pytest.raises(UsageError) as caught:
+            plan(job_of(tmp_path, **with_grid(victims="mnist-cnn", defenses=[defense])))
+        assert caught.value.messages == (
+            f'grids.digits: attack "pgd" needs gradient access and victim "mnist-cnn" behind defense "{name}" gives decision at '
+            "most; say awareness: none, which crafts on the bare victim, or access: transfer, or exclude the pair",
+        )
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        {**DIGITS["attacks"][0], "awareness": "none"},
+        {**TRANSFER, "source": "mnist-cnn-adv"},
+        {"use": "hop-skip-jump", "norm": "l2", "eps": 1},
+    ],
+)
+def test_behind_labels_there_are_decisions_transfer_and_the_bare_victim(tmp_path, attack):
+    found = plan(job_of(tmp_path, **with_grid(victims="mnist-cnn", defenses=[LABELS], attacks=[attack])))
+    assert found.scores
+
+
+def test_a_bare_victim_that_gives_scores_needs_no_defense_to_be_refused(tmp_path):
+    job = job_of(
+        tmp_path,
+        **with_grid(victims="mnist-cnn", defenses=["jpeg"], attacks=[{**DIGITS["attacks"][0], "awareness": "none"}]),
+    )
+    with pytest.raises(UsageError, match='victim "mnist-cnn" gives score at most; exclude the pair'):
+        plan(job, {"mnist-cnn": {"access": "score"}})
+
+
+def test_who_knows_of_a_detector_goes_on_and_inherits_nothing(tmp_path):
+    """A success at a smaller eps may raise the alarm, and another one at a larger eps not."""
+    detector = {"use": "feature-squeezing", "threshold": 0.5}
+    crafts = plan(job_of(tmp_path, **with_grid(defenses=[detector, "jpeg"]))).crafts.values()
+    assert {
+        craft.attack.to_the_end for craft in crafts if craft.model.defense.component.name == "feature-squeezing"
+    } == {True}
+    assert {craft.parent for craft in crafts if craft.model.defense.component.name == "feature-squeezing"} == {None}
+    assert {craft.attack.to_the_end for craft in crafts if craft.model.defense.component.name == "jpeg"} == {False}
+
+
+def test_axes_in_a_chain_are_axes_of_the_grid(tmp_path):
+    chained = {"chain": [{"use": "jpeg", "quality": [20, 50]}, {"use": "bit-depth", "bits": [1, 3]}]}
+    job = job_of(tmp_path, **with_grid(victims="mnist-cnn", defenses=["none", chained]))
+    names = {label(d.component.name, d.params) for d in job.grids[0].defenses}
+    assert names == {"none", *(f"jpeg(quality={q})+bit-depth(bits={b})" for q in (20, 50) for b in (1, 3))}
+    found = plan(job)
+    assert {cell.id.partition(" defense=")[2].partition(" ")[0] for cell in found.cells.values()} == names
+    assert len({craft.model.digest for craft in found.crafts.values()}) == 5
+
+
+def test_the_key_of_a_chain_depends_on_order_parameters_and_versions(tmp_path):
+    def digest(*parts, table=None):
+        job = job_of(tmp_path, table=table, **with_grid(victims="mnist-cnn", defenses=[{"chain": list(parts)}]))
+        return next(iter(plan(job).crafts.values())).model.digest
+
+    bumped = {**components(), ("defense", "jpeg"): replace(find("defense", "jpeg"), version=99)}
+    digests = [
+        digest("jpeg", "median"),
+        digest("median", "jpeg"),
+        digest({"use": "jpeg", "quality": 20}, "median"),
+        digest("jpeg", "median", table=bumped),
+        digest("jpeg", "jpeg", "median"),
+    ]
+    assert len(set(digests)) == 5
+    assert digest("none", "jpeg", "median") == digests[0]
+
+
+def test_a_chain_can_be_excluded_by_the_names_of_its_parts(tmp_path):
+    chained = {"chain": ["jpeg", "median"]}
+    rule = {"defense": "jpeg+median", "eps": 0.1}
+    found = plan(job_of(tmp_path, **with_grid(victims="mnist-cnn", defenses=["none", chained], exclude=[rule])))
+    assert len(found.cells) == 3
+
+
+def test_a_job_writes_its_chains_out(tmp_path):
+    job = job_of(tmp_path, **with_grid(defenses=[{"chain": ["jpeg", {"use": "bit-depth", "bits": [1, 3]}]}]))
+    (said,) = job.resolved["grids"]["digits"]["defenses"]
+    assert said == {"chain": [{"use": "jpeg", "quality": 75, "chroma": "4:2:0"}, {"use": "bit-depth", "bits": [1, 3]}]}

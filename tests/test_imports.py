@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-WORDS = {"component", "errors", "keys", "registry", "spec"}
+WORDS = {"chain", "component", "errors", "keys", "registry", "spec"}
 """What every part may use to declare itself."""
 FILES = {"assets", "mnist_split", "pins"}
 """What ships in packages."""
@@ -44,8 +44,10 @@ RUN = (
 MAY_IMPORT = {
     "errors": set(),
     "component": {"errors"},
+    "chain": {"component", "errors", "spec"},
     "registry": {"component", "errors"},
-    "spec": {"component", "errors"},
+    "costs": {"errors"},
+    "spec": {"component", "costs", "errors"},
     "keys": {"errors"},
     "metrics": {"errors"},
     "metrics.lpips": {"assets", "pins"},
@@ -72,7 +74,7 @@ MAY_IMPORT = {
     "evidence": set(),
     "grid": WORDS | {"data", "job", "series", "victims"},
     "results": WORDS | {"metrics"},
-    "engine": RUN | {"grid", "results"},
+    "engine": RUN | {"costs", "grid", "results"},
     "notebook": RUN,
     "bench": RUN | {"notebook"},
     "bench_peers": RUN | {"bench"},
@@ -90,6 +92,7 @@ PLANNING = (
     "raygrid.*.catalog*",
     "raygrid.*.pins",
     "raygrid.assets",
+    "raygrid.chain",
     "raygrid.component",
     "raygrid.data.dataset",
     "raygrid.engine.driver",

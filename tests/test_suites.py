@@ -58,18 +58,25 @@ def test_autoattack_leaves_standing_what_its_authors_code_leaves(ours):
     assert (standing(ours) != theirs).sum() <= 2
 
 
+@pytest.fixture(scope="module")
+def sound() -> Attacked:
+    return on_tiny()
+
+
+def on_tiny() -> Attacked:
+    x = pixels(6, 1, 6, 6)
+    return raygrid.attack(Tiny(), x, Tiny()(x).argmax(1), "autoattack", eps=0.05)
+
+
 @pytest.mark.parametrize("stage", ["autopgd:apgd", "autopgd:apgd_t", "fab:fab"])
-def test_a_sample_on_which_a_stage_crashed_is_never_robust(stage, monkeypatch):
+def test_a_sample_on_which_a_stage_crashed_is_never_robust(stage, sound, monkeypatch):
     """Whatever later stages find: broken is broken, and what only they leave standing is unknown."""
 
     def crash(*args, **params):
         raise ArithmeticError("this attack does not work")
 
-    x = pixels(6, 1, 6, 6)
-    y = Tiny()(x).argmax(1)
-    sound = raygrid.attack(Tiny(), x, y, "autoattack", eps=0.05)
     monkeypatch.setattr(f"raygrid.attacks.{stage.replace(':', '.')}", crash)
-    found = raygrid.attack(Tiny(), x, y, "autoattack", eps=0.05)
+    found = on_tiny()
     assert sound.statuses["robust"] and sound.statuses["broken"]
     assert found.statuses["robust"] == 0 and found.statuses["error"]
     assert found.robust_accuracy_bounds[0] == 0

@@ -1,7 +1,7 @@
 """The built-in defenses. Declarations only: imports neither torch nor ray."""
 
 from raygrid.component import Component
-from raygrid.defenses import catalog_noise
+from raygrid.defenses import catalog_noise, catalog_output, catalog_preprocess, catalog_views
 
 COMPONENTS: tuple[Component, ...] = (
     Component(
@@ -11,4 +11,7 @@ COMPONENTS: tuple[Component, ...] = (
         build="raygrid.defenses.none:none",
     ),
     *catalog_noise.COMPONENTS,
+    *catalog_preprocess.COMPONENTS,
+    *catalog_views.COMPONENTS,
+    *catalog_output.COMPONENTS,
 )

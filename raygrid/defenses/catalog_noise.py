@@ -35,6 +35,10 @@ class Noise(Params):
         """Whether there is any noise."""
         return self.sigma > 0
 
+    def reaches_inside(self) -> bool:
+        """Whether there is noise in a hidden layer."""
+        return self.site != "input"
+
     @model_validator(mode="after")
     def _leaves_something(self) -> "Noise":
         if self.kind == "dropout" and self.sigma >= 1:

@@ -1,5 +1,7 @@
 """A defended victim: what a defense makes of a victim. It can be defended in its turn."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -15,7 +17,10 @@ class Defended(Victim):
     Attributes:
         victim: what is defended; it may be defended itself.
         random: whether it answers at random, and so takes the numbers of each look.
+        detects: whether it may raise the alarm; then it has `suspicious`.
     """
+
+    detects = False
 
     def __init__(self, victim: Victim, *, random: bool = False) -> None:
         super().__init__(victim.model, victim.info)
@@ -43,7 +48,16 @@ class Defended(Victim):
     def inside(self, x: Tensor, draws: Draws | None = None) -> Tensor:
         """Return what the model inside takes for pixels x [B, C, H, W]."""
         draws = draws or some_draws(len(x))
-        return self.victim.inside(self.before(x, draws), draws)
+        return self.victim.inside(self.before(x, draws), draws.behind())
+
+    @property
+    def alarm(self) -> "Alarm | None":
+        """What says whether it raises the alarm; None where it never does."""
+        return Alarm(self, self.random) if self.detects else None
+
+    def suspicious(self, x: Tensor, draws: Draws) -> Tensor:
+        """Return [B] bool: whether to raise the alarm at x [B, C, H, W]. The answer stays what it is."""
+        raise NotImplementedError(f"{type(self).__name__} raises no alarm")
 
     def softly_inside(self, x: Tensor, draws: Draws | None = None) -> Tensor:
         """Return the same, in a form that an attacker can take gradients of."""
@@ -59,15 +73,28 @@ class Defended(Victim):
         return self.before(x, draws)
 
 
+@dataclass(frozen=True)
+class Alarm:
+    """A detector, asked as a model is."""
+
+    victim: Defended
+    random: bool
+    """Whether it takes the numbers of each look."""
+
+    def __call__(self, x: Tensor, draws: Draws | None = None) -> Tensor:
+        """Return [B, 1]: 1 where pixels x [B, C, H, W] raise the alarm, else 0."""
+        return self.victim.suspicious(x, draws or some_draws(len(x))).to(x)[:, None]
+
+
 def answer(victim: Victim, x: Tensor, draws: Draws) -> Tensor:
     """Return a victim's logits [B, classes] of x [B, C, H, W], with these random numbers if it needs any."""
-    outputs: Tensor = victim(x, draws) if victim.random else victim(x)
+    outputs: Tensor = victim(x, draws.behind()) if victim.random else victim(x)
     return outputs
 
 
 def soft_answer(victim: Victim, x: Tensor, draws: Draws) -> Tensor:
     """Return logits [B, classes] that an attacker can take gradients of."""
-    return victim.soft(x, draws) if isinstance(victim, Defended) else answer(victim, x, draws)
+    return victim.soft(x, draws.behind()) if isinstance(victim, Defended) else answer(victim, x, draws)
 
 
 def some_draws(samples: int) -> Draws:

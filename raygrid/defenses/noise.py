@@ -66,6 +66,8 @@ class Noisy(Defended):
     """
 
     def __init__(self, params: Noise, victim: Victim, fitted: Mapping[str, Tensor] | None = None) -> None:
+        if params.needs_fit() and fitted is None:
+            raise ValueError(f"sigma is relative to the {params.unit} of layers that nobody has measured")
         super().__init__(victim, random=params.draws_at_random())
         self.params = params
         layers = _layers(params, victim)

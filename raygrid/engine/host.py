@@ -299,9 +299,8 @@ class VictimHost:
         def make() -> Outputs:
             channel = channel_of(attack, batch, seed)
             numbers = numbers_of(batch, seed)
-            return run_model(
-                self._model(unit.model), batch.x, batch.classes, self._at_once(batch), draws, channel, numbers
-            )
+            model = self._model(unit.model)
+            return run_model(model, batch.x, batch.classes, self._at_once(batch), draws, channel, numbers, alarms=True)
 
         views = (attack.channel, seed) if attack.channel or draws > 1 else None
         return self.clean.get((unit.model.digest, unit.craft.shard.key, draws, views), make)

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from raygrid import grid
 from raygrid.component import resolve
+from raygrid.costs import Cost, read_costs
 from raygrid.data.check import check
 from raygrid.data.dataset import Dataset, Shard, fingerprint
 from raygrid.errors import UsageError
@@ -26,6 +27,8 @@ class Inputs:
     infos: dict[str, VictimInfo]
     shards: dict[str, pa.Table]
     """Shard key -> samples."""
+    costs: dict[str, list[Cost]]
+    """Grid -> what errors cost there."""
 
 
 def read_inputs(job: Job) -> Inputs:
@@ -52,7 +55,13 @@ def read_inputs(job: Job) -> Inputs:
             shards=tuple(ShardRef(shard.key, shard.size) for shard in cut),
             fit=next((ShardRef(shard.key, shard.size) for shard in apart), None),
         )
-    return Inputs(expand(job, planned, infos, excluded), datasets, infos, shards)
+    costs = {
+        g.name: read_costs(f"grids.{g.name}.costs", g.costs, data.classes, data.class_names)
+        for g in job.grids
+        for data in (datasets[spec.key] for spec in g.data)
+        if g.costs is not None
+    }
+    return Inputs(expand(job, planned, infos, excluded), datasets, infos, shards, costs)
 
 
 def _victims(job: Job) -> Iterator[VictimSpec]:

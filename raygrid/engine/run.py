@@ -241,6 +241,7 @@ def _manifest(job: Job, inputs: Inputs) -> dict[str, Any]:
             d.name: {"license": d.license, "source": d.source, "notes": d.notes} for d in inputs.datasets.values()
         },
         "measures": facts(job),
+        "costs": [{"grid": grid, **cost._asdict()} for grid, costs in inputs.costs.items() for cost in costs],
     }
 
 

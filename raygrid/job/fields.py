@@ -69,6 +69,9 @@ class GridFields(Params):
     """Which samples are fitted on, and which count."""
     channels: None = Field(default=None, json_schema_extra=_planned("rooms, views and other physical channels"))
     """Physical paths between the example and the victim."""
+    costs: list[list[float]] | dict[str, dict[str, float]] | None = Field(default=None, json_schema_extra=_ONE)
+    """What errors cost, for the view `risk`: a matrix of a row for each true class and a column for each answer, or a mapping such
+    as `{stop: {speed-30: 100, yield: 20}}`. What is not said costs 1, and the right answer nothing."""
     judge: JudgeFields = Field(default=JudgeFields(), json_schema_extra=_ONE)
     """How examples are judged."""
     perceptual: tuple[Perceptual, ...] = ()
@@ -147,9 +150,11 @@ FIELDS: dict[Kind, type[Params]] = {
 
 COMPOSITES: dict[Kind, tuple[str, str]] = {
     "victim": ("ensemble", "victims that answer together"),
-    "defense": ("chain", "defenses one after another"),
 }
 """Kinds that will also be composed of a list under this key, and what that is: named but not built yet."""
+
+CHAIN = "chain"
+"""The key of a mapping that composes a defense of a list of defenses, the first of which meets the input first."""
 
 EXCLUDE_KEYS = ("victim", "defense", "attack", "norm", "eps", "goal", "access", "source", "channel", "awareness")
 """What `exclude` can name besides the parameters of the grid's attacks."""

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
+from raygrid.chain import chain
 from raygrid.job.attacks import access_of, eps_of, norm_of, problems
 from raygrid.job.exclude import read_exclude
-from raygrid.job.fields import AttackFields, ChannelFields, DataFields, DefenseFields, GridFields, VictimFields
+from raygrid.job.fields import CHAIN, AttackFields, ChannelFields, DataFields, DefenseFields, GridFields, VictimFields
 from raygrid.job.reading import Mistakes, Thing, read_fields, show
 from raygrid.job.uses import Table, Use, read_use
 from raygrid.job.yaml12 import Node
@@ -69,7 +71,9 @@ class GridReader:
         self._check_judge(node, judge, defenses, attacks)
         data = tuple(replace(spec, fit=said[0].splits.fit) for spec in data)
         perceptual = tuple(dict.fromkeys(said[0].perceptual))
-        return GridSpec(name, data, tuple(victims.values()), defenses, attacks, exclude, judge, perceptual), written
+        return GridSpec(
+            name, data, tuple(victims.values()), defenses, attacks, exclude, judge, perceptual, said[0].costs
+        ), written
 
     def _check_judge(
         self, node: Node, judge: JudgeSpec, defenses: tuple[DefenseSpec, ...], attacks: tuple[AttackSpec, ...]
@@ -121,12 +125,37 @@ class GridReader:
 
     def _defenses(self, node: Node) -> tuple[tuple[DefenseSpec, ...], list[Json | None]]:
         default = Node(node.at, node.path, "none", node.key_at)
-        uses = [
-            read_use("defense", DefenseFields, item, self._table, self._mistakes)
-            for item in self._items(node, "defenses") or (default,)
-        ]
-        specs = tuple(DefenseSpec(use.component, use.params) for read in uses for use in read.alternatives)
-        return specs, [read.resolved for read in uses]
+        read = [self._defense(item) for item in self._items(node, "defenses") or (default,)]
+        return tuple(spec for specs, _ in read for spec in specs), [said for _, said in read]
+
+    def _defense(self, node: Node) -> tuple[list[DefenseSpec], Json | None]:
+        """Read a defense or a chain of defenses: all combinations of the axes."""
+        if isinstance(node.value, dict) and CHAIN in node.value:
+            return self._chain(node, node.value)
+        uses = read_use("defense", DefenseFields, node, self._table, self._mistakes)
+        return [DefenseSpec(use.component, use.params) for use in uses.alternatives], uses.resolved
+
+    def _chain(self, node: Node, said: Mapping[str, Node]) -> tuple[list[DefenseSpec], Json | None]:
+        for key in said.keys() - {CHAIN}:
+            self._mistakes.add(
+                said[key], f'unknown key "{key}" beside "{CHAIN}", which takes a list alone', said[key].key_at
+            )
+        if not isinstance(said[CHAIN].value, tuple):
+            self._mistakes.add(said[CHAIN], f"must be a list of defenses, not {show(said[CHAIN])}")
+            return [], None
+        items = self._items(node, CHAIN)
+        for item in items:
+            if isinstance(item.value, dict) and CHAIN in item.value:
+                self._mistakes.add(item, f"a {CHAIN} is made of defenses, not of chains: name them in one list")
+                return [], None
+        read = [self._defense(item) for item in items]
+        specs: list[DefenseSpec] = []
+        for choice in product(*(alternatives for alternatives, _ in read)) if read else ():
+            try:
+                specs.append(chain(choice))
+            except ValueError as error:
+                self._mistakes.add(said[CHAIN], str(error), said[CHAIN].key_at)
+        return specs, {CHAIN: [part for _, part in read]}
 
     def _attacks(self, node: Node, victims: Victims, all_known: bool) -> tuple[tuple[AttackSpec, ...], list[Json]]:
         specs: list[AttackSpec] = []

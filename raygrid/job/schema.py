@@ -4,7 +4,7 @@ from typing import Any
 
 from raygrid import registry
 from raygrid.component import Component, Kind, Params
-from raygrid.job.fields import COMPOSITES, EXCLUDE_KEYS, FIELDS, GridFields, JobFields
+from raygrid.job.fields import CHAIN, COMPOSITES, EXCLUDE_KEYS, FIELDS, GridFields, JobFields
 from raygrid.job.reading import Schema, is_axis, schema_of
 from raygrid.job.uses import Table
 
@@ -81,6 +81,9 @@ def _any_use(kind: Kind, known: list[Component]) -> Json:
 
 
 def _composite(kind: Kind) -> list[Json]:
+    if kind == "defense":
+        about = "Defenses one after another; the first meets the input first."
+        return [_object({CHAIN: {"description": about, "type": "array", "items": _ref(kind), "minItems": 1}}, [CHAIN])]
     if kind not in COMPOSITES:
         return []
     key, what = COMPOSITES[kind]

@@ -13,6 +13,8 @@ from raygrid.results import schema
 VICTIM = ("grid", "data", "victim", "defense", "defense_params", "channel")
 """What a flag is about: masking is a property of a victim, not of the attack that showed it."""
 BALL = (*VICTIM, "seed", "norm", "eps")
+LEARNED = "'universal', 'universal-patch'"
+"""Attacks that are learned on other samples, and so may fail where the victim has done nothing for it."""
 NOISE = "attack IN ('uniform-noise', 'gaussian-noise')"
 
 
@@ -137,10 +139,11 @@ CHECKS = (
 JUDGED = f"""
 SELECT {", ".join(BALL)}, cell_id, craft_key, sample_id, attack, attack_params, access, suite, eot, obtained, status, draws,
        draws_fooled, prediction, clean_prediction
-FROM trials WHERE goal = 'untargeted' AND access NOT IN ('transfer', 'none') AND status IN ('robust', 'broken')
-      AND (defense = 'none' OR awareness IS NULL OR awareness LIKE '%defense%' OR awareness LIKE 'all%')
+FROM trials
+WHERE goal = 'untargeted' AND access NOT IN ('transfer', 'none') AND attack NOT IN ({LEARNED}) AND status IN ('robust', 'broken')
+  AND (defense = 'none' OR awareness IS NULL OR awareness LIKE '%defense%' OR awareness LIKE 'all%')
 """
-"""What the checks look at, read once for all of them. Who does not know of a defense tells nothing of how well it masks."""
+"""What the checks look at, read once for all of them: attacks of each sample by those who know of all that defends it."""
 
 
 def _row(check: Check) -> str:

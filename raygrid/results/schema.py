@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from raygrid.errors import did_you_mean
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 3
 
 STATUSES = ("robust", "broken", "clean_wrong", "invalid", "error", "timeout", "skipped")
 """What may become of a trial. `clean_wrong`: the goal is met on the clean input already; `invalid`: the example breaks
@@ -138,7 +138,8 @@ RESULT = (
     Column("draws_fooled", "int64", "How many of them were fooled."),
     Column("attack_claimed", "bool", "Whether the attack itself believed to have succeeded; never the verdict."),
     Column("certified_radius", "float64", "Radius that a certifying defense vouches for, in input units."),
-    Column("detected", "bool", "Whether a detecting defense raised the alarm."),
+    Column("detected", "bool", "Whether a detecting defense raised the alarm at the example; null without one."),
+    Column("clean_detected", "bool", "Whether it did at the clean input: a false alarm."),
     Column("abstained", "bool", "Whether the defended victim declined to answer."),
     Column("linf", "float64", "L-inf norm of the perturbation, in input units."),
     Column("l2", "float64", "L2 norm of the perturbation, in input units."),

@@ -6,6 +6,8 @@
 (access none) are no attackers, and stay out.
 `recovery` and `recovery_at_cost` say what a defense makes right again, `layer_profile` how far examples lie from their originals
 inside, see recovery.py.
+`risk` has one line a cell too: what errors cost, see risk.py.
+`detection` has one line a cell behind a detecting defense, see detection.py.
 `checks` has one line a sign of masking, see checks.py; `flags` names those that are flagged. The schema `raw` holds what those are
 made of.
 
@@ -19,7 +21,7 @@ the proportion itself is null, since it would leave them out of its denominator.
 from string import Template
 
 from raygrid.metrics.statistics import normal_quantile
-from raygrid.results import checks
+from raygrid.results import checks, detection, risk
 from raygrid.results.schema import CELL, STATUSES
 
 KEY = "grid, cell_id, seed"
@@ -164,9 +166,11 @@ FLAGS = f""",
 DERIVED = (
     MACROS,
     ROWS,
+    *risk.VIEWS,
     checks.FLAGS,
     WORST_CASE,
     SUMMARY.substitute(name="summary", cells="cells", trials="trials", flags=FLAGS),
     SUMMARY.substitute(name="worst_case", cells="raw.worst_cells", trials="raw.worst_trials", flags=FLAGS),
+    detection.VIEW,
 )
 """Makes the views, in order. Needs `trials`, `checks`, `raw.run_index`, `raw.crafts`, `raw.examples` and `raw.runs`."""

@@ -70,6 +70,7 @@ INFOS = {
         ),
         _mnist("mnist-cnn", "plain", "b950f1a723348e0867ff282db377185437e6c4c1158b8af39307e933049a19cb"),
         _mnist("mnist-cnn-adv", "adversarial", "a4dc9d150afadc66d493d0386ebae84d03c543270321187d6e04c8c2cd8b2083"),
+        _mnist("mnist-cnn-distilled", "distilled", "d2ac7665b2ce24155e7786bd55451b3070fe664655a52f04652271499dbe3403"),
     )
 }
 """By registry name."""
@@ -85,6 +86,7 @@ identify_efficientnet_lite2 = partial(_identify, "efficientnet-lite2")
 identify_cifar10_cnn = partial(_identify, "cifar10-cnn")
 identify_mnist_cnn = partial(_identify, "mnist-cnn")
 identify_mnist_cnn_adv = partial(_identify, "mnist-cnn-adv")
+identify_mnist_cnn_distilled = partial(_identify, "mnist-cnn-distilled")
 identify_sign_cnn = partial(_identify, "sign-cnn")
 
 
@@ -127,6 +129,12 @@ COMPONENTS: tuple[Component, ...] = (
         "The CNN of mnist-cnn, trained on PGD examples (L-inf, eps 0.3).",
         "mnist_cnn",
         "raygrid/victims/train_mnist.py; Madry et al., ICLR 2018",
+    ),
+    _component(
+        "mnist-cnn-distilled",
+        "The CNN of mnist-cnn, defensively distilled at temperature 20: a negative control, which only looks robust.",
+        "mnist_cnn",
+        "raygrid/victims/train_mnist.py; Papernot et al., S&P 2016; broken by Carlini & Wagner, S&P 2017",
     ),
     _component(
         "sign-cnn",

@@ -36,6 +36,9 @@ class Recipe:
     epochs: int
     eps: float
     """Radius of the L-inf ball in which each batch is attacked before the net learns from it; 0 for plain training."""
+    temperature: float = 1.0
+    """What logits are divided by in the loss. Above 1 the net learns from the answers of another one that was trained alike
+    (defensive distillation, Papernot et al., S&P 2016); it is used at 1."""
     attack_steps: int = 5
     learning_rate: float = 2e-3
     """At its peak; it rises and falls over one cycle."""
@@ -53,6 +56,7 @@ class Recipe:
 RECIPES = (
     Recipe("mnist-cnn.plain", epochs=20, eps=0.0),
     Recipe("mnist-cnn.adversarial", epochs=24, eps=0.3),
+    Recipe("mnist-cnn.distilled", epochs=20, eps=0.0, temperature=20.0),
 )
 
 
@@ -77,7 +81,12 @@ def _tensors(x: np.ndarray, y: np.ndarray) -> Digits:
 
 
 def train(recipe: Recipe, data: Digits) -> nn.Sequential:
-    """Train a net as the recipe says: Adam with decoupled weight decay, one-cycle learning rate, shifted digits."""
+    """Train a net as the recipe says, after its teacher where it has one."""
+    return train_one(recipe, data, train_one(recipe, data) if recipe.temperature > 1 else None)
+
+
+def train_one(recipe: Recipe, data: Digits, teacher: nn.Sequential | None = None) -> nn.Sequential:
+    """Train a net on labels or on a teacher's answers: Adam with decoupled weight decay, one-cycle rate, shifted digits."""
     generator = Generator().manual_seed(recipe.seed)
     model = mnist_cnn()
     initialize(model, generator)
@@ -94,7 +103,9 @@ def train(recipe: Recipe, data: Digits) -> nn.Sequential:
             if eps > 0:
                 x = pgd_example(model, x, y, eps, recipe.attack_steps, eps / 4, generator)
             optimizer.zero_grad()
-            loss = cross_entropy(model(x), y)
+            with torch.no_grad():
+                wanted = y if teacher is None else (teacher(x) / recipe.temperature).softmax(1)
+            loss = cross_entropy(model(x) / recipe.temperature, wanted)
             torch.autograd.backward(loss)
             optimizer.step()
             schedule.step()

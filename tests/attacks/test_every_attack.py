@@ -1,10 +1,11 @@
 """What every attack of the table keeps to: its constraint, budget, access, active set and streams of random numbers."""
 
 import inspect
+from functools import cache
 
 import pytest
 import torch
-from cases import ATTACKS, GRADIENT, batch_of, run, statuses
+from cases import ATTACKS, GRADIENT, Case, batch_of, run, statuses
 from models import Counting, Linear, Tiny, digits, numbers, pixels, victim
 
 from raygrid import registry
@@ -55,13 +56,12 @@ def test_stays_inside_its_constraint(case, eps, goal):
     assert "invalid" not in statuses(verdicts)
 
 
-@pytest.mark.parametrize("start", ["photo", "black", "white", "half black"])
 @EVERY
-def test_stays_inside_its_constraint_on_150_thousand_values(case, start):
+def test_stays_inside_its_constraint_on_150_thousand_values(case):
     """float32 sums of so many values, or the rounding of x + delta, once made examples invalid by 2e-6."""
-    x = pixels(2, 3, 224, 224, seed=1)
-    x = {"photo": x, "black": 0 * x, "white": 0 * x + 1, "half black": x * (x > 0.5)}[start]
-    model = Linear(numbers(3, x[0].numel()) / 100, torch.zeros(3))
+    photo = pixels(1, 3, 224, 224, seed=1)
+    x = torch.cat([photo, 0 * photo, 0 * photo + 1, photo * (photo > 0.5)])  # black, white, half black
+    model = Linear(numbers(3, photo.numel()) / 100, torch.zeros(3))
     batch = batch_of(x, model(x).argmax(1), 3)
     few = {**case.few, "steps": 2} if "steps" in case.few else case.few
     for eps in {"linf": (1 / 255, 0.3), "l2": (0.01, 3.0), "l1": (0.01, 30.0), "l0": (1.0, 700.0)}[case.norm]:
@@ -122,24 +122,24 @@ def test_a_sample_draws_the_same_numbers_whatever_its_batch_and_order(case, monk
 @EVERY
 def test_verdicts_hardly_depend_on_the_batch_size_and_order(case):
     """Sums in another order round differently; a sample on the edge of eps may then fall to the other side."""
-    model, n = victim("mnist-cnn"), 200
+    model, n = victim("mnist-cnn"), 100
     spec = case.spec(EPS[case.norm], **case.few)
     _, whole = run(model, digit_batch(n), spec, micro_batch=64)
     order = torch.randperm(n, generator=torch.Generator().manual_seed(1))
     _, shuffled = run(model, digit_batch(n, order), spec, micro_batch=7)
     back = [shuffled[i].status for i in order.argsort().tolist()]
-    assert sum(a != b for a, b in zip(statuses(whole), back, strict=True)) <= 0.005 * n
+    assert sum(a != b for a, b in zip(statuses(whole), back, strict=True)) <= 1
     if case.access == "gradient":
         assert {"robust", "broken"} <= set(back)
 
-    few = 40
+    few = 16
     _, single = run(model, digit_batch(few), spec, micro_batch=1)
     assert statuses(single) == statuses(whole)[:few]
 
 
 @EVERY
 def test_a_rerun_is_bit_identical_at_equal_micro_batch(case):
-    batch = digit_batch(30)
+    batch = digit_batch(14)
     spec = case.spec(EPS[case.norm], **case.few)
     once, again = (run(victim("mnist-cnn"), batch, spec, micro_batch=7)[0].x_adv for _ in range(2))
     assert torch.equal(once, again)
@@ -253,25 +253,32 @@ def test_a_gradient_attack_with_less_access_is_an_error_and_never_robust(case):
 # Strength
 
 
+@cache
+def broken_by_noise(norm):
+    """The most of 60 digits that either noise breaks, with its defaults."""
+    noises = (Case(name, norm, access="decision") for name in ("uniform-noise", "gaussian-noise"))
+    return max(count_broken(noise, 60, EPS[norm]) for noise in noises)
+
+
+def count_broken(case, samples, eps, **params):
+    return statuses(run(victim("mnist-cnn"), digit_batch(samples), case.spec(eps, **params))[1]).count("broken")
+
+
+def variant(case):
+    return {name: case.few[name] for name in case.variant}
+
+
 @pytest.mark.parametrize("case", GRADIENT, ids=str)
 def test_beats_random_noise_of_its_size(case):
-    batch, eps = digit_batch(60), EPS[case.norm]
-    broken = {
-        name: statuses(run(victim("mnist-cnn"), batch, other.spec(eps, **other.strong))[1]).count("broken")
-        for name in (case.name, "uniform-noise", "gaussian-noise")
-        for other in ATTACKS
-        if (other.name, other.norm) == (name, case.norm)
-    }
-    assert broken[case.name] >= 10 + max(broken["uniform-noise"], broken["gaussian-noise"])
+    few = {"steps": 20} if "steps" in case.few else {}
+    found = count_broken(case, 60, EPS[case.norm], **few | variant(case) | case.strong)
+    assert found >= 10 + broken_by_noise(case.norm)
 
 
 @pytest.mark.parametrize("case", [case for case in GRADIENT if "restarts" in case.few], ids=str)
 def test_more_restarts_break_no_less(case):
-    batch, eps = digit_batch(60), 0.8 * EPS[case.norm]
-    one, three = (
-        statuses(run(victim("mnist-cnn"), batch, case.spec(eps, steps=5, restarts=n))[1]).count("broken")
-        for n in (1, 3)
-    )
+    eps, rest = 0.8 * EPS[case.norm], {"steps": 5} | variant(case)
+    one, three = (count_broken(case, 60, eps, restarts=n, **rest) for n in (1, 3))
     assert one <= three
 
 

@@ -28,9 +28,8 @@ def attacked(case, params, victim, x, y, eps):
     return made, torch.tensor([status == "broken" for status in statuses(verdicts)])
 
 
-@pytest.mark.parametrize("share", [0.5, 1.0])
+@pytest.mark.parametrize(("side", "share"), [(8, 0.5), (8, 1.0), (28, 1.0)])
 @pytest.mark.parametrize("box", [False, True], ids=["box out of reach", "box in the way"])
-@pytest.mark.parametrize("side", [8, 28])
 @pytest.mark.parametrize("case", [case for case in ATTACKS if case.two_classes is not None], ids=str)
 def test_breaks_exactly_what_can_be_broken(case, side, box, share):
     if box and not case.box:
@@ -57,11 +56,10 @@ def test_by_scores_alone_breaks_what_is_well_within_reach_and_nothing_else(case,
     assert not broken[least > eps * (1 + NEAR[case.norm])].any()
 
 
-@pytest.mark.parametrize("box", [False, True], ids=["box out of reach", "box in the way"])
 @pytest.mark.parametrize("case", [case for case in ATTACKS if case.many_classes is not None], ids=str)
-def test_of_ten_classes_breaks_what_the_class_it_went_for_allows(case, box):
+def test_of_ten_classes_breaks_what_the_class_it_went_for_allows(case):
     """An attack descends to one rival class; the nearest in logits is not always the nearest in distance, so a few are missed."""
-    victim, x, y = problem(10, 28, box)
+    victim, x, y = problem(10, 28, box=True)
     least = radius(victim, x, y, case.norm)
     eps = float(least.median())
     made, broken = attacked(case, case.many_classes, victim, x, y, eps)

@@ -1,165 +1,39 @@
-"""What holds for every attack that looks for the nearest example: by gradients, and by decisions alone."""
+"""What holds for every attack that looks for the nearest example: by gradients, and by decisions alone. And what is one's own."""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import models
 import numpy as np
 import pytest
 import torch
-from models import LEAST, Counting, Linear, numbers, pixels
-from torch import Tensor
+from minimal_norm_cases import (
+    CASES,
+    CW,
+    FMN,
+    QUERIES,
+    QUICK,
+    SAMPLES,
+    SHAPE,
+    TARGETED,
+    TWO_LEGS,
+    Case,
+    boundaries,
+    by_decision,
+    distance,
+    linear,
+    run,
+)
+from models import Counting, Linear, numbers, pixels
 
 from raygrid.attacks.carlini_wagner import carlini_wagner
 from raygrid.attacks.decision import hop_skip_jump
-from raygrid.attacks.deepfool import deepfool
 from raygrid.attacks.fab import fab
-from raygrid.attacks.minimal_norm import ddn, fmn
-from raygrid.attacks.noise import salt_and_pepper
 from raygrid.attacks.planes import level
-from raygrid.attacks.sigma_zero import sigma_zero
-from raygrid.attacks.surfree import surfree
-from raygrid.component import Access, resolve
-from raygrid.constraints import Constraint
-from raygrid.data.dataset import pixels as images
+from raygrid.component import resolve
 from raygrid.goals import Goal
-from raygrid.oracle import AccessDeniedError, NoStartError, Oracle
-from raygrid.randomness import Randomness
+from raygrid.oracle import AccessDeniedError, NoStartError
 from raygrid.registry import find, of_kind, parse
 from raygrid.spec import Budget
-from raygrid.victims.victim import Victim
-
-SHAPE = (3, 8, 8)
-SAMPLES = 24
-LENGTHS = {
-    "linf": lambda d: d.abs().amax(1),
-    "l2": lambda d: d.norm(dim=1),
-    "l1": lambda d: d.abs().sum(1),
-    "l0": lambda d: (d != 0).sum(1).double(),
-}
-
-
-NEAR, COUNTS = (1.05, 1.05), (1.25, 1.25)
-"""How far from the nearest boundary: lengths, and counts of values."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """An attack at a size at which it has settled, and what it spends."""
-
-    attack: Callable[..., Tensor]
-    norm: str
-    params: Mapping[str, object]
-    forwards: Callable[[int], int]
-    """Of the number of rival classes."""
-    backwards: Callable[[int], int]
-    early: bool = False
-    """Whether it stops where it arrives, so that it may spend less."""
-    access: Access = "gradient"
-    bounds: tuple[float, float] = NEAR
-    """How far from the boundary of a linear victim of two and of ten classes it ends at most, as a multiple of the least."""
-
-    def __str__(self) -> str:
-        return f"{self.attack.__name__}-{self.norm}"
-
-
-DDN = {"steps": 100, "gamma": 0.05, "init_norm": 1.0, "rivals": 9}
-FMN = {"steps": 100, "gamma": None, "gamma_last": 0.001, "rivals": 9}
-FAB = {
-    "targets": 9,
-    "steps": 10,
-    "restarts": 1,
-    "alpha_max": 0.1,
-    "eta": 1.05,
-    "beta": 0.9,
-    "targeted": True,
-    "leaps": True,
-}
-CW = {"steps": 200, "binary_steps": 6, "lr": 0.02, "c_init": 0.01, "kappa": 0.0, "abort_early": False, "rivals": 9}
-SIGMA_ZERO = {"steps": 400, "lr": 1.0, "sigma": 1e-3, "threshold": 0.3, "pace": 0.01, "rivals": 9}
-DEEPFOOL = {"steps": 20, "candidates": 9, "overshoot": 0.02}
-QUERIES = {"queries": 2000, "start_tries": 100}
-SURFREE = QUERIES | {
-    "frequencies": 1.0,
-    "history": 100,
-}  # the weights of these victims have no low frequencies to prefer
-
-
-def by_decision(attack, norm: str, params, bounds: tuple[float, float] = (1.0, 1.0)) -> Case:
-    """The boundary walks end where some class's boundary is near, with ten classes often not the nearest one's."""
-    queries, at_most = params["queries"], attack is hop_skip_jump
-    return Case(attack, norm, params, lambda t: queries, lambda t: 0, at_most, "decision", bounds)
-
-
-CASES = [
-    Case(ddn, "l2", DDN, lambda t: 139 + t, lambda t: 133 + t),
-    *(
-        Case(fmn, norm, FMN, lambda t: 134 + t, lambda t: 133 + t, bounds=COUNTS if norm == "l0" else NEAR)
-        for norm in LENGTHS
-    ),
-    Case(carlini_wagner, "l2", CW, lambda t: 1606 + t, lambda t: 1600 + t),
-    *(Case(fab, n, FAB, lambda t: 6 + 20 * t, lambda t: 10 * t) for n in ("linf", "l2", "l1")),
-    Case(fab, "linf", FAB | {"targeted": False}, lambda t: 16 + 10 * t, lambda t: 10 * t),
-    Case(sigma_zero, "l0", SIGMA_ZERO, lambda t: 534 + t, lambda t: 533 + t, bounds=COUNTS),
-    *(Case(deepfool, n, DEEPFOOL, lambda t: 26 + 20 * t, lambda t: 20 * t, early=True) for n in ("linf", "l2")),
-    by_decision(hop_skip_jump, "l2", QUERIES | {"directions": 100}, (1.15, 1.75)),
-    by_decision(hop_skip_jump, "linf", QUERIES | {"directions": 100}, (1.3, 1.8)),
-    by_decision(surfree, "l2", SURFREE, (1.25, 2.0)),
-]
-DECISION = [case for case in CASES if case.access == "decision"]
-TARGETED = [case for case in CASES if case.attack not in (fab, deepfool)]
-QUICK = [case for case in CASES if case.attack is not carlini_wagner and case.access == "gradient"] + [
-    *(by_decision(case.attack, case.norm, case.params | {"queries": 150}) for case in DECISION),
-    Case(
-        carlini_wagner,
-        "l2",
-        CW | {"steps": 30, "binary_steps": 3, "lr": 0.1, "c_init": 1.0},
-        lambda t: 126 + t,
-        lambda t: 120 + t,
-    ),
-]
-TWO_LEGS = [case for case in QUICK if "rivals" in case.params]
-
-
-def linear(classes: int, edge: bool) -> tuple[Linear, Tensor, Tensor]:
-    """A linear victim and samples that look like their class: in the middle of the box, or half of their pixels at its edge."""
-    size = math.prod(SHAPE)
-    weight = numbers(classes, size, seed=1)
-    y = torch.arange(SAMPLES) % classes
-    looks = 0.25 * (weight - weight.mean(0))[y] / weight.std()
-    noise = pixels(SAMPLES, size, seed=2)
-    x = (1.6 * noise - 0.3 + looks).clamp(0, 1) if edge else 0.4 + 0.2 * noise + 0.4 * looks
-    return Linear(weight, -weight.sum(1) / 2), x.view(-1, *SHAPE), y
-
-
-def run(case: Case, victim, x: Tensor, goal: Goal, ids=None, **oracle) -> tuple[Tensor, Oracle]:
-    eyes = Oracle(victim, len(x), **({"access": case.access} | oracle))
-    randomness = Randomness(0, "attack", [str(i) for i in range(len(x))] if ids is None else ids)
-    z = case.attack(eyes, goal, x, Constraint(case.norm, math.inf), randomness, **case.params)
-    return z, eyes
-
-
-def distance(case: Case, z: Tensor, x: Tensor) -> Tensor:
-    return LENGTHS[case.norm]((z.double() - x.double()).flatten(1))
-
-
-def fewest(slope: Tensor, room: Tensor, margin: Tensor) -> Tensor:
-    """The least number of values to change: those of the largest gain, moved to the edge of the box."""
-    gains = (slope * room).sort(1, descending=True).values.cumsum(1)
-    return torch.where(gains[:, -1] < margin, math.inf, (gains < margin[:, None]).sum(1) + 1.0)
-
-
-def boundaries(victim: Linear, x: Tensor, y: Tensor, norm: str) -> Tensor:
-    """The distance [B, classes] to the boundary with each class."""
-    w, b, flat = victim.weight.detach().double(), victim.bias.detach().double(), x.flatten(1).double()
-    columns = []
-    for c in range(len(w)):
-        direction = w[y] - w[c]
-        room = torch.where(direction > 0, flat, 1 - flat)
-        least = (LEAST | {"l0": fewest})[norm](direction.abs(), room, (direction * flat).sum(1) + b[y] - b[c])
-        columns.append(torch.where(y == c, math.inf, least))
-    return torch.stack(columns, 1)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -355,6 +229,9 @@ def test_a_decision_attack_counts_the_passes_that_the_victim_saw(case, micro_bat
     assert oracle.forwards.sum() == victim.forwards
 
 
+# One attack's own
+
+
 def test_hop_skip_jump_draws_its_directions_block_by_block_without_another_result(monkeypatch):
     """Blocks are of one size whatever the batch, so that photos fit; where all fit one block, others draw other numbers."""
     victim, x, y = linear(2, edge=False)
@@ -406,122 +283,3 @@ def test_the_water_level_is_above_every_vessel_when_they_hold_too_little():
     weight, room = pixels(5, 20, seed=1), pixels(5, 20, seed=2)
 
     assert (level(weight, room, torch.full((5, 1), 1e3)) >= room).all()
-
-
-@pytest.fixture(scope="module")
-def digits() -> tuple[Victim, Tensor, Tensor]:
-    """The plain MNIST CNN and digits that it gets right."""
-    component, data = find("victim", "mnist-cnn"), find("data", "mnist-5k")
-    params = parse(component, {})
-    victim = resolve(component.build)(params, resolve(component.identify)(params, "mnist-cnn"))
-    table = resolve(data.build)(parse(data, {}), 24).table
-    x, y = torch.tensor(images(table)), torch.tensor(table.column("label").to_numpy())
-    right = victim(x).argmax(1) == y
-    return victim, x[right], y[right]
-
-
-@pytest.mark.parametrize(
-    ("case", "peer"), [(CASES[0], "DDNAttack"), (CASES[1], "LInfFMNAttack"), (CASES[2], "L2FMNAttack")], ids=str
-)
-def test_finds_digits_as_near_as_foolbox(case, peer, digits):
-    foolbox = pytest.importorskip("foolbox", reason="foolbox is the reference of this test")
-    victim, x, y = digits
-    model = foolbox.PyTorchModel(victim, bounds=(0, 1), device="cpu")
-
-    theirs, _, found = getattr(foolbox.attacks, peer)(steps=100)(model, x, y, epsilons=None)
-    ours, _ = run(case, victim, x, Goal("untargeted", y))
-
-    assert (victim(ours).argmax(1) != y).all()
-    least = torch.where(found, distance(case, theirs, x), math.inf)
-    assert distance(case, ours, x).median() <= 1.02 * least.median()
-
-
-PEERS = {"linf": "LinfDeepFoolAttack", "l2": "L2DeepFoolAttack"}
-
-
-@pytest.mark.parametrize(
-    ("case", "peer"),
-    [(case, PEERS[case.norm]) for case in CASES if case.attack is deepfool],
-    ids=str,
-)
-def test_deepfool_comes_as_near_as_foolbox_s(case, peer, digits):
-    foolbox = pytest.importorskip("foolbox", reason="foolbox is the reference of this test")
-    victim, x, y = digits
-    case = replace(case, params=case.params | {"steps": 50})
-    model = foolbox.PyTorchModel(victim, bounds=(0, 1), device="cpu")
-
-    theirs, _, found = getattr(foolbox.attacks, peer)(steps=50, candidates=10, loss="logits")(
-        model, x, y, epsilons=None
-    )
-    ours, _ = run(case, victim, x, Goal("untargeted", y))
-
-    assert (victim(ours).argmax(1) != y).all()
-    assert distance(case, ours, x).median() <= 1.02 * distance(case, theirs, x)[found].median()
-
-
-@pytest.mark.parametrize("case", [case for case in CASES if case.norm == "l0"], ids=str)
-def test_l0_attacks_beat_salt_and_pepper_by_far(case, digits):
-    victim, x, y = digits
-    eps, draws = 12.0, 50
-    oracle = Oracle(victim, len(x), access="decision")
-    salted = salt_and_pepper(
-        oracle, Goal("untargeted", y), x, Constraint("l0", eps), Randomness(0, "n", list(map(str, y))), draws=draws
-    )
-    baseline = int((victim(salted).argmax(1) != y).sum())
-
-    z, _ = run(case, victim, x, Goal("untargeted", y))
-
-    broken = (distance(case, z, x) <= eps) & (victim(z).argmax(1) != y)
-    assert int(broken.sum()) >= baseline + len(x) // 2
-
-
-@pytest.mark.parametrize(("norm", "name", "eps"), [("linf", "Linf", 0.08), ("l2", "L2", 1.1)])
-def test_fab_leaves_as_many_digits_standing_as_the_reference(norm, name, eps, digits):
-    torchattacks = pytest.importorskip("torchattacks", reason="torchattacks has the reference implementation of FAB")
-    victim, x, y = digits
-    case = Case(fab, norm, FAB, lambda t: 6 + 20 * t, lambda t: 10 * t)
-
-    with torch.random.fork_rng():  # the reference seeds the global generator
-        theirs = torchattacks.FAB(victim, norm=name, eps=eps, steps=10, multi_targeted=True, n_classes=10)(x, y)
-    ours, _ = run(case, victim, x, Goal("untargeted", y))
-
-    standing = [int(((distance(case, z, x) > eps) | (victim(z).argmax(1) == y)).sum()) for z in (ours, theirs)]
-    assert 0.2 * len(x) <= standing[1] <= 0.8 * len(x)
-    assert abs(standing[0] - standing[1]) <= 1
-
-
-def test_fab_leaves_no_more_standing_than_the_reference_where_runs_get_stuck():
-    """In L2 on the adversarial network: 10 of 31 stand, 14 without leaps, and 13 for the reference."""
-    torchattacks = pytest.importorskip("torchattacks", reason="torchattacks has the reference implementation of FAB")
-    victim, (x, y) = models.victim("mnist-cnn-adv"), models.digits(32)
-    right = victim(x).argmax(1) == y
-    x, y, eps = x[right], y[right], 2.0
-    case = Case(fab, "l2", FAB | {"targets": 3, "steps": 40}, lambda t: 6 + 80 * t, lambda t: 40 * t)
-
-    with torch.random.fork_rng():
-        theirs = torchattacks.FAB(victim, norm="L2", eps=eps, steps=40, multi_targeted=True, n_classes=4)(x, y)
-    ours, _ = run(case, victim, x, Goal("untargeted", y))
-
-    standing = [int(((distance(case, z, x) > eps) | (victim(z).argmax(1) == y)).sum()) for z in (ours, theirs)]
-    assert 0.2 * len(x) <= standing[1] <= 0.8 * len(x)
-    assert standing[0] <= standing[1]
-
-
-@pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_hop_skip_jump_comes_as_near_to_digits_as_foolbox_with_as_many_queries(norm, digits):
-    foolbox = pytest.importorskip("foolbox", reason="foolbox is the reference of this test")
-    victim, x, y = digits
-    x, y = x[y != 8], y[y != 8]  # foolbox starts from pixel noise, which is an 8
-    counting = Counting(victim).eval()
-    model = foolbox.PyTorchModel(counting, bounds=(0, 1), device="cpu")
-
-    with torch.random.fork_rng():  # foolbox draws from the global generator
-        torch.manual_seed(0)
-        theirs, _, found = foolbox.attacks.HopSkipJumpAttack(steps=3, constraint=norm)(model, x, y, epsilons=None)
-    params = {"queries": counting.forwards // len(x), "start_tries": 100, "directions": 100}
-    case = by_decision(hop_skip_jump, norm, params)
-    ours, _ = run(case, victim, x, Goal("untargeted", y))
-
-    assert found.all()
-    assert (victim(ours).argmax(1) != y).all()
-    assert distance(case, ours, x).median() <= distance(case, theirs, x).median()

@@ -158,6 +158,11 @@ def test_sigma_may_be_measured_in_the_layers_own_scale(unit):
     assert float(at_input["input"]) == pytest.approx(float(x.double().mean() if unit == "mean" else x.double().std()))
 
 
+def test_a_relative_sigma_without_a_measurement_is_no_absolute_one():
+    with pytest.raises(ValueError, match="relative to the std of layers that nobody has measured"):
+        noisy(site="relu2", sigma=0.5, unit="std")
+
+
 def test_the_judge_shows_each_draw_its_own_numbers_and_the_same_to_clean_and_adversarial():
     x, _ = digits(5)
     model = noisy(site="relu1", sigma=0.7)

@@ -20,7 +20,7 @@ JOB = {
     "attacks": [{**PGD, "eps": 0.3, "steps": 120}],
 }
 """Eight units of some tenths of a second."""
-PATIENCE = 60.0
+PATIENCE = 100.0
 AGENTS = {"ray::DashboardAgent", "ray::RuntimeEnvAgent"}
 """Of a Ray whose driver was killed these notice it after a minute. They hold neither GPU nor model."""
 DRAIN_AND_END = 25.0

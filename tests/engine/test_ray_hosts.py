@@ -64,7 +64,7 @@ def test_a_unit_that_kills_every_host_is_an_error_and_everything_else_is_done(tm
 
 
 def test_a_unit_that_hangs_is_a_timeout_and_everything_else_is_done(tmp_path):
-    job, outcome, expected = disturbed(tmp_path, "hang", Options(time_limit=6))
+    job, outcome, expected = disturbed(tmp_path, "hang", Options(time_limit=10))
     assert (outcome.state, outcome.computed, outcome.failed) == ("failed", 7, 1)
     assert_failed_alone(job, expected, "timeout")
-    assert "6 s" in next(row["error"] for row in table(job.results) if row["status"] == "timeout")
+    assert "10 s" in next(row["error"] for row in table(job.results) if row["status"] == "timeout")

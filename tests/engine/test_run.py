@@ -45,6 +45,14 @@ def computed(job):
     return outcome.computed, outcome.reused
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The job as it is without changes, complete."""
+    job = load(tmp_path_factory.mktemp("undisturbed"))
+    computed(job)
+    return job
+
+
 def test_a_rerun_computes_nothing_and_starts_no_host(tmp_path):
     job = load(tmp_path)
     assert computed(job) == (16, 0)
@@ -124,9 +132,8 @@ def test_results_are_bit_identical_for_another_order_of_units(tmp_path):
 
 
 @pytest.mark.parametrize("kept", ["examples", "crafts", "both"])
-def test_a_run_that_ended_between_crafting_and_judging_goes_on_to_the_same_rows(tmp_path, kept):
-    undisturbed, job = load(tmp_path, name="undisturbed"), load(tmp_path)
-    computed(undisturbed)
+def test_a_run_that_ended_between_crafting_and_judging_goes_on_to_the_same_rows(tmp_path, kept, undisturbed):
+    job = load(tmp_path)
     computed(job)
     for file in parts(job.results, "trials").values():
         file.unlink()
@@ -185,13 +192,9 @@ def test_a_unit_that_fails_as_a_whole_is_told_shown_as_unknown_and_tried_again(t
     undo()
     assert computed(job) == (4, 4)
     assert {row["status"] for row in table(job.results)} <= {"robust", "broken", "clean_wrong"}
-    assert table(job.results) == table_of_undisturbed(tmp_path, victims=["mnist-cnn-adv"])
-
-
-def table_of_undisturbed(tmp_path, **job):
-    undisturbed = load(tmp_path, name="undisturbed", **job)
-    computed(undisturbed)
-    return table(undisturbed.results)
+    whole = load(tmp_path, victims=["mnist-cnn-adv"], name="whole")
+    computed(whole)
+    assert table(job.results) == table(whole.results)
 
 
 def test_a_failed_run_is_not_published(tmp_path, monkeypatch):
@@ -201,7 +204,7 @@ def test_a_failed_run_is_not_published(tmp_path, monkeypatch):
     assert not (tmp_path / "job" / "snapshot").exists()
 
 
-def test_fail_fast_stops_a_run_and_a_rerun_completes_it(tmp_path, monkeypatch):
+def test_fail_fast_stops_a_run_and_a_rerun_completes_it(tmp_path, monkeypatch, undisturbed):
     undo = broken_crafting(monkeypatch, 0.1)
     job = load(tmp_path)
     outcome = run_here(job, Options(fail_fast=True))
@@ -210,7 +213,7 @@ def test_fail_fast_stops_a_run_and_a_rerun_completes_it(tmp_path, monkeypatch):
     undo()
     executors = []
     assert run_here(job, executors=executors).state == "complete"
-    assert table(job.results) == table_of_undisturbed(tmp_path)
+    assert table(job.results) == table(undisturbed.results)
 
 
 def test_transfer_crafts_once_on_the_source_and_judges_on_every_victim(tmp_path):
@@ -257,7 +260,7 @@ def test_a_source_that_fails_fails_every_victim_that_waits_for_it_and_no_other(t
 
 
 @pytest.mark.parametrize("after", [3, 9, 22], ids="after {} writes".format)
-def test_a_full_disk_is_told_loses_nothing_and_leaves_nothing_half_written(tmp_path, monkeypatch, after):
+def test_a_full_disk_is_told_loses_nothing_and_leaves_nothing_half_written(tmp_path, monkeypatch, after, undisturbed):
     job = load(tmp_path)
     real, writes = os.fsync, iter(range(10**6))
 
@@ -272,7 +275,7 @@ def test_a_full_disk_is_told_loses_nothing_and_leaves_nothing_half_written(tmp_p
     monkeypatch.setattr(os, "fsync", real)
     assert not list((tmp_path / "job" / ".staging").glob("*"))
     assert run_here(job).state == "complete"
-    assert table(job.results) == table_of_undisturbed(tmp_path)
+    assert table(job.results) == table(undisturbed.results)
 
 
 def test_a_run_that_ends_early_says_so_and_keeps_what_it_committed(tmp_path, monkeypatch):

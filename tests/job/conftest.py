@@ -58,6 +58,19 @@ class Noise(Params):
     """Standard deviation."""
 
 
+class Inside(Params):
+    site: str
+    """Layer."""
+
+    def reaches_inside(self):
+        return True
+
+
+class Detector(Params):
+    def detects(self):
+        return True
+
+
 COMPONENTS = (
     Component("data", "imagenet-samples", "20 photos.", "m:f", Samples),
     Component("victim", "efficientnet-lite0", "A net.", "m:f"),
@@ -65,6 +78,8 @@ COMPONENTS = (
     Component("victim", "torchvision", "Any of torchvision.", "m:f", Torchvision, shorthand="name"),
     Component("defense", "none", "As it is.", "m:f"),
     Component("defense", "noise", "Noise at the input.", "m:f", Noise),
+    Component("defense", "inside", "Noise in a layer.", "m:f", Inside),
+    Component("defense", "detector", "Cries wolf.", "m:f", Detector),
     Component("attack", "pgd", "Descent.", "m:f", PGD, source="Madry 2018", norms=("linf", "l2", "l1"), goals=GOALS),
     Component("attack", "apgd-ce", "Auto-PGD.", "m:f", PGD, norms=("linf", "l2"), goals=("untargeted",)),
     Component("attack", "blur", "No ball.", "m:f", access="none", goals=("untargeted",)),

@@ -93,6 +93,6 @@ def test_a_refused_victim_makes_no_mistakes_of_the_rules_and_sources_that_name_i
 def test_a_hundred_thousand_questions_take_seconds_at_most(load):
     (grid,) = load(JOB.replace("RULES", "[{victim: net, eps: 8/255}, {steps: 5}, {defense: noise, norm: l2}]")).grids
     v, d, a = grid.victims[0], grid.defenses[0], grid.attacks[1]
-    start = time.perf_counter()
+    start = time.process_time()
     assert not any(excluded(grid, v, d, a) for _ in range(100_000))
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3

@@ -221,8 +221,28 @@ def test_a_wrong_attack_is_told_with_its_place(load, attack, message):
             "5:44: grids.g.victims.weights: a web page is no checkpoint; give a .safetensors file",
         ),
         (
-            grid(more="defenses: [none, {chain: [none]}]"),
-            "7:23: grids.g.defenses[1].chain: not built yet (planned: defenses one after another)",
+            grid(more="defenses: [none, {chain: [none, {chain: [none]}]}]"),
+            "7:37: grids.g.defenses[1].chain[1]: a chain is made of defenses, not of chains: name them in one list",
+        ),
+        (
+            grid(more="defenses: {chain: [none], sigma: 1}"),
+            '7:31: grids.g.defenses.sigma: unknown key "sigma" beside "chain", which takes a list alone',
+        ),
+        (grid(more="defenses: {chain: none}"), '7:23: grids.g.defenses.chain: must be a list of defenses, not "none"'),
+        (grid(more="defenses: {chain: []}"), "7:23: grids.g.defenses.chain: the list is empty"),
+        (
+            grid(more="defenses: {chain: [none, {use: noise, sigma: 1, sgma: 1}]}"),
+            '7:53: grids.g.defenses.chain[1].sgma: unknown parameter "sgma" of defense "noise"; did you mean "sigma"?\n'
+            "  raygrid describe noise lists them.",
+        ),
+        (
+            grid(more="defenses: {chain: [{use: inside, site: conv1}, {use: inside, site: conv2}]}"),
+            "7:16: grids.g.defenses.chain: inside and inside both change hidden layers, and each has to stand right around the "
+            "victim: give one of them, such as noise at `site: all`",
+        ),
+        (
+            grid(more="defenses: {chain: [{use: noise, sigma: 1}, detector]}"),
+            "7:16: grids.g.defenses.chain: detector raises the alarm by what the whole chain answers: name it first",
         ),
         (
             grid(more="splits: {fit: 0.5}"),

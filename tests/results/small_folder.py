@@ -75,7 +75,7 @@ class Folder:
         elif unit.statuses:
             commit_trials(self.store, key(unit.name), unit.rows())
 
-    def run(self, *units, run="r1", started="2026-11-01T00:00:00", reused=False):
+    def run(self, *units, run="r1", started="2026-11-01T00:00:00", reused=False, manifest=None):
         """Commit the units and the index that asks for them. Units of one cell differ in their name's tail: `a.0`, `a.1`."""
         for unit in units:
             self.add(unit)
@@ -96,7 +96,9 @@ class Folder:
                 for unit in units
             ],
         )
-        write_run(self.store, run, {"started": started, "state": "finished", "job": {"name": "test"}})
+        write_run(
+            self.store, run, {"started": started, "state": "finished", "job": {"name": "test"}, **(manifest or {})}
+        )
         return self.results()
 
     def craft(self, name, *samples, **columns):
