@@ -6,11 +6,14 @@ counts those that the defended one gets right (Ukita & Ohki, 2023). What a defen
 noise recovers more of anything until it blurs everything, so that two sites of noise can only be compared at the same cost.
 `recovery_at_cost` does that: one line for each defense but for its sigma, and each cost of 1, 2 and 5 points of clean accuracy,
 with the largest sigma of the grid that costs no more; empty where none does.
+`recovery_gap` has one line for each hidden site and cost: what noise there restores, less what noise at the input does at no more
+cost, over the same examples, with its interval at 95 %. Where the interval holds 0, the two can't be told apart.
 `layer_profile` has one line a cell, status and place of the victim: medians of trials.layer_distance, and of its quotient with
 that at the input (the amplification), over the trials that were measured.
 """
 # ruff: noqa: S608 - the SQL is put together from constants only
 
+from raygrid.metrics.statistics import normal_quantile
 from raygrid.results.schema import CELL
 
 COSTS = (0.01, 0.02, 0.05)
@@ -37,7 +40,7 @@ REST = (*SAME, "awareness", "defense", "site", "rest")
 
 RECOVERY = f"""
 CREATE VIEW raw.recovered AS
-SELECT d.grid, d.cell_id, d.seed, coalesce(d.cluster, d.sample_id) AS cluster,
+SELECT d.grid, d.cell_id, d.seed, d.sample_id, coalesce(d.cluster, d.sample_id) AS cluster,
        b.status = 'broken' AS fell, b.status = 'broken' AND d.success IS NOT NULL AS known,
        b.status = 'broken' AND NOT d.success AS hit,
        CASE WHEN d.clean_correct IS NOT NULL THEN b.clean_correct END AS bare_correct,
@@ -104,6 +107,44 @@ FROM ranked WHERE place = 1
 ORDER BY grid, data, victim, attack, attack_params, awareness, source, norm, eps, cost, site;
 """
 
+GAP = f"""
+CREATE VIEW recovery_gap AS
+WITH pairs AS (
+    SELECT h.* , i.cell_id AS input_cell, i.sigma AS input_sigma, i.clean_loss AS input_loss
+    FROM recovery_at_cost h JOIN recovery_at_cost i
+         ON {" AND ".join(f"h.{column} IS NOT DISTINCT FROM i.{column}" for column in (*SAME, "awareness", "cost"))}
+    WHERE h.site <> 'input' AND i.site = 'input' AND h.defense = i.defense
+),
+per_cluster AS (
+    SELECT p.grid, p.cell_id, p.input_cell, p.seed, p.cost, a.cluster,
+           count_if(a.hit) - count_if(b.hit) AS more, count(*) AS n, count_if(a.hit) AS hidden, count_if(b.hit) AS input
+    FROM pairs p
+    JOIN raw.recovered a ON a.grid = p.grid AND a.cell_id = p.cell_id AND a.seed IS NOT DISTINCT FROM p.seed
+    JOIN raw.recovered b ON b.grid = p.grid AND b.cell_id = p.input_cell AND b.seed IS NOT DISTINCT FROM p.seed
+                            AND b.sample_id = a.sample_id
+    WHERE a.known AND b.known GROUP BY ALL
+),
+per_pair AS (
+    SELECT grid, cell_id, input_cell, seed, cost, sum(n)::BIGINT AS n, sum(hidden)::BIGINT AS hidden_num,
+           sum(input)::BIGINT AS input_num, count(*) AS m,
+           sum(more * more) AS squares, sum(more * n) AS crossed, sum(n * n) AS sizes, sum(more) / sum(n) AS gap
+    FROM per_cluster GROUP BY ALL
+),
+spread AS (
+    -- of the sum of differences over clusters, which are what is drawn independently
+    SELECT *, sqrt(greatest(squares - 2 * gap * crossed + gap * gap * sizes, 0) * m / nullif(m - 1, 0)) / n AS deviation
+    FROM per_pair
+)
+SELECT p.run, p.grid, {", ".join(f"p.{column}" for column in SAME if column != "grid")}, p.awareness, p.defense, p.cost, p.site,
+       p.sigma, p.clean_loss, p.input_sigma, p.input_loss, s.n, s.hidden_num, s.input_num, s.gap,
+       s.gap - {normal_quantile(0.95)!r} * deviation AS gap_low, s.gap + {normal_quantile(0.95)!r} * deviation AS gap_high,
+       p.cell_id, p.input_cell
+FROM pairs p JOIN spread s
+     ON s.grid = p.grid AND s.cell_id = p.cell_id AND s.input_cell = p.input_cell AND s.seed IS NOT DISTINCT FROM p.seed
+        AND s.cost = p.cost
+ORDER BY p.grid, p.data, p.victim, p.attack, p.attack_params, p.awareness, p.cost, p.site;
+"""
+
 PROFILE = f"""
 CREATE VIEW layer_profile AS
 WITH places AS (
@@ -116,5 +157,5 @@ SELECT run, grid, cell_id, {CELLS}, status, place, found.key AS layer, count(fou
 FROM places GROUP BY ALL ORDER BY grid, cell_id, seed, status, place;
 """
 
-VIEWS = (RECOVERY, AT_COST, PROFILE)
+VIEWS = (RECOVERY, AT_COST, GAP, PROFILE)
 """Makes the views, in order. Needs those of views.py."""

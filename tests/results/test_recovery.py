@@ -1,6 +1,7 @@
 """What a defense makes right again, at what cost, and how far examples lie from their originals inside."""
 
 import json
+import statistics
 
 import pytest
 from small_folder import Unit, key
@@ -134,3 +135,60 @@ def test_the_profile_has_the_medians_of_every_layer_in_order(folder):
     assert folder.results().query(
         "SELECT layer_distance['relu2'] AS d FROM trials WHERE sample_id = 'b'"
     ).to_pylist() == [{"d": 1.0}]
+
+
+FELL = {f"s{i}": "broken" for i in range(8)}
+
+
+def restored(*right):
+    return {sample: (sample in {f"s{i}" for i in right}, True) for sample in FELL}
+
+
+def test_the_gap_is_what_a_hidden_site_restores_more_of_the_same_examples(folder):
+    hidden, at_input = (0, 1, 2, 3, 4), (4, 5)
+    folder.run(
+        Unit("c.0", FELL),
+        noise("n.0", 0.3, restored(*at_input)),
+        noise("h.0", 0.5, restored(*hidden), site="relu1"),
+    )
+    rows = folder.rows("recovery_gap")
+    assert [(row["cost"], row["site"], row["sigma"], row["input_sigma"]) for row in rows] == [
+        (cost, "relu1", 0.5, 0.3) for cost in (0.01, 0.02, 0.05)
+    ]
+    row = rows[0]
+    assert (row["n"], row["hidden_num"], row["input_num"], row["gap"]) == (8, 5, 2, 3 / 8)
+    differences = [(i in hidden) - (i in at_input) for i in range(8)]
+    deviation = statistics.stdev(differences) / 8**0.5
+    assert (row["gap_high"] - row["gap"]) == pytest.approx(1.959964 * deviation, rel=1e-6)
+    assert (row["gap"] - row["gap_low"]) == pytest.approx(1.959964 * deviation, rel=1e-6)
+
+
+def test_the_gap_is_taken_at_no_more_cost_and_is_missing_where_a_site_has_no_such_noise(folder):
+    worse = {sample: (right, sample != "s0") for sample, (right, _) in restored(0, 1, 2).items()}  # loses 1 of 8
+    folder.run(
+        Unit("c.0", FELL),
+        noise("n.0", 0.1, restored(4)),
+        noise("m.0", 0.3, worse),
+        noise("h.0", 0.5, worse, site="relu1"),
+    )
+    assert folder.rows("recovery_gap") == []
+
+
+def test_clusters_widen_the_interval_of_the_gap(folder):
+    def rows(name, right, clusters=None, **more):
+        cell = noise(name, 0.3, restored(*right), **more)
+        cell.clusters = clusters
+        return cell
+
+    crops = {sample: f"photo{i // 4}" for i, sample in enumerate(FELL)}
+    widths = []
+    for run, clusters in (("alone", None), ("crops", crops)):
+        made = folder.run(
+            Unit(f"{run}c.0", FELL, clusters=clusters),
+            rows(f"{run}n.0", (), clusters, craft=f"{run}c.0"),
+            rows(f"{run}h.0", (0, 1, 2, 3), clusters, site="relu1", craft=f"{run}c.0"),
+            run=run,
+        )
+        row = made.arrow("recovery_gap").to_pylist()[0]
+        widths.append(row["gap_high"] - row["gap_low"])
+    assert widths[1] > 1.5 * widths[0]
