@@ -26,6 +26,8 @@ FIT_VERSION = 1
 MEASURES = {"lpips": 1, "layers": 1}
 """Versions of what a grid may ask for; bumped when its value on unchanged examples changes."""
 PRECISION = "float32"
+LEVEL = 0.999 / 255
+"""The least eps, rounding aside, at which a file of 8 bits can differ from the clean one."""
 
 Json = dict[str, Any]
 
@@ -188,7 +190,7 @@ def _add(plan: Plan, cells: Sequence[Cell], source: Model, data: Dataset) -> Non
         plan.cells[cell.id] = cell
         attack_digest = _attack_digest(cell.attack.as_crafted)
         reach = [cell.attack.eps] if cell.attack.serves_every_eps else []
-        judging = ONCE if cell.attack.to_the_end else cell.judging  # no sample is left out
+        judging = ONCE if cell.attack.to_the_end else replace(cell.judging, stored=False)  # no sample is left out
         fit = _fit_of(cell.attack.as_crafted, source, data, cell.seed)
         for shard in data.shards:
             parent = parents.get(shard.key) if len(cells) > 1 else None
@@ -284,7 +286,9 @@ def _channel(attack: AttackSpec) -> list[Json]:
 
 
 def _judging(judging: Judging) -> list[Json]:
-    return [] if judging == ONCE else [{"draws": judging.draws, "broken_at": judging.broken_at}]
+    if judging == ONCE:
+        return []
+    return [{"draws": judging.draws, "broken_at": judging.broken_at, **({"stored": True} if judging.stored else {})}]
 
 
 def _source(attack: AttackSpec, model: Model, infos: Mapping[str, VictimInfo], data: Dataset) -> Model:
@@ -330,6 +334,11 @@ def _mistakes(grid: GridSpec, data: Dataset, model: Model, source: Model, attack
             "crafts on the bare victim, or access: transfer, or exclude the pair"
         )
         yield f"{needs} {bare if source.defense.is_none else hidden}"
+    if grid.judge.stored and attack.norm != "l0" and attack.radius is not None and attack.radius < LEVEL:
+        yield (
+            f'{where}: attack "{name}": eps {attack.radius:g} is less than a level, 1/255, and judge.stored shows files that hold '
+            "whole levels: nothing would change"
+        )
     if wrong := check_defended(attack):
         yield f'{where}: attack "{name}" behind defense "{model.defense.component.name}": {wrong}'
     if attack.target is not None and attack.target >= data.classes:
@@ -373,7 +382,9 @@ def _cell(grid: GridSpec, data: Dataset, model: Model, attack: AttackSpec, seed:
         "awareness": attack.averages
         if attack.channel or not model.defense.is_none or attack.params.averages_over()
         else "",
-        "judge": "" if judging == usual else f"{judging.broken_at}/{judging.draws}",
+        "judge": ""
+        if judging == usual
+        else f"{judging.broken_at}/{judging.draws}{',stored' if judging.stored else ''}",
         "suite": attack.stage.suite if attack.stage else "",
         "stage": str(attack.stage.number) if attack.stage else "",
         "seed": str(seed),

@@ -28,6 +28,20 @@ LEVEL_GUARD = 1e-3
 
 
 @dataclass(frozen=True)
+class Look:
+    """One draw of the randomness of model and channel."""
+
+    fooled: bool
+    """Whether the example met the goal."""
+    prediction: int
+    """The answer to the example."""
+    margin: float
+    """Logit gap that separated it from success; at most 0 where the goal is met."""
+    clean_prediction: int
+    """The answer to the clean input at the same draw."""
+
+
+@dataclass(frozen=True)
 class Verdict(Distances):
     """The outcome of one sample, with the distances of the example as crafted."""
 
@@ -59,6 +73,8 @@ class Verdict(Distances):
     """Whether a detecting defense raised the alarm at the example, in more than half of the draws; None where none looks."""
     clean_detected: bool | None = None
     """The same of the clean input: a false alarm."""
+    looks: tuple["Look", ...] = ()
+    """Each of the draws, where there was more than one."""
 
 
 @dataclass(frozen=True)
@@ -238,6 +254,7 @@ def judge(
     channel: Channel | None = None,
     numbers: Randomness | None = None,
     lpips: Learned | None = None,
+    on_file: bool = False,
 ) -> list[Verdict]:
     """Judge examples x_adv [B, C, H, W] made from x [B, C, H, W].
 
@@ -255,6 +272,7 @@ def judge(
         channel: what lies between examples and model; the clean inputs went through it too.
         numbers: of the samples, for a model that takes those of each look; the clean inputs had the same.
         lpips: LPIPS, where it is to be measured.
+        on_file: whether the copy that an 8-bit file can hold is judged, and not the example as crafted.
 
     Examples are judged by as many fresh draws of the randomness of model and channel as the clean inputs were, and by the same
     ones of channel and defense; margin and prediction are those of the mean logits. A model that abstains in more than half has no
@@ -264,18 +282,19 @@ def judge(
     allowed = constraint.allows(x_adv, x)
     shown = torch.where(allowed.view(-1, 1, 1, 1), x_adv, x)  # what is no valid input is not shown to the victim
     within = allowed | replace(constraint, eps=math.inf).allows(x_adv, x) if closest else allowed
+    copy, alarms = stored(shown, x).to(x) / LEVELS, clean.alarms is not None
     adversarial = run_model(
-        model, shown, classes, micro_batch, draws, channel, numbers, alarms=clean.alarms is not None
+        model, copy if on_file else shown, classes, micro_batch, draws, channel, numbers, alarms=alarms
     )
-    on_file = run_model(model, stored(shown, x).to(x) / LEVELS, classes, micro_batch, draws, channel, numbers)
+    filed = adversarial if on_file else run_model(model, copy, classes, micro_batch, draws, channel, numbers)
     distances = measure(x_adv, x, lpips)
     distances_on_file = measure(stored(x_adv.nan_to_num(), x).to(x) / LEVELS, x, lpips)
 
-    clean_met, met, met_on_file = (outputs.often(goal.success, broken_at) for outputs in (clean, adversarial, on_file))
+    clean_met, met, met_on_file = (outputs.often(goal.success, broken_at) for outputs in (clean, adversarial, filed))
     fooled = adversarial.count(goal.success)
     clean_wrong = clean.often(lambda logits: logits.argmax(1) != goal.labels, broken_at)
     (clean_answers, _), (answers, confidence) = (_answers(outputs, model) for outputs in (clean, adversarial))
-    margin = goal.margin(adversarial.logits)
+    margin, looks = goal.margin(adversarial.logits), _looks(adversarial, clean, goal, model)
     finite = torch.isfinite(x_adv).flatten(1).all(1)
 
     verdicts = []
@@ -305,14 +324,33 @@ def judge(
                 success=bool(met[i]) if judged else None,
                 draws=draws,
                 draws_fooled=int(fooled[i]) if judged else None,
-                success_stored=bool(met_on_file[i]) if judged and on_file.why(i) is None else None,
+                success_stored=bool(met_on_file[i]) if judged and filed.why(i) is None else None,
                 **vars(distances[i]),
                 stored=distances_on_file[i] if finite[i] else None,
                 detected=adversarial.detected(i) if judged else None,
                 clean_detected=clean.detected(i),
+                looks=looks[i] if judged else (),
             )
         )
     return verdicts
+
+
+def _looks(
+    adversarial: Outputs, clean: Outputs, goal: Goal, model: Callable[[Tensor], Tensor]
+) -> list[tuple[Look, ...]]:
+    """Return the draws of each sample [B]; none where there was only one."""
+    if adversarial.each is None or clean.each is None:
+        return [()] * len(adversarial.logits)
+    columns = [
+        [
+            goal.success(logits).tolist(),
+            _answers(Outputs(logits), model)[0],
+            goal.margin(logits).tolist(),
+            _answers(Outputs(before), model)[0],
+        ]
+        for logits, before in zip(adversarial.each, clean.each, strict=True)
+    ]
+    return [tuple(Look(*(c[i] for c in column)) for column in columns) for i in range(len(adversarial.logits))]
 
 
 def _abstains(model: Callable[[Tensor], Tensor]) -> bool:

@@ -208,6 +208,7 @@ def score(
     micro_batch: int | None = None,
     inherited: Inherited | None = None,
     broken_at: int | None = None,
+    on_file: bool = False,
     lpips: Learned | None = None,
 ) -> list[Verdict]:
     """Judge the examples x_adv [N, C, H, W] of a batch on a model.
@@ -223,6 +224,7 @@ def score(
         micro_batch: samples in one pass at most.
         inherited: what was taken over from the attack before it in its series. A success that does not hold any more is an error.
         broken_at: draws that must meet the goal; None: more than half of those of `clean`.
+        on_file: whether the copy that an 8-bit file can hold is judged.
         lpips: LPIPS, where it is to be measured.
     """
     verdicts = judge(
@@ -236,6 +238,7 @@ def score(
         micro_batch,
         closest=attack.component.minimal_norm,
         broken_at=broken_at,
+        on_file=on_file,
         channel=channel_of(attack, batch, seed),
         numbers=numbers_of(batch, seed),
         lpips=lpips,

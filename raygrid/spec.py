@@ -51,13 +51,17 @@ class DataSpec:
     params: Params
     limit: int | None = None
     shard: int = 32
+    stored: bool = False
+    """Whether clean inputs are rounded to what an 8-bit file can hold."""
     fit: int = 0
     """Samples that are set apart for fitting, and are not attacked; at least, where samples belong together."""
 
     @property
     def key(self) -> str:
         """Tells apart any two that differ."""
-        return f"{self.component.name} {self.params.model_dump_json()} {self.limit} {self.shard} {self.fit}"
+        return (
+            f"{self.component.name} {self.params.model_dump_json()} {self.limit} {self.shard} {self.fit} {self.stored}"
+        )
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,8 @@ class Judging:
 
     draws: int = 1
     broken_at: int = 1
+    stored: bool = False
+    """Whether the copy that an 8-bit file can hold is what is shown, and not the example as crafted."""
 
 
 ONCE = Judging()
@@ -101,13 +107,15 @@ class JudgeSpec:
     broken_at: int | None = None
     layers: bool = False
     """Whether the distance to the original is measured at every layer."""
+    stored: bool = False
+    """Whether the copy that an 8-bit file can hold is judged."""
 
     def of(self, attack: "AttackSpec", *, random: bool = False) -> Judging:
         """Return how an attack's examples are judged: by 20 draws through a channel or of a random defense, and else by one; more
         than half decide."""
         draws = self.draws or (DRAWS if attack.channel or random else 1)
         said = self.broken_at if self.draws or attack.channel or random else None
-        return Judging(draws, said or draws // 2 + 1)
+        return Judging(draws, said or draws // 2 + 1, self.stored)
 
 
 @dataclass(frozen=True)

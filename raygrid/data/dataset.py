@@ -52,6 +52,19 @@ class Dataset:
         """Channels, height, width of every sample."""
         return tuple(self.table.schema.field("x").type.shape)
 
+    def on_file(self) -> "Dataset":
+        """Return the dataset with values as files of 8 bits hold them; itself where they are such already."""
+        x = self.table.column("x").combine_chunks().to_numpy_ndarray()
+        if x.dtype == np.uint8:
+            return self
+        rounded = make_table(
+            self.table.column("sample_id").to_pylist(),
+            np.rint(x * 255).astype(np.uint8),
+            self.table.column("label").to_numpy(),
+        )
+        place = self.table.schema.get_field_index("x")
+        return replace(self, table=self.table.set_column(place, rounded.schema.field("x"), rounded.column("x")))
+
     def parted(self, fit: int) -> tuple[pa.Table, "Dataset"]:
         """Set apart at least `fit` samples, chosen by a hash of their clusters, which stay whole. Returns them, and the rest."""
         clusters = self.table.column("cluster").to_pylist()

@@ -8,7 +8,6 @@ import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -21,13 +20,14 @@ from raygrid.component import resolve
 from raygrid.data.dataset import pixels
 from raygrid.defenses.noise import AT_ONCE
 from raygrid.engine.fitting import fit_unit, found, read_fitted
-from raygrid.engine.rows import Row, sample_rows, trial_key
+from raygrid.engine.outcome_rows import craft_rows, draw_rows, verdict_row
+from raygrid.engine.rows import sample_rows, trial_key
 from raygrid.engine.work import Preflight, Report, Task, Unit
 from raygrid.errors import UsageError
 from raygrid.evidence import CONDITIONS, UNKNOWN, Record, answers_differ, left_of, unknown_in_suite
 from raygrid.grid import Craft, Fit, Model, Score
-from raygrid.judge import NO_ANSWER, TRACEBACK_FRAMES, Outputs, Verdict, run_model, stored, vouched
-from raygrid.kernel import Batch, Crafted, Inherited, channel_of, craft, goal_of, numbers_of, score
+from raygrid.judge import TRACEBACK_FRAMES, Outputs, run_model, vouched
+from raygrid.kernel import Batch, Inherited, channel_of, craft, goal_of, numbers_of, score
 from raygrid.metrics.lpips import Lpips
 from raygrid.metrics.lpips import load as load_lpips
 from raygrid.results.folder import commit_craft, commit_trials, read_crafts, read_examples, read_trials
@@ -213,7 +213,7 @@ class VictimHost:
             fitted=self._fitted(unit.fit),
         )
         _refuse_if_all_failed(made.failures, len(batch.ids))
-        if commit_craft(self.store, unit.key, *_craft_rows(unit, batch, made, table)):
+        if commit_craft(self.store, unit.key, *craft_rows(unit, batch, made, table)):
             self.examples.get(unit.key, lambda: Examples(made.x_adv, made.failures, made.claimed))
         return {}
 
@@ -235,13 +235,14 @@ class VictimHost:
             self._at_once(batch),
             self._inherited(craft_unit, batch),
             unit.cell.judging.broken_at,
+            unit.cell.judging.stored,
             self._lpips() if "lpips" in unit.cell.perceptual else None,
         )
         _refuse_if_all_failed({i: v.error or "" for i, v in enumerate(verdicts) if v.status == "error"}, len(verdicts))
         each = (time.perf_counter() - started) / len(verdicts)
         shared = {**trial_key(unit), "seconds": each, "device": self.device.type, "host": platform.node()}
         rows = [
-            {**shared, **sample, **_verdict_row(verdict, claimed), "certified_radius": radius}
+            {**shared, **sample, **verdict_row(verdict, claimed), "certified_radius": radius}
             for sample, verdict, claimed, radius in zip(
                 sample_rows(table), verdicts, examples.claimed, self._radii(unit, batch), strict=True
             )
@@ -251,7 +252,10 @@ class VictimHost:
             found = layer_distances(model, examples.x_adv[judged], batch.x[judged], self._at_once(batch))
             for i, distances in zip(judged, found, strict=True):
                 rows[i]["layer_distance"] = distances
-        commit_trials(self.store, unit.key, rows, craft_unit.shard.size)
+        looks = [
+            row for sample, verdict in zip(batch.ids, verdicts, strict=True) for row in draw_rows(unit, sample, verdict)
+        ]
+        commit_trials(self.store, unit.key, rows, craft_unit.shard.size, looks)
         counts: dict[str, int] = {}
         for verdict in verdicts:
             counts[verdict.status] = counts.get(verdict.status, 0) + 1
@@ -393,49 +397,3 @@ def load_model(model: Model, device: torch.device | str = "cpu", fitted: Mapping
 
 def _bytes(model: Victim) -> int:
     return sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
-
-
-def _craft_rows(unit: Craft, batch: Batch, made: Crafted, table: pa.Table) -> tuple[list[Row], list[Row]]:
-    n = len(batch.ids)
-    costs = [
-        {
-            "craft_key": unit.key,
-            "sample_id": sample,
-            "status": "inherited" if made.kept[i] else "error" if i in made.failures else "crafted",
-            "error": made.failures.get(i),
-            "forwards": made.forwards[i],
-            "backwards": made.backwards[i],
-            "queries": made.forwards[i],
-            "zero_gradients": made.zero_gradients[i],
-            "parent_key": unit.parent.key if unit.parent is not None else None,
-            "fit_key": unit.fit.key if unit.fit is not None else None,
-            "seconds": made.seconds / n,
-            "attack_claimed": made.claimed[i],
-        }
-        for i, sample in enumerate(batch.ids)
-    ]
-    on_file = stored(made.x_adv, batch.x).cpu().numpy()
-    x_adv = made.x_adv.cpu().numpy()
-    dtype = str(table.schema.field("x").type.value_type)
-    examples = [
-        {
-            "craft_key": unit.key,
-            "sample_id": sample,
-            "shape": list(x_adv[i].shape),
-            "dtype": dtype,
-            "x_adv": x_adv[i].astype("<f4").tobytes(),
-            "x_stored": on_file[i].tobytes(),
-        }
-        for i, sample in enumerate(batch.ids)
-        if i not in made.failures and not made.kept[i]
-    ]
-    return costs, examples
-
-
-def _verdict_row(verdict: Verdict, claimed: bool | None) -> Row:
-    row = asdict(verdict)
-    on_file = row.pop("stored") or {}
-    row |= {f"{name}_stored": value for name, value in on_file.items() if name != "snr_db"}
-    for name in ("clean_prediction", "prediction"):
-        row[name] = None if row[name] is None else "abstain" if row[name] == NO_ANSWER else str(row[name])
-    return {**row, "attack_claimed": claimed}

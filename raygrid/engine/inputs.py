@@ -74,6 +74,8 @@ def _load(where: str, spec: DataSpec) -> tuple[Dataset, list[Shard]]:
     try:
         dataset: Dataset = resolve(spec.component.build)(spec.params, None if spec.fit else spec.limit)
         check(dataset)
+        if spec.stored:
+            dataset = dataset.on_file()
         if not spec.fit:
             return dataset, []
         picked, rest = dataset.parted(spec.fit)

@@ -87,4 +87,5 @@ def trial_key(score: Score) -> Row:
         "craft_key": score.craft.key,
         **cell_row(score.cell),
         "victim_sha256": score.model.info.weights_sha256,
+        "judged": "stored" if score.cell.judging.stored else "crafted",
     }

@@ -44,8 +44,9 @@ class JudgeFields(Params):
     channel and for random defenses alone."""
     layers: bool = Field(default=False, json_schema_extra=_ONE)
     """Whether the distance between example and original is measured at every layer of the victim."""
-    stored: Literal[False] = Field(default=False, json_schema_extra=_planned("judging the 8-bit copy in the headline"))
-    """Whether the copy that a file can hold is the one judged."""
+    stored: bool = Field(default=False, json_schema_extra=_ONE)
+    """Whether the copy that an 8-bit file can hold is the one judged, each value rounded towards the clean input, which is then
+    rounded to such a file, too. Off: the example as crafted decides, and `success_stored` says what became of the copy."""
 
 
 class SplitFields(Params):

@@ -67,9 +67,9 @@ class GridReader:
             "exclude": [{key: _json(value) for key, value in rule.items()} for rule in exclude],
             **said[0].model_dump(mode="json", exclude_none=True),
         }
-        judge = JudgeSpec(said[0].judge.draws, said[0].judge.broken_at, said[0].judge.layers)
+        judge = JudgeSpec(said[0].judge.draws, said[0].judge.broken_at, said[0].judge.layers, said[0].judge.stored)
         self._check_judge(node, judge, defenses, attacks)
-        data = tuple(replace(spec, fit=said[0].splits.fit) for spec in data)
+        data = tuple(replace(spec, fit=said[0].splits.fit, stored=judge.stored) for spec in data)
         perceptual = tuple(dict.fromkeys(said[0].perceptual))
         return GridSpec(
             name, data, tuple(victims.values()), defenses, attacks, exclude, judge, perceptual, said[0].costs

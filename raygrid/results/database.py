@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from raygrid.results import checks, recovery, views
 from raygrid.results.folder import Parts, index_name, keys, part_name, snapshot_name
-from raygrid.results.schema import CHECKS, CRAFTS, EXAMPLES, FITS, INDEX, PLACED_TRIALS, TRIALS, Table
+from raygrid.results.schema import CHECKS, CRAFTS, DRAWS, EXAMPLES, FITS, INDEX, PLACED_TRIALS, TRIALS, Table
 from raygrid.results.store import Store
 
 SQL_TYPES = {
@@ -59,6 +59,7 @@ def connect(
         source(connection, "raw.crafts", CRAFTS, _paths(store, "crafts", crafts & keys(store, "crafts")))
         connection.execute(views.TRIALS)
     source(connection, "fits", FITS, _paths(store, "fits", keys(store, "fits")))
+    source(connection, "raw.draws", DRAWS, _paths(store, "draws", units & keys(store, "draws")))
     source(connection, "raw.examples", EXAMPLES, _paths(store, "examples", crafts & keys(store, "examples")))
 
     if snapshot and store.exists(snapshot_name(run, CHECKS)):

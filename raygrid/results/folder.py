@@ -1,6 +1,7 @@
 """The layout of a results folder: what is kept under which name, and how it is committed. The write is the commit.
 
     raygrid.json                     the schema version
+    draws/<aa>/<unit_key>.parquet    each judgement of a score unit's samples, where there were several; written before its results
     trials/<aa>/<unit_key>.parquet   results of a score unit; that it exists says that the unit is done
     crafts/<aa>/<craft_key>.parquet  cost of a craft unit; that it exists says that the unit is done
     examples/<aa>/<craft_key>.parquet  its adversarial examples, written before its costs
@@ -24,11 +25,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raygrid.errors import UsageError
-from raygrid.results.schema import CRAFTS, EXAMPLES, FITS, INDEX, SCHEMA_VERSION, TRIALS, Table, table
+from raygrid.results.schema import CRAFTS, DRAWS, EXAMPLES, FITS, INDEX, SCHEMA_VERSION, TRIALS, Table, table
 from raygrid.results.store import Store
 
 MARKER = "raygrid.json"
-Parts = Literal["trials", "crafts", "examples", "fits", "failures"]
+Parts = Literal["trials", "crafts", "examples", "fits", "draws", "failures"]
 Row = Mapping[str, Any]
 
 WHOLE_CRAFT: tuple[Parts, ...] = ("crafts", "examples")
@@ -116,7 +117,9 @@ def keys(store: Store, parts: Parts) -> set[str]:
     return {name.rpartition("/")[2].removesuffix(".parquet") for name in store.list(parts)}
 
 
-def commit_trials(store: Store, unit_key: str, rows: Sequence[Row], samples: int | None = None) -> bool:
+def commit_trials(
+    store: Store, unit_key: str, rows: Sequence[Row], samples: int | None = None, draws: Sequence[Row] = ()
+) -> bool:
     """Commit the results of a score unit, unless someone already has. Return whether this call wrote them.
 
     Args:
@@ -124,12 +127,15 @@ def commit_trials(store: Store, unit_key: str, rows: Sequence[Row], samples: int
         unit_key: the unit.
         rows: one for each of its samples, with columns of schema.TRIALS.
         samples: how many rows there must be, where the caller knows.
+        draws: with columns of schema.DRAWS, where samples were judged by several draws.
 
     Raises:
         ValueError: rows are missing, double, or of another unit; or a column is wrong, see schema.table.
         UsageError: the disk is full, or can't be written to.
     """
     _check_rows(rows, "unit_key", unit_key, samples)
+    if draws and not store.exists(part_name("trials", unit_key)):
+        store.put(part_name("draws", unit_key), encode(table(draws, DRAWS)))
     return store.put_if_absent(part_name("trials", unit_key), encode(table(rows, TRIALS)))
 
 

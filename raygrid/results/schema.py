@@ -136,6 +136,12 @@ RESULT = (
     Column("success_stored", "bool", "Whether it is met on the copy that a file can hold (8-bit image, 16-bit PCM)."),
     Column("draws", "int64", "Number of fresh draws of the randomness that it was judged by; 1 where there is none."),
     Column("draws_fooled", "int64", "How many of them were fooled."),
+    Column(
+        "judged",
+        "string",
+        "Which copy of the example status, success, prediction and the like are about.",
+        choices=("crafted", "stored"),
+    ),
     Column("attack_claimed", "bool", "Whether the attack itself believed to have succeeded; never the verdict."),
     Column(
         "certified_radius",
@@ -201,6 +207,26 @@ RESULT = (
 
 TRIALS = Table("trials", (UNIT_KEY, CRAFT_KEY, SAMPLE_ID, *CELL, *RESULT))
 """One row: one sample through one score unit. Content only; run, grid and cell are joined from the index."""
+
+DRAWS = Table(
+    "draws",
+    (
+        UNIT_KEY,
+        SAMPLE_ID,
+        Column(
+            "draw",
+            "int64",
+            "Number of the draw, from 0: the same numbers for the clean input and for every example of it.",
+        ),
+        Column("fooled", "bool", "Whether the example met the goal at this draw."),
+        Column("prediction", "string", "What the defended victim answered to the example, in the words of trials."),
+        Column(
+            "margin", "float64", "Logit gap that separated the example from success; at most 0 where the goal is met."
+        ),
+        Column("clean_prediction", "string", "What it answered to the clean input at the same draw."),
+    ),
+)
+"""Each judgement of a trial that was judged by several draws, one row a draw."""
 
 CRAFTS = Table(
     "crafts",

@@ -1,6 +1,6 @@
 """The SQL of the results: views over the files of one run. What a person reads is one of them, or a query over them.
 
-`trials`, `examples`, `crafts`, `fits`, `runs` and `cells` are rows; `fits` are those of the whole folder.
+`trials`, `draws`, `examples`, `crafts`, `fits`, `runs` and `cells` are rows; `fits` are those of the whole folder.
 `summary` has one line a cell, empty ones included.
 `worst_case` has one line for all cells that differ in their attack only: a sample is broken when any broke it. Corruptions
 (access none) are no attackers, and stay out.
@@ -56,6 +56,8 @@ SELECT i.run, i.grid, i.cell_id, i.reused, t.* FROM raw.parts t JOIN raw.run_ind
 ROWS = f"""
 CREATE VIEW crafts AS FROM raw.crafts;
 CREATE VIEW runs AS FROM raw.runs;
+CREATE VIEW draws AS
+SELECT i.run, i.grid, i.cell_id, d.* FROM raw.draws d JOIN raw.run_index i USING (unit_key);
 CREATE VIEW examples AS
 SELECT e.*, c.* EXCLUDE (craft_key, sample_id) FROM raw.examples e LEFT JOIN raw.crafts c USING (craft_key, sample_id);
 

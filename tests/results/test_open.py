@@ -22,7 +22,7 @@ def results(folder):
     return folder.run(TWO)
 
 
-NEW_IN_3 = {"lpips", "lpips_stored", "clean_detected", "fit_key", "layer_distance"}
+NEW_IN_3 = {"lpips", "lpips_stored", "clean_detected", "fit_key", "judged", "layer_distance"}
 NEW_IN_2 = NEW_IN_3 | {"eot", "suite", "stage", "stages", "zero_gradients", "parent_key"}
 LACKING = {1: NEW_IN_2, 2: NEW_IN_3}
 """Schema version -> columns that its folders lack."""

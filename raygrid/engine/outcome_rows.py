@@ -1,0 +1,79 @@
+"""What a host computed as rows of the result tables."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import pyarrow as pa
+
+from raygrid.engine.rows import Row
+from raygrid.grid import Craft, Score
+from raygrid.judge import NO_ANSWER, Verdict, stored
+from raygrid.kernel import Batch, Crafted
+
+
+def craft_rows(unit: Craft, batch: Batch, made: Crafted, table: pa.Table) -> tuple[list[Row], list[Row]]:
+    """Return what crafting cost, a row a sample, and the examples, a row each that was made here."""
+    n = len(batch.ids)
+    costs = [
+        {
+            "craft_key": unit.key,
+            "sample_id": sample,
+            "status": "inherited" if made.kept[i] else "error" if i in made.failures else "crafted",
+            "error": made.failures.get(i),
+            "forwards": made.forwards[i],
+            "backwards": made.backwards[i],
+            "queries": made.forwards[i],
+            "zero_gradients": made.zero_gradients[i],
+            "parent_key": unit.parent.key if unit.parent is not None else None,
+            "fit_key": unit.fit.key if unit.fit is not None else None,
+            "seconds": made.seconds / n,
+            "attack_claimed": made.claimed[i],
+        }
+        for i, sample in enumerate(batch.ids)
+    ]
+    on_file = stored(made.x_adv, batch.x).cpu().numpy()
+    x_adv = made.x_adv.cpu().numpy()
+    dtype = str(table.schema.field("x").type.value_type)
+    examples = [
+        {
+            "craft_key": unit.key,
+            "sample_id": sample,
+            "shape": list(x_adv[i].shape),
+            "dtype": dtype,
+            "x_adv": x_adv[i].astype("<f4").tobytes(),
+            "x_stored": on_file[i].tobytes(),
+        }
+        for i, sample in enumerate(batch.ids)
+        if i not in made.failures and not made.kept[i]
+    ]
+    return costs, examples
+
+
+def verdict_row(verdict: Verdict, claimed: bool | None) -> Row:
+    """Return the columns of a trial that are the verdict's."""
+    row = asdict(verdict)
+    on_file = row.pop("stored") or {}
+    row |= {f"{name}_stored": value for name, value in on_file.items() if name != "snr_db"}
+    del row["looks"]
+    for name in ("clean_prediction", "prediction"):
+        row[name] = None if row[name] is None else _text(row[name])
+    return {**row, "attack_claimed": claimed}
+
+
+def draw_rows(score: Score, sample_id: str, verdict: Verdict) -> Iterator[Row]:
+    """Yield the rows of the draws that a sample was judged by; none where there was only one."""
+    for draw, look in enumerate(verdict.looks):
+        yield {
+            "unit_key": score.key,
+            "sample_id": sample_id,
+            "draw": draw,
+            "fooled": look.fooled,
+            "prediction": _text(look.prediction),
+            "margin": look.margin,
+            "clean_prediction": _text(look.clean_prediction),
+        }
+
+
+def _text(answer: int) -> str:
+    """Return an answer as tables hold it."""
+    return "abstain" if answer == NO_ANSWER else str(answer)
