@@ -103,6 +103,7 @@ COMPONENTS: tuple[Component, ...] = (
         access="score",
         norms=("linf", "l2", "l1"),
         goals=ALL_GOALS,
+        version=2,
     ),
     Component(
         kind="attack",

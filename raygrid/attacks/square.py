@@ -14,7 +14,7 @@ from raygrid.oracle import Oracle
 from raygrid.randomness import Randomness
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
-"""Queries, of 10,000, after which the share of pixels in a square is halved (section 3.1 of the paper)."""
+"""Squares, of 10,000, after which the share of pixels in a square is halved (section 3.1 of the paper)."""
 TILES = 5
 """The L2 search starts from a grid of so many bumps a side."""
 MIN_BUMP = 3
@@ -83,7 +83,8 @@ def square(
         else:
             row = numbers[active, step]
             draws = Draws(row[:, :4], row[:, 4], _signs(row[:, 5:])[:, :, None, None])
-            at = step * 10_000 // queries if rescale else step
+            squares = step - 1  # that were tried before: the first has all of p_init, however few there are to be
+            at = squares * 10_000 // queries if rescale else squares
             share = p_init / 2 ** sum(at > mark for mark in HALVINGS)
             z = search.step(best.x[active], clean, constraint, draws, math.sqrt(share * h * w))
         value, success = oracle.look(goal, z, active, "margin")
