@@ -158,12 +158,15 @@ def _masked_gradient(victim: Victim, x: Tensor) -> list[str]:
 
 
 def _gradient(victim: Victim, x: Tensor) -> Tensor | None:
-    """Return the gradient of the largest outputs; None where the outputs do not hang on the input by any."""
+    """Return the gradient of the largest outputs' lead over the mean; None where the outputs do not hang on the input by any.
+
+    The largest output alone will not do: a log-probability of nearly 0 has no slope, and attacks go by those of the others.
+    """
     pixels = x.detach().clone().requires_grad_()
-    best = getattr(victim, "soft", victim)(pixels).amax(1).sum()
-    if not best.requires_grad:
+    outputs = getattr(victim, "soft", victim)(pixels)
+    if not outputs.requires_grad:
         return None
-    (gradient,) = torch.autograd.grad(best, pixels, allow_unused=True)
+    (gradient,) = torch.autograd.grad((outputs.amax(1) - outputs.mean(1)).sum(), pixels, allow_unused=True)
     return torch.zeros_like(pixels) if gradient is None else gradient
 
 
