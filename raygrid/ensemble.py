@@ -1,6 +1,7 @@
 """Victims that answer together, as one victim: what planning knows of them. Imports neither torch nor ray."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
@@ -25,16 +26,18 @@ class Ensemble(Params):
     """Victims that answer together, by the mean of their probabilities."""
 
     members: tuple[Member, ...]
-    """At least one."""
+    """At least two."""
 
 
 def ensemble(specs: Sequence[VictimSpec], name: str | None = None) -> VictimSpec:
-    """Return one victim that is several.
+    """Return one victim that is several; an ensemble of one is that one.
 
     Args:
         specs: the members, at least one.
         name: id of the ensemble; default: the ids of its members, `a+b`.
     """
+    if len(specs) == 1:
+        return replace(specs[0], id=name or specs[0].id)
     members = [
         Member(
             id=spec.id,

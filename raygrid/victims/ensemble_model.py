@@ -11,12 +11,15 @@ from raygrid.victims.info import VictimInfo
 from raygrid.victims.victim import Victim
 
 SURE = 50.0
-"""Logits by which the answer of a member that tells nothing else stands above all others, so that it has the whole of that
-member's share: the rest is nothing to a softmax in float32, and finite."""
+"""Logits by which the answer of a member that tells no more stands above all others: these are then nothing to a softmax in
+float32, and finite."""
 
 
 class Together(nn.Module):
-    """Victims that answer together: pixels [B, C, H, W] in [0, 1] in, logarithms of their mean probabilities [B, classes] out."""
+    """Victims that answer together: pixels [B, C, H, W] in [0, 1] in, logarithms of their mean probabilities [B, classes] out.
+
+    The probabilities of a member are the softmax of its logits; one that tells its decisions alone is sure of them.
+    """
 
     undivided = "it is an ensemble, and its members have layers of their own"
     """Why it can't be cut into layers."""
@@ -25,6 +28,11 @@ class Together(nn.Module):
         super().__init__()
         self.members = nn.ModuleList(members)
         self.scales = [SURE if member.info.access == "decision" else 1.0 for member in members]
+
+    @property
+    def victims(self) -> list[Victim]:
+        """The members."""
+        return [member for member in self.members if isinstance(member, Victim)]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return log (1/n sum p_i) [B, classes], where p_i are the probabilities of one of n members."""
