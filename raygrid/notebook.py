@@ -21,7 +21,7 @@ from raygrid.kernel import fit as fit_attack
 from raygrid.metrics.statistics import wilson
 from raygrid.series import stages
 from raygrid.spec import AttackSpec, Awareness, Budget, ChannelSpec, GoalName, JudgeSpec
-from raygrid.victims.info import VictimInfo
+from raygrid.victims.info import VictimInfo, identified
 from raygrid.victims.victim import Victim
 
 PROBES = 8
@@ -370,7 +370,5 @@ def _with_layers(model: nn.Module, layer: str) -> Victim:
 def _named(name: str) -> nn.Module:
     component = registry.find("victim", name)
     params = registry.parse(component, {})
-    if component.identify is None:
-        raise UsageError(f'victim "{name}" does not say what it is: its registration lacks `identify`')
-    model: nn.Module = resolve(component.build)(params, resolve(component.identify)(params, name))
+    model: nn.Module = resolve(component.build)(params, identified(name, component.identify, params, name))
     return model

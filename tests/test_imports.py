@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-WORDS = {"chain", "component", "errors", "keys", "registry", "spec"}
+WORDS = {"chain", "component", "ensemble", "errors", "keys", "registry", "spec"}
 """What every part may use to declare itself."""
 FILES = {"assets", "mnist_split", "pins"}
 """What ships in packages."""
@@ -45,6 +45,7 @@ MAY_IMPORT = {
     "errors": set(),
     "component": {"errors"},
     "chain": {"component", "errors", "spec"},
+    "ensemble": {"component", "errors", "spec"},
     "registry": {"component", "errors"},
     "costs": {"errors"},
     "spec": {"component", "costs", "errors"},
@@ -107,6 +108,7 @@ PLANNING = (
     "raygrid.engine.run",
     "raygrid.engine.session",
     "raygrid.engine.work",
+    "raygrid.ensemble",
     "raygrid.errors",
     "raygrid.evidence",
     "raygrid.grid",
@@ -118,6 +120,7 @@ PLANNING = (
     "raygrid.registry",
     "raygrid.series",
     "raygrid.spec",
+    "raygrid.victims.ensemble",
     "raygrid.victims.info",
 )
 """Patterns of the modules that declare, parse and plan: the driver's."""

@@ -155,4 +155,6 @@ def _scale(params: Noise, parts: Sequence[Tensor]) -> Tensor:
 
 def _layers(params: Noise, victim: Victim) -> list[str]:
     """Return the hidden layers that get noise; none where the input does."""
-    return {INPUT: [], "all": victim.layers.names}.get(params.site, [params.site])
+    if params.site == "all":
+        return victim.layers.all()
+    return [] if params.site == INPUT else [params.site]

@@ -15,7 +15,7 @@ from raygrid.grid import Plan, ShardRef, expand
 from raygrid.job import excluded
 from raygrid.registry import label
 from raygrid.spec import DataSpec, Job, VictimSpec
-from raygrid.victims.info import VictimInfo
+from raygrid.victims.info import VictimInfo, identified
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,4 @@ def _load(where: str, spec: DataSpec) -> tuple[Dataset, list[Shard]]:
 
 
 def _identify(spec: VictimSpec) -> VictimInfo:
-    if spec.component.identify is None:
-        raise UsageError(f'victim "{spec.component.name}" does not say what it is: its registration lacks `identify`')
-    info: VictimInfo = resolve(spec.component.identify)(spec.params, spec.id)
-    return info
+    return identified(spec.component.name, spec.component.identify, spec.params, spec.id)

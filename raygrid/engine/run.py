@@ -114,7 +114,7 @@ def run(
     try:
         if backlog.waiting:
             show(progress.status("starting"))
-            weights = {task.model.info.weights_sha256 for task in backlog.tasks()}
+            weights = {sha256 for task in backlog.tasks() for sha256 in task.model.info.weights}
             fetch_all([asset for asset in ASSETS.values() if asset.sha256 in weights], report)
             store.put(token, b"")
             executor = start(backlog.waiting)

@@ -149,13 +149,10 @@ FIELDS: dict[Kind, type[Params]] = {
     "channel": ChannelFields,
 }
 
-COMPOSITES: dict[Kind, tuple[str, str]] = {
-    "victim": ("ensemble", "victims that answer together"),
-}
-"""Kinds that will also be composed of a list under this key, and what that is: named but not built yet."""
-
 CHAIN = "chain"
 """The key of a mapping that composes a defense of a list of defenses, the first of which meets the input first."""
+ENSEMBLE = "ensemble"
+"""The key of a mapping that composes a victim of a list of victims, which answer by the mean of their probabilities."""
 
 EXCLUDE_KEYS = ("victim", "defense", "attack", "norm", "eps", "goal", "access", "source", "channel", "awareness")
 """What `exclude` can name besides the parameters of the grid's attacks."""

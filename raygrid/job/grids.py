@@ -3,12 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 from raygrid.chain import chain
+from raygrid.ensemble import ensemble
 from raygrid.job.attacks import access_of, eps_of, norm_of, problems
 from raygrid.job.exclude import read_exclude
-from raygrid.job.fields import CHAIN, AttackFields, ChannelFields, DataFields, DefenseFields, GridFields, VictimFields
+from raygrid.job.fields import (
+    CHAIN,
+    ENSEMBLE,
+    AttackFields,
+    ChannelFields,
+    DataFields,
+    DefenseFields,
+    GridFields,
+    VictimFields,
+)
 from raygrid.job.reading import Mistakes, Thing, read_fields, show
 from raygrid.job.uses import Table, Use, read_use
 from raygrid.job.yaml12 import Node
@@ -29,6 +39,16 @@ USE_KEYS = ("data", "victims", "defenses", "attacks", "exclude")
 Json = dict[str, Any]
 Victims = dict[str, VictimSpec]
 """By id."""
+
+
+class ReadVictim(NamedTuple):
+    """A victim as it stands in the file."""
+
+    spec: VictimSpec
+    told: tuple[str, ...]
+    """The values of its axes."""
+    named_at: Node
+    """Where its id stands, or what it has it from."""
 
 
 class GridReader:
@@ -113,15 +133,42 @@ class GridReader:
         victims: Victims = {}
         said = []
         for item in self._items(node, "victims"):
-            uses = read_use("victim", VictimFields, item, self._table, self._mistakes)
-            said.append(uses.resolved)
-            for use in uses.alternatives:
-                spec = _victim(use)
+            read, written = self._victim(item)
+            said.append(written)
+            for spec, _, named_at in read:
                 if spec.id in victims:
                     what = f'two victims of the grid have the id "{spec.id}"; set "id" of one of them'
-                    self._mistakes.add(use.node.child("id"), what)
+                    self._mistakes.add(named_at, what)
                 victims[spec.id] = spec
         return victims, said
+
+    def _victim(self, node: Node, offers: tuple[str, ...] = ()) -> tuple[list[ReadVictim], Json | None]:
+        """Read a victim or an ensemble: all combinations of the axes. `offers`: further names that would have done."""
+        if isinstance(node.value, dict) and ENSEMBLE in node.value:
+            return self._ensemble(node, node.value[ENSEMBLE])
+        uses = read_use("victim", VictimFields, node, self._table, self._mistakes, offers=offers)
+        return [_victim(use) for use in uses.alternatives], uses.resolved
+
+    def _ensemble(self, node: Node, listed: Node) -> tuple[list[ReadVictim], Json | None]:
+        fields = read_fields(VictimFields, node, Thing("an ensemble", (ENSEMBLE,)), self._mistakes)
+        if not isinstance(listed.value, tuple):
+            self._mistakes.add(listed, f"must be a list of victims, not {show(listed)}")
+            return [], None
+        items = self._items(node, ENSEMBLE)
+        for item in items:
+            if isinstance(item.value, dict) and ENSEMBLE in item.value:
+                self._mistakes.add(item, f"an {ENSEMBLE} is made of victims, not of ensembles: name them in one list")
+                return [], None
+        members = [self._victim(item) for item in items]
+        if not (fields and members):
+            return [], None
+        name, victims = fields[0].id, []
+        for choice in product(*(alternatives for alternatives, _ in members)):
+            told = tuple(text for member in choice for text in member.told)
+            spec = ensemble([member.spec for member in choice], name and "-".join([name, *told]))
+            victims.append(ReadVictim(spec, told, node.child("id")))
+        said = {ENSEMBLE: [written for _, written in members]}
+        return victims, {**said, **fields[0].model_dump(mode="json", exclude_none=True)}
 
     def _defenses(self, node: Node) -> tuple[tuple[DefenseSpec, ...], list[Json | None]]:
         default = Node(node.at, node.path, "none", node.key_at)
@@ -183,13 +230,12 @@ class GridReader:
             return [known[node.value]], node.value
         if isinstance(node.value, str) and not all_known:
             return [], None  # it may be the id of a victim that was refused
-        uses = read_use("victim", VictimFields, node, self._table, self._mistakes, offers=tuple(known))
-        specs = [_victim(use) for use in uses.alternatives]
-        for use, spec in zip(uses.alternatives, specs, strict=True):
+        read, written = self._victim(node, offers=tuple(known))
+        for spec, _, named_at in read:
             if known.setdefault(spec.id, spec) != spec:
                 what = f'another victim of the grid has the id "{spec.id}"; set "id" of one of them'
-                self._mistakes.add(use.node.child("id"), what)
-        return specs, uses.resolved
+                self._mistakes.add(named_at, what)
+        return [victim.spec for victim in read], written
 
     def _channel(self, node: Node) -> tuple[list[ChannelSpec], Json | None]:
         uses = read_use("channel", ChannelFields, node, self._table, self._mistakes)
@@ -203,15 +249,17 @@ class GridReader:
         return read_exclude(node.child("exclude"), tuple(victims.values()), defenses, attacks, self._mistakes)
 
 
-def _victim(use: Use[VictimFields]) -> VictimSpec:
+def _victim(use: Use[VictimFields]) -> ReadVictim:
     """Name the victim after its use, and after the values of its axes."""
     values = use.params.model_dump(mode="json")
     shorthand = use.component.shorthand
     text = values.get(shorthand) if shorthand else None
     name = f"{use.component.name}:{text}" if text else use.component.name
+    told = {axis: _text(values[axis]) for axis in use.axes}
     # The default name holds the shorthand parameter already.
-    told = [values[axis] for axis in use.axes if use.fields.id is not None or axis != shorthand]
-    return VictimSpec("-".join([use.fields.id or name, *(_text(value) for value in told)]), use.component, use.params)
+    added = [value for axis, value in told.items() if use.fields.id is not None or axis != shorthand]
+    spec = VictimSpec("-".join([use.fields.id or name, *added]), use.component, use.params)
+    return ReadVictim(spec, tuple(told.values()), use.node.child("id"))
 
 
 def _text(value: object) -> str:

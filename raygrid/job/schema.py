@@ -4,7 +4,7 @@ from typing import Any
 
 from raygrid import registry
 from raygrid.component import Component, Kind, Params
-from raygrid.job.fields import CHAIN, COMPOSITES, EXCLUDE_KEYS, FIELDS, GridFields, JobFields
+from raygrid.job.fields import CHAIN, ENSEMBLE, EXCLUDE_KEYS, FIELDS, GridFields, JobFields, VictimFields
 from raygrid.job.reading import Schema, is_axis, schema_of
 from raygrid.job.uses import Table
 
@@ -83,11 +83,16 @@ def _any_use(kind: Kind, known: list[Component]) -> Json:
 def _composite(kind: Kind) -> list[Json]:
     if kind == "defense":
         about = "Defenses one after another; the first meets the input first."
-        return [_object({CHAIN: {"description": about, "type": "array", "items": _ref(kind), "minItems": 1}}, [CHAIN])]
-    if kind not in COMPOSITES:
-        return []
-    key, what = COMPOSITES[kind]
-    return [_object({key: {"const": None, "description": f"Not built yet (planned: {what})."}}, [key])]
+        return [_object({CHAIN: _composed_of(kind, about)}, [CHAIN])]
+    if kind == "victim":
+        about = "Victims that answer together, by the mean of their probabilities."
+        shared = {key: _ref(f"{kind}-fields/properties/{key}") for key in VictimFields.model_fields}
+        return [_object({ENSEMBLE: _composed_of(kind, about), **shared}, [ENSEMBLE])]
+    return []
+
+
+def _composed_of(kind: Kind, about: str) -> Json:
+    return {"description": about, "type": "array", "items": _ref(kind), "minItems": 1}
 
 
 def _use(kind: Kind, component: Component) -> Json:

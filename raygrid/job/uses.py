@@ -6,7 +6,6 @@ from typing import Any, Generic, TypeVar
 
 from raygrid.component import Component, Kind, Params
 from raygrid.errors import did_you_mean
-from raygrid.job.fields import COMPOSITES
 from raygrid.job.reading import Mistakes, Schema, Thing, coerce, expand, is_axis, schema_of, show, validate
 from raygrid.job.yaml12 import Node, join
 from raygrid.registry import PLURALS
@@ -147,10 +146,6 @@ def _named(
         name_node, said = node, {}
     elif isinstance(node.value, dict):
         said = dict(node.value)
-        composite, what = COMPOSITES.get(kind, ("", ""))
-        if composite in said:
-            mistakes.add(said[composite], f"not built yet (planned: {what})", said[composite].key_at)
-            return None
         if "use" not in said:
             hint = did_you_mean("use", said)
             mistakes.add(node, f'this {noun} needs "use", the name of one{hint}')

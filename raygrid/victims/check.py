@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from raygrid.victims.ensemble_model import Together
 from raygrid.victims.user_code import blame
 from raygrid.victims.victim import Victim
 
@@ -34,8 +35,21 @@ def check_victim(
         may_be_random: answers may differ from run to run: more than one draw judges them.
 
     Returns:
-        One message for each fault, with the field and the fix; empty where the victim is fit for the data.
+        One message for each fault, with the field and the fix; empty where the victim is fit for the data. Of an ensemble, the
+        faults of its members come first: together they may look sound.
     """
+    may_be = {"may_be_masked": may_be_masked, "may_be_random": may_be_random}
+    faults = [
+        f'member "{member.info.id}": {fault}'
+        for member in (victim.model.victims if isinstance(victim.model, Together) else ())
+        for fault in _faults(member, x, labels, classes_of_data, **may_be) or _twice_normalized(member, x)
+    ]
+    return faults or _faults(victim, x, labels, classes_of_data, **may_be)
+
+
+def _faults(
+    victim: Victim, x: Tensor, labels: Tensor, classes_of_data: int, *, may_be_masked: bool, may_be_random: bool
+) -> list[str]:
     problems = [*_shape(victim, x), *_labels(victim, labels, classes_of_data)]
     if problems:
         return problems
@@ -143,7 +157,7 @@ def _masked_gradient(victim: Victim, x: Tensor) -> list[str]:
         return []
     with torch.no_grad():
         outputs = victim(x)
-    if bool((outputs >= 0).all()) and bool(((outputs.sum(1) - 1).abs() < SUM_TOLERANCE).all()):
+    if _are_probabilities(outputs):
         return [
             "output: the victim returns probabilities, whose gradient vanishes where it is sure, so that attacks look weaker than "
             "they are; return the logits before the softmax, or attack it by audit alone"
@@ -157,13 +171,30 @@ def _masked_gradient(victim: Victim, x: Tensor) -> list[str]:
     return []
 
 
+def _twice_normalized(member: Victim, x: Tensor) -> list[str]:
+    with torch.no_grad():
+        if member.info.access == "decision" or not _are_probabilities(member(x)):
+            return []
+    return [
+        "output: the victim returns probabilities, and an ensemble would take a softmax of them once more; return the logits "
+        "before the softmax, or the logarithms of its outputs"
+    ]
+
+
+def _are_probabilities(outputs: Tensor) -> bool:
+    return bool((outputs >= 0).all()) and bool(((outputs.sum(1) - 1).abs() < SUM_TOLERANCE).all())
+
+
 def _gradient(victim: Victim, x: Tensor) -> Tensor | None:
-    """Return the gradient of the largest outputs; None where the outputs do not hang on the input by any."""
+    """Return the gradient of the largest outputs' lead over the mean; None where the outputs do not hang on the input by any.
+
+    The largest output alone will not do: a log-probability of nearly 0 has no slope, and attacks go by those of the others.
+    """
     pixels = x.detach().clone().requires_grad_()
-    best = getattr(victim, "soft", victim)(pixels).amax(1).sum()
-    if not best.requires_grad:
+    outputs = getattr(victim, "soft", victim)(pixels)
+    if not outputs.requires_grad:
         return None
-    (gradient,) = torch.autograd.grad(best, pixels, allow_unused=True)
+    (gradient,) = torch.autograd.grad((outputs.amax(1) - outputs.mean(1)).sum(), pixels, allow_unused=True)
     return torch.zeros_like(pixels) if gradient is None else gradient
 
 

@@ -3,7 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from raygrid.component import Access
+from raygrid.component import Access, Params, resolve
+from raygrid.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,27 @@ class VictimInfo:
     """How sizes other than the native one are brought to it, inside the victim."""
     license: str = ""
     source: str = ""
+    members: tuple["VictimInfo", ...] = ()
+    """Of an ensemble: what each member is."""
 
     def facts(self) -> dict[str, Any]:
-        """Everything, as plain JSON values, for keys and manifests."""
-        return asdict(self)
+        """Everything, as plain JSON values, for keys and manifests; `members` of an ensemble only."""
+        facts = {name: value for name, value in asdict(self).items() if name != "members"}
+        return {**facts, "members": [member.facts() for member in self.members]} if self.members else facts
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """The sha256 of every file of weights."""
+        return tuple(sha256 for member in self.members for sha256 in member.weights) or (self.weights_sha256,)
+
+
+def identified(name: str, identify: str | None, params: Params, id: str) -> VictimInfo:  # noqa: A002 - the field's name
+    """Return what a victim of these parameters is, as its component's `identify` says.
+
+    Raises:
+        UsageError: the component has none, or the victim can't be what it is said to be.
+    """
+    if identify is None:
+        raise UsageError(f'victim "{name}" does not say what it is: its registration lacks `identify`')
+    info: VictimInfo = resolve(identify)(params, id)
+    return info

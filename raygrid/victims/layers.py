@@ -48,25 +48,39 @@ class Layers:
     """A network [B, ...] -> [B, classes] in stages. A layer is what comes out of a stage, the last one's aside.
 
     Args:
-        model: the network, in eval mode.
+        model: the network, in eval mode. One that must not be cut says why by an attribute `undivided`.
         name: of the victim, for messages.
     """
 
     def __init__(self, model: nn.Module, name: str) -> None:
         self.name = name
-        self._why = ""
+        self.stages: list[Stage] = []
+        self._why: str = getattr(model, "undivided", "")
+        """Why it can't be cut."""
+        if self._why:
+            return
         for module in model.modules():
             if hasattr(module, "inplace"):
                 setattr(module, "inplace", False)  # noqa: B010 - mypy takes it for a submodule; a layer's values may be used again
         try:
             self.stages = list(_taken_apart(model, "", rectified=False))
         except Exception as error:  # tracing runs the victim's own code, which may raise anything
-            self.stages, self._why = [], f"{type(error).__name__}: {error}".splitlines()[0]
+            self._why = f"torch.fx can't trace it: {type(error).__name__}: {error}".splitlines()[0]
 
     @property
     def names(self) -> list[str]:
-        """Names of the layers, from the input to the output."""
+        """Names of the layers, from the input to the output; none of a network that can't be cut."""
         return [stage.name for stage in self.stages[:-1]]
+
+    def all(self) -> list[str]:
+        """Return the names of the layers.
+
+        Raises:
+            UsageError: it can't be cut.
+        """
+        if why := self._why or ("" if self.names else "it is a single step"):
+            raise UsageError(f'victim "{self.name}" can\'t be cut into layers, since {why}')
+        return self.names
 
     def place(self, layer: str) -> int:
         """Return how many stages come before the layer.
@@ -74,11 +88,7 @@ class Layers:
         Raises:
             UsageError: there is no such layer; the nearest is offered.
         """
-        if self._why:
-            raise UsageError(
-                f"victim \"{self.name}\" can't be cut into layers, since torch.fx can't trace it: {self._why}"
-            )
-        if layer in self.names:
+        if layer in self.all():
             return self.names.index(layer) + 1
         hint = did_you_mean(layer, self.names) or f"; it has: {', '.join(self.names)}"
         raise UsageError(f'victim "{self.name}" has no layer "{layer}"{hint}')

@@ -135,6 +135,8 @@ def test_data_defenses_and_seed_have_axes(load):
         ("[mine, efficientnet-lite1]", ["mine", "efficientnet-lite1"]),
         ("{use: torchvision, name: [a, b]}", ["torchvision:a", "torchvision:b"]),
         ("torchvision:a", ["torchvision:a"]),
+        ("{ensemble: [torchvision:a, efficientnet-lite1]}", ["torchvision:a+efficientnet-lite1"]),
+        ("[{ensemble: [torchvision:a], id: e}, mine, e]", ["e", "mine", "e"]),
     ],
 )
 def test_a_source_is_a_victim_of_the_grid_or_one_of_its_own(load, source, ids):
@@ -143,6 +145,58 @@ def test_a_source_is_a_victim_of_the_grid_or_one_of_its_own(load, source, ids):
     assert [a.source.id for a in g.attacks] == ids
     if ids[0] == "mine":
         assert g.attacks[0].source is g.victims[0]
+
+
+@pytest.mark.parametrize(
+    ("victim", "ids"),
+    [
+        ("{ensemble: [efficientnet-lite0, efficientnet-lite1]}", ["efficientnet-lite0+efficientnet-lite1"]),
+        ("{ensemble: [efficientnet-lite0, {use: torchvision:a, id: mine}], id: ours}", ["ours"]),
+        ("{ensemble: [efficientnet-lite0, {use: torchvision:a, id: mine}]}", ["efficientnet-lite0+mine"]),
+        (
+            "{ensemble: [{use: torchvision, name: [a, b], trust: [true, false]}, {use: torchvision, name: [c]}], id: e}",
+            ["e-a-true-c", "e-a-false-c", "e-b-true-c", "e-b-false-c"],
+        ),
+        (
+            "{ensemble: [efficientnet-lite0, {use: torchvision, name: [a, b]}]}",
+            ["efficientnet-lite0+torchvision:a", "efficientnet-lite0+torchvision:b"],
+        ),
+    ],
+)
+def test_an_ensemble_is_named_after_its_members_and_their_axes_are_crossed(load, victim, ids):
+    (g,) = load(grid(victims=victim)).grids
+    assert [v.id for v in g.victims] == ids
+    assert len({v.key for v in g.victims}) == len(ids)
+    assert all(len(v.params.members) == 2 for v in g.victims)
+
+
+def test_an_ensemble_of_one_is_that_one_under_its_own_name(load):
+    alone, named, bare = (
+        load(
+            grid(
+                victims="[{ensemble: [{use: torchvision:a, mean: [1/2]}]}, {ensemble: [torchvision:a], id: e}, torchvision:b]"
+            )
+        )
+        .grids[0]
+        .victims
+    )
+    assert [v.id for v in (alone, named)] == ["torchvision:a", "e"]
+    assert alone.component == named.component == bare.component
+    assert (alone.params.mean, named.params.mean) == ((0.5,), (0.0,))
+
+
+def test_members_of_an_ensemble_have_parameters_of_their_own(load):
+    (victim,) = load(grid(victims="{ensemble: [{use: torchvision:a, mean: [1/2]}, torchvision:b]}")).grids[0].victims
+    assert [(m.id, m.use, m.params.name, m.params.mean) for m in victim.params.members] == [
+        ("torchvision:a", "torchvision", "a", (0.5,)),
+        ("torchvision:b", "torchvision", "b", (0.0,)),
+    ]
+
+
+def test_an_override_reaches_into_an_ensemble(load):
+    text = grid(victims="[{ensemble: [efficientnet-lite0, torchvision:a]}]")
+    (victim,) = load(text, "grids.g.victims[0].ensemble[1].weights=w").grids[0].victims
+    assert victim.params.members[1].params.weights == "w"
 
 
 def test_the_defaults_of_what_is_not_built_may_be_said(load):
@@ -200,6 +254,10 @@ ROUND_TRIPS = [
     "seed: [2, 3]\n" + grid("{use: pgd, steps: [1, 2], eps: [1/255, 0.2], norm: [linf, l2]}"),
     grid(victims="[torchvision:a, {use: torchvision, name: [b, c], id: x, trust: true}]"),
     grid("{use: pgd, eps: 0.1, access: transfer, source: [efficientnet-lite0, torchvision:z], budget: {queries: 9}}"),
+    grid(
+        victims="[{ensemble: [efficientnet-lite0, {use: torchvision, name: [b, c], mean: [1/2]}], id: x}, torchvision:a]"
+    ),
+    grid("{use: pgd, eps: 0.1, access: transfer, source: [{ensemble: [torchvision:a, torchvision:b], id: e}, e]}"),
     grid("{use: pgd, eps: [0.1, 2/255]}", more="exclude: {attack: pgd, eps: 2/255}"),
     grid("{use: pgd, eps: 0.1, channel: fog}", more="judge: {broken_at: 12}"),
     grid("{use: pgd, eps: 0.1, channel: [{use: fog, depth: [1, 2]}, glass], awareness: [none, channel], eot: 4}"),

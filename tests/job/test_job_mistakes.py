@@ -128,6 +128,14 @@ LINE_6 = [
         '6:89: grids.g.attacks.source.id: another victim of the grid has the id "mine"; set "id" of one of them',
     ),
     (
+        "{use: pgd, eps: 1, access: transfer, source: {ensemble: [efficientnet-lite0, min]}}",
+        '6:91: grids.g.attacks.source.ensemble[1]: unknown victim "min"\n  raygrid list victims lists them.',
+    ),
+    (
+        "{use: pgd, eps: 1, access: transfer, source: {ensemble: [efficientnet-lite1], id: mine}}",
+        '6:96: grids.g.attacks.source.id: another victim of the grid has the id "mine"; set "id" of one of them',
+    ),
+    (
         "{use: pgd, eps: 1, channel: [foggy]}",
         '6:43: grids.g.attacks.channel[0]: unknown channel "foggy"; did you mean "fog"?\n'
         "  raygrid list channels lists them.",
@@ -200,8 +208,30 @@ def test_a_wrong_attack_is_told_with_its_place(load, attack, message):
             '5:30: grids.g.victims[1]: two victims of the grid have the id "torchvision:a"; set "id" of one of them',
         ),
         (
-            grid(victims="{ensemble: [efficientnet-lite0, efficientnet-lite1]}"),
-            "5:15: grids.g.victims.ensemble: not built yet (planned: victims that answer together)",
+            grid(victims="{ensemble: efficientnet-lite0}"),
+            '5:25: grids.g.victims.ensemble: must be a list of victims, not "efficientnet-lite0"',
+        ),
+        (grid(victims="{ensemble: []}"), "5:25: grids.g.victims.ensemble: the list is empty"),
+        (
+            grid(victims="{ensemble: [efficientnet-lite0], idd: both}"),
+            '5:47: grids.g.victims.idd: unknown key "idd" of an ensemble; did you mean "id"?',
+        ),
+        (
+            grid(victims="{ensemble: [efficientnet-lite0], id: [a, b]}"),
+            "5:51: grids.g.victims.id: must be a text, not a list",
+        ),
+        (
+            grid(victims="[{ensemble: [efficientnet-lite0, {ensemble: [efficientnet-lite1]}]}]"),
+            "5:47: grids.g.victims[0].ensemble[1]: an ensemble is made of victims, not of ensembles: name them in one list",
+        ),
+        (
+            grid(victims="{ensemble: [efficientnet-lite0, {use: torchvision, name: a, weigths: w}]}"),
+            '5:74: grids.g.victims.ensemble[1].weigths: unknown parameter "weigths" of victim "torchvision"; did you mean '
+            '"weights"?\n  raygrid describe torchvision lists them.',
+        ),
+        (
+            grid(victims="[efficientnet-lite0, {ensemble: [efficientnet-lite1], id: efficientnet-lite0}]"),
+            '5:72: grids.g.victims[1].id: two victims of the grid have the id "efficientnet-lite0"; set "id" of one of them',
         ),
         (
             grid(victims="{use: torchvision:a, name: b}"),

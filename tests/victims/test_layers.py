@@ -103,3 +103,10 @@ def test_a_network_that_cannot_be_traced_says_so_when_a_layer_is_asked_for():
     assert layers.names == []
     with pytest.raises(UsageError, match=r"victim \"crooked\" can't be cut into layers, since torch.fx can't trace it"):
         layers.place("part")
+
+
+def test_a_network_without_hidden_layers_says_so_when_all_are_asked_for():
+    assert Layers(victim("mnist-cnn").model, "mnist-cnn").all() == victim("mnist-cnn").layers.names
+    for single, why in ((nn.Linear(4, 2), "it is a single step"), (Crooked(), "torch.fx can't trace it")):
+        with pytest.raises(UsageError, match=f'victim "mine" can\'t be cut into layers, since {why}'):
+            Layers(single, "mine").all()

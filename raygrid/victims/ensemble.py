@@ -1,0 +1,65 @@
+"""What an ensemble is, by what its members are. Imports neither torch nor ray."""
+
+from collections.abc import Callable, Iterable
+from hashlib import sha256
+
+from raygrid.component import ACCESS_ORDER
+from raygrid.ensemble import Ensemble
+from raygrid.errors import UsageError
+from raygrid.keys import canonical
+from raygrid.victims.info import VictimInfo, identified
+
+Shape = tuple[int, int | None, int | None]
+
+
+def identify(params: Ensemble, id: str) -> VictimInfo:  # noqa: A002 - the registry's signature
+    """Say what an ensemble is: it takes what all of its members take, and may be asked what all of them may be asked.
+
+    Raises:
+        UsageError: a member can't be identified, or they don't go together; the message says why.
+    """
+    members = tuple(identified(m.use, m.identify, m.params, m.id) for m in params.members)
+    problems = [*_different_classes(members), *_different_inputs(members)]
+    if problems:
+        raise UsageError(*(f'victim "{id}": ensemble: {problem}' for problem in problems))
+    channels = members[0].input_shape[0]
+    height, width = (next((m.input_shape[i] for m in members if m.input_shape[i]), None) for i in (1, 2))
+    return VictimInfo(
+        id=id,
+        arch="+".join(m.arch for m in members),
+        classes=members[0].classes,
+        input_shape=(channels, height, width),
+        mean=(0.0,) * channels,  # each member has its own normalization
+        std=(1.0,) * channels,
+        weights_sha256=sha256(canonical([m.facts() for m in members]).encode()).hexdigest(),
+        access=min((m.access for m in members), key=ACCESS_ORDER.index),
+        resize=_joined(f"{m.id}: {m.resize}" for m in members if m.resize),
+        license=_joined(m.license for m in members),
+        source=_joined(m.source for m in members),
+        members=members,
+    )
+
+
+def _different_classes(members: Iterable[VictimInfo]) -> list[str]:
+    if len({m.classes for m in members}) == 1:
+        return []
+    return [f"its members have different numbers of classes: {_each(members, lambda m: str(m.classes))}"]
+
+
+def _different_inputs(members: Iterable[VictimInfo]) -> list[str]:
+    sizes = zip(*(m.input_shape for m in members), strict=True)
+    if all(len(set(size) - {None}) <= 1 for size in sizes):
+        return []
+    return [f"its members take different inputs: {_each(members, lambda m: _shown(m.input_shape))}"]
+
+
+def _each(members: Iterable[VictimInfo], fact: Callable[[VictimInfo], str]) -> str:
+    return ", ".join(f"{m.id} {fact(m)}" for m in members)
+
+
+def _shown(shape: Shape) -> str:
+    return "x".join("any" if size is None else str(size) for size in shape)
+
+
+def _joined(texts: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(text for text in texts if text))
