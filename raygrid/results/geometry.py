@@ -19,6 +19,8 @@ from raygrid.results.schema import PAIR
 
 Row = Mapping[str, Any]
 
+CURVES = (("original", "original"), ("example", "example"), ("example", "original"))
+"""(center, of_class): around which of the two, and which one's class is counted."""
 KEYS = ", ".join(("geometry_key", *PAIR, "site", "place", "radius_unit", "radius", "center"))
 
 VIEW = f"""
@@ -36,12 +38,14 @@ curves AS (
 ),
 per_cluster AS (
     SELECT {KEYS}, of_class, cluster, count(*) AS samples, sum(num) AS num, sum(den) AS den,
-           sum(distance) AS distance, sum(original_norm) AS original_norm
+           sum(distance ORDER BY sample_id, unit_key) AS distance,
+           sum(original_norm ORDER BY sample_id, unit_key) AS original_norm
     FROM curves GROUP BY ALL
 ),
 counted AS (
     SELECT {KEYS}, of_class, sum(samples)::BIGINT AS samples, sum(num)::BIGINT AS num, sum(den)::BIGINT AS den,
-           sum(distance) / sum(samples) AS mean_distance, sum(original_norm) / sum(samples) AS mean_original_norm,
+           sum(distance ORDER BY cluster) / sum(samples) AS mean_distance,
+           sum(original_norm ORDER BY cluster) / sum(samples) AS mean_original_norm,
            sum(den) / design_effect(sum(num), sum(den), count(*), sum(num * num), sum(num * den), sum(den * den)) AS n_eff
     FROM per_cluster GROUP BY ALL
 )
@@ -89,6 +93,7 @@ def reading_table(rows: Sequence[Row]) -> pa.Table:
                 "samples": row["samples"],
                 "distance": row["mean_distance"],
                 "radius": row["radius"],
+                **dict.fromkeys(f"{of}'s class at {center}" for center, of in CURVES),
             },
         )
         share = f"{row['share']:.2f} ({row['share_low']:.2f}-{row['share_high']:.2f})"

@@ -6,18 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raygrid.errors import UsageError
-from raygrid.results.geometry import Row, cell, labels
+from raygrid.results.geometry import CURVES, Row, cell, labels
 
 if TYPE_CHECKING:
     import altair as alt
 
 FORMATS = {".svg", ".png"}
-CURVES = {
-    ("original", "original"): ("original's class around the original", "#0072b2"),
-    ("example", "example"): ("example's class around the example", "#d55e00"),
-    ("example", "original"): ("original's class around the example", "#009e73"),
-}
-"""(center, of_class) -> what the legend says, and a color (Okabe & Ito's, told apart by the color-blind)."""
+COLORS = ("#0072b2", "#d55e00", "#009e73")
+"""Of the curves; Okabe & Ito's, told apart by the color-blind."""
+LEGEND = {(center, of): f"{of}'s class around the {center}" for center, of in CURVES}
 UNITS = {"norm": "radius / norm of the original there", "absolute": "radius, L2"}
 FIELDS = ("radius", "share", "share_low", "share_high", "mean_distance")
 
@@ -72,9 +69,7 @@ def _panel(rows: Sequence[Row], reach: float) -> "alt.LayerChart":
     """Return the curves of one cell at one site."""
     import altair as alt
 
-    points = [
-        {**{name: row[name] for name in FIELDS}, "curve": CURVES[row["center"], row["of_class"]][0]} for row in rows
-    ]
+    points = [{**{name: row[name] for name in FIELDS}, "curve": LEGEND[row["center"], row["of_class"]]} for row in rows]
     x = alt.X(
         "radius:Q",
         title=UNITS[rows[0]["radius_unit"]],
@@ -83,7 +78,7 @@ def _panel(rows: Sequence[Row], reach: float) -> "alt.LayerChart":
     color = alt.Color(
         "curve:N",
         title=None,
-        scale=alt.Scale(domain=[name for name, _ in CURVES.values()], range=[color for _, color in CURVES.values()]),
+        scale=alt.Scale(domain=list(LEGEND.values()), range=list(COLORS)),
         legend=alt.Legend(orient="top", labelLimit=0, symbolOpacity=1),
     )
     y_title, y_scale = "share of directions", alt.Scale(domain=[0, 1])

@@ -112,14 +112,13 @@ def unit_directions(site: str, which: Sequence[int], like: Tensor, randomness: R
     """
     first = torch.zeros(1, dtype=torch.long)
     drawn = torch.cat([randomness.normal(f"{site}/{k}", first, like) for k in which])
-    return drawn / drawn.flatten(1).norm(dim=1).view(-1, *[1] * (drawn.dim() - 1))
+    lengths: Tensor = drawn.flatten(1).norm(dim=1)
+    return drawn / lengths.view(-1, *[1] * (drawn.dim() - 1))
 
 
 def _answers(victim: Victim, site: str, points: Tensor) -> Tensor:
     """Return the classes [B] at points of a site; `classes` where the outputs are not finite."""
-    if site == INPUT:
-        outputs: Tensor = victim(points)
-    else:
-        outputs = victim.resume(points.clamp_min(0) if victim.layers.rectified(site) else points, site)
-    answers: Tensor = torch.where(outputs.isfinite().all(1), outputs.argmax(1), victim.info.classes)
-    return answers
+    if site != INPUT:
+        points = points.clamp_min(0) if victim.layers.rectified(site) else points
+    outputs: Tensor = victim(points) if site == INPUT else victim.resume(points, site)
+    return torch.where(outputs.isfinite().all(1), outputs.argmax(1), victim.info.classes)
