@@ -236,6 +236,7 @@ def geometry(
     directions: Annotated[int, typer.Option(min=1, help="Random directions around each center.")] = 100,
     samples: Annotated[int, typer.Option(min=1, help="Examples of a cell at most, the first by id.")] = 50,
     out: Annotated[Path | None, typer.Option(help="An .svg or .png file for a plot.")] = None,
+    of_run: Annotated[str | None, typer.Option("--run", help="A run's id, instead of the latest.")] = None,
     device: Annotated[str, typer.Option(help="A torch device.")] = "cpu",
     trust: Annotated[bool, typer.Option("--trust", help="Let code run that the job of these results names.")] = False,
 ) -> None:
@@ -253,7 +254,7 @@ def geometry(
     if absolute and radii is None:
         raise UsageError("--absolute needs --radii: how far is far depends on the victim and the layer")
     selection = Selection(victim, attack, samples)
-    shares = look_around(results, selection, look, out, trust=trust, device=device, console=_errors())
+    shares = look_around(results, selection, look, out, run=of_run, trust=trust, device=device, console=_errors())
     format_result(shares, "table", sys.stdout)
 
 

@@ -71,6 +71,7 @@ def geometry(
     look: Look,
     plot: Path | None = None,
     *,
+    run: str | None = None,
     trust: bool = False,
     device: str = "cpu",
     console: Console | None = None,
@@ -80,10 +81,11 @@ def geometry(
     What is stored already is not computed again.
 
     Args:
-        results: a results folder; the latest run is looked at.
+        results: a results folder.
         selection: which examples.
         look: where, how far and in how many directions.
         plot: an .svg or .png file to draw the shares into.
+        run: id of a run; default the latest.
         trust: whether code that the run's job names may run here. Whoever wrote the folder wrote that job.
         device: a torch device.
         console: where progress is shown.
@@ -98,7 +100,7 @@ def geometry(
     _check_radii(look.radii)
     if plot is not None:
         check_plot(plot)
-    found = open_results(results)
+    found = open_results(results, run)
     check(found.store, writing=True)
     trials = _selected(found, selection)
     chosen = sorted(zip(trials["unit_key"].to_pylist(), trials["sample_id"].to_pylist(), strict=True))
@@ -138,7 +140,8 @@ def _selected(found: Results, selection: Selection) -> pa.Table:
     if selection.victim is not None and selection.victim not in victims:
         hint = did_you_mean(selection.victim, victims) or f"; it has: {', '.join(victims)}"
         raise UsageError(f'this run has no victim "{selection.victim}"{hint}')
-    of_victim = "true" if selection.victim is None else f"victim = '{selection.victim}'"  # one of the run's own
+    quoted = (selection.victim or "").replace("'", "''")
+    of_victim = "true" if selection.victim is None else f"victim = '{quoted}'"
     where = f"{FALLEN} AND {of_victim} AND ({selection.attack}\n)"
     trials = found.query(
         f"SELECT DISTINCT ON (unit_key, sample_id) * FROM (SELECT * FROM trials WHERE {where} "  # noqa: S608 - query() is sealed off

@@ -62,6 +62,7 @@ def save_plot(rows: Sequence[Row], file: Path) -> None:
     ).properties(
         title=alt.Title("dashed: mean distance between original and example", fontWeight="normal", fontSize=11)
     )
+    file.parent.mkdir(parents=True, exist_ok=True)
     chart.save(str(file))
 
 

@@ -22,9 +22,9 @@ def sites(victim: Victim, x: Tensor, target_layer: str | None = None) -> list[st
     Args:
         victim: with or without layers.
         x: some pixels [B, C, H, W].
-        target_layer: where an attack aimed, if at a layer.
+        target_layer: where an attack aimed, if at a layer; another victim's may be none of this one.
     """
-    if target_layer is not None:
+    if target_layer in victim.layers.names:
         return [INPUT, target_layer]
     found, before = [INPUT], x.flatten(1)
     with torch.no_grad():

@@ -114,7 +114,7 @@ def test_the_plot_is_a_picture_that_needs_no_network(shares, tmp_path):
     pytest.importorskip("altair", reason="pip install 'raygrid[plots]'")
     rows = [counted("s1", {"5": 10 - r, "3": r}, radius=float(r), place=p, site=s) for r in range(4) for p, s in SITES]
     rows += [counted("s1", {"5": 10}, radius=1.0, awareness="input")]
-    file = tmp_path / "shares.svg"
+    file = tmp_path / "new" / "shares.svg"
     check_plot(file)
     save_plot(shares(*rows), file)
     drawn = file.read_text()

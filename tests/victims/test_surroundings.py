@@ -131,6 +131,7 @@ def test_where_nobody_says_the_input_and_rectified_layers_are_looked_at_but_no_l
     assert model.layers.rectified("flatten")  # which only gives the values of relu2 another shape
     assert sites(model, x) == ["input", "relu1", "relu2", "relu3"]
     assert sites(model, x, "relu3") == ["input", "relu3"]
+    assert sites(model, x, "another victim's") == sites(model, x)
     assert [place_of(model, site) for site in ("input", "relu3")] == [0, 1 + model.layers.names.index("relu3")]
 
 
