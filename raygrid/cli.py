@@ -218,6 +218,46 @@ def replay(
     raise typer.Exit(0 if same else 1)
 
 
+@app.command()
+def geometry(
+    results: Folder,
+    victim: Annotated[str | None, typer.Option(help="Id of a victim; else all.")] = None,
+    attack: Annotated[str, typer.Option(metavar="SQL", help="Condition on the columns of trials.")] = "true",
+    layers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--layer", help="input or a layer; may be repeated. Else input and the attack's, or all rectified."
+        ),
+    ] = None,
+    radii: Annotated[
+        str | None, typer.Option(help="Separated by commas, in norms of the original there; else 21 from 0 to 5.")
+    ] = None,
+    absolute: Annotated[bool, typer.Option("--absolute", help="Radii are L2 lengths instead.")] = False,
+    directions: Annotated[int, typer.Option(min=1, help="Random directions around each center.")] = 100,
+    samples: Annotated[int, typer.Option(min=1, help="Examples of a cell at most, the first by id.")] = 50,
+    out: Annotated[Path | None, typer.Option(help="An .svg or .png file for a plot.")] = None,
+    of_run: Annotated[str | None, typer.Option("--run", help="A run's id, instead of the latest.")] = None,
+    device: Annotated[str, typer.Option(help="A torch device.")] = "cpu",
+    trust: Annotated[bool, typer.Option("--trust", help="Let code run that the job of these results names.")] = False,
+) -> None:
+    """Count what victims answer around examples that broke them, and around the originals, at growing radii, inside too.
+
+    What is found is kept with the results, in the views geometry and geometry_shares; the same question again computes nothing.
+
+    Example: raygrid geometry results/noise_defense --attack "attack = 'feature-space'" --out geometry.svg
+    """
+    from raygrid.engine.geometry import Look, Selection, parse_radii
+    from raygrid.engine.geometry import geometry as look_around
+    from raygrid.results.query import format_result
+
+    look = Look(tuple(layers or ()), parse_radii(radii), "absolute" if absolute else "norm", directions)
+    if absolute and radii is None:
+        raise UsageError("--absolute needs --radii: how far is far depends on the victim and the layer")
+    selection = Selection(victim, attack, samples)
+    shares = look_around(results, selection, look, out, run=of_run, trust=trust, device=device, console=_errors())
+    format_result(shares, "table", sys.stdout)
+
+
 @assets_app.command("list")
 def assets_list() -> None:
     """List the pinned files and whether the cache has them.
@@ -324,6 +364,12 @@ def _console() -> "Console":
     from rich.console import Console
 
     return Console()
+
+
+def _errors() -> "Console":
+    from rich.console import Console
+
+    return Console(stderr=True)
 
 
 def main() -> None:

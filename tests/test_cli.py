@@ -8,7 +8,7 @@ import pytest
 
 from raygrid.cli import main
 
-COMMANDS = ("run", "plan", "status", "query", "list", "describe", "schema", "replay")
+COMMANDS = ("run", "plan", "status", "query", "list", "describe", "schema", "replay", "geometry")
 NESTED = (("assets", "list"), ("assets", "fetch"), ("assets", "verify"), ("bench", "attacks"))
 
 JOB = """
@@ -77,6 +77,9 @@ def test_help_of_the_program_names_every_command(raygrid):
         (["status", "nowhere"], "no run has started there"),
         (["query", "nowhere", "SELECT 1"], "is not a results folder"),
         (["replay", "nowhere", "00", "x"], "is not a results folder"),
+        (["geometry", "nowhere"], "is not a results folder"),
+        (["geometry", "nowhere", "--radii", "0;1"], 'numbers separated by commas, such as 0,0.5,1, not "0;1"'),
+        (["geometry", "nowhere", "--absolute"], "--absolute needs --radii"),
         (["assets", "fetch", "mnist-5kk"], 'did you mean "mnist-5k"?'),
         (["bench", "attacks", "--attack", "audit"], "raygrid bench autoattack"),
         (["bench", "attacks", "--victim", "mnist"], 'unknown victim "mnist"'),

@@ -1,6 +1,5 @@
 """`raygrid replay`: recompute one trial from the job that its run froze, and say what differs."""
 
-import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,16 +13,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from raygrid.data.dataset import pixels
+from raygrid.engine.frozen import frozen_job, frozen_units
 from raygrid.engine.host import VictimHost
 from raygrid.engine.inputs import read_inputs
 from raygrid.engine.work import Task, fits_of
 from raygrid.errors import UsageError
 from raygrid.grid import Craft, Score
-from raygrid.job import load_job
 from raygrid.judge import LEVELS
 from raygrid.results.folder import decode, part_name, read_examples
 from raygrid.results.open import Results, open_results
-from raygrid.spec import Job
 
 CHANNELS = {1, 3}
 """Numbers of channels that a picture file can show."""
@@ -54,13 +52,8 @@ def replay(
     """
     found = open_results(results)
     before = _stored(found, unit, sample)
-    inputs = read_inputs(_job_of(found, trust=trust))
-    wanted = next((score for score in inputs.plan.scores if score.key == before["unit_key"]), None)
-    if wanted is None:
-        raise UsageError(
-            f"unit {before['unit_key']} is not in the job any more: data, weights, code or versions have changed since; "
-            "the manifest in runs/ says what they were"
-        )
+    inputs = read_inputs(frozen_job(found, trust=trust))
+    (wanted,) = frozen_units(inputs, [before["unit_key"]]).values()
     table = inputs.shards[wanted.craft.shard.key]
     now, x_adv, on_file = _recompute(wanted, inputs.shards, sample)
     row = table.column("sample_id").to_pylist().index(sample)
@@ -78,26 +71,6 @@ def _stored(found: Results, unit: str, sample: str) -> dict[str, Any]:
         what = "no trial" if not keys else f"{len(keys)} units"
         raise UsageError(f"{what} with a unit_key that starts with {unit} and sample_id {sample}")
     return dict(rows[0])
-
-
-def _job_of(found: Results, *, trust: bool) -> Job:
-    manifest = next(json.loads(row["manifest"]) for row in found.runs().to_pylist() if row["run"] == found.run)
-    if not trust and _runs_code(manifest["job"]):
-        raise UsageError(
-            "the job of this run has victims built by Python code (trust: true); where you know who wrote these results, "
-            "say --trust to run that code here"
-        )
-    with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch, "job.json")  # JSON is YAML
-        file.write_text(json.dumps(manifest["job"]))
-        return load_job(file)
-
-
-def _runs_code(job: object) -> bool:
-    """Whether any part of a job says `trust: true`."""
-    if isinstance(job, dict):
-        return job.get("trust") is True or any(map(_runs_code, job.values()))
-    return isinstance(job, list) and any(map(_runs_code, job))
 
 
 def _recompute(

@@ -7,6 +7,7 @@
     examples/<aa>/<craft_key>.parquet  its adversarial examples, written before its costs
     fits/<aa>/<fit_key>.parquet      what a fit unit cost; that it exists says that the unit is done
     artifacts/<aa>/<fit_key>.safetensors  what it found, written before its costs
+    geometry/<aa>/<geometry_key>.parquet  what a victim answers around some examples, see engine/geometry.py
     failures/<aa>/<unit_key>.parquet   a unit that failed as a whole; counts only while it has no trials
     runs/<run>.json                  manifest of a run
     index/<run>.parquet              what a run asked for, written when it starts
@@ -29,7 +30,7 @@ from raygrid.results.schema import CRAFTS, DRAWS, EXAMPLES, FITS, INDEX, SCHEMA_
 from raygrid.results.store import Store
 
 MARKER = "raygrid.json"
-Parts = Literal["trials", "crafts", "examples", "fits", "draws", "failures"]
+Parts = Literal["trials", "crafts", "examples", "fits", "draws", "geometry", "failures"]
 Row = Mapping[str, Any]
 
 WHOLE_CRAFT: tuple[Parts, ...] = ("crafts", "examples")

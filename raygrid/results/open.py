@@ -108,6 +108,10 @@ class Results:
             UsageError: the condition is not SQL, or names an unknown column.
         """
         trials = self.query(f"SELECT * FROM trials WHERE ({where}\n) ORDER BY craft_key, sample_id")  # noqa: S608 - query() is sealed off
+        return self.examples_of(trials)
+
+    def examples_of(self, trials: pa.Table) -> Iterator[Example]:
+        """Yield the examples of trials, rows of the view in the order of their craft_key, as `examples` does."""
         return _examples(self.store, trials)
 
     def runs(self) -> pa.Table:

@@ -273,6 +273,51 @@ FITS = Table(
 )
 """What was fitted once for many units, one row a fit unit."""
 
+PAIR = (
+    "data",
+    "victim",
+    "attack",
+    "attack_params",
+    "goal",
+    "access",
+    "awareness",
+    "source",
+    "norm",
+    "eps",
+    "seed",
+)
+"""Columns of a cell that say of an example by which attack it broke which bare victim."""
+
+GEOMETRY = Table(
+    "geometry",
+    (
+        Column("geometry_key", "string", "Hash of the examples that were looked at and of how, hex: names the file."),
+        UNIT_KEY,
+        CRAFT_KEY,
+        SAMPLE_ID,
+        RESULT[0],
+        *(column for column in CELL if column.name in PAIR),
+        Column("original_class", "string", "What the bare victim answers to the original."),
+        Column("example_class", "string", "What it answers to the example."),
+        Column("site", "string", "Where the directions are drawn: input, or the name of a layer of the victim."),
+        Column("place", "int64", "Number of the site: 0 for the input, then the layers from 1."),
+        Column("original_norm", "float64", "L2 norm of the original there, in input units or those of the layer."),
+        Column(
+            "radius_unit",
+            "string",
+            "What radius and distance are measured in: original_norm, or the units of the site as they are.",
+            choices=("norm", "absolute"),
+        ),
+        Column("distance", "float64", "L2 distance between example and original there."),
+        Column("center", "string", "Around which of the two.", choices=("original", "example")),
+        Column("radius", "float64", "L2 length of the steps away from it."),
+        Column("class", "string", "The victim's answer there; null where its outputs are not finite."),
+        Column("count", "int64", "How many of the directions lead to that answer; answers of none have no row."),
+        Column("draws", "int64", "Number of random directions."),
+    ),
+)
+"""What a bare victim answers around examples and their originals: one row a class seen at a radius around a center."""
+
 EXAMPLES = Table(
     "examples",
     (

@@ -1,0 +1,62 @@
+"""The job that a run froze into its manifest, read back: for what looks again at results that are there."""
+
+import json
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from raygrid.engine.inputs import Inputs
+from raygrid.errors import UsageError
+from raygrid.grid import Score
+from raygrid.job import load_job
+from raygrid.results.open import Results
+from raygrid.spec import Job
+
+
+def frozen_job(found: Results, *, trust: bool) -> Job:
+    """Return the job of a run as its manifest keeps it.
+
+    Args:
+        found: the run.
+        trust: whether code that the job names may run here. Whoever wrote the folder wrote that job.
+
+    Raises:
+        UsageError: the job runs code and is not trusted, or can't be read any more.
+    """
+    manifest = next(json.loads(row["manifest"]) for row in found.runs().to_pylist() if row["run"] == found.run)
+    if not trust and _runs_code(manifest["job"]):
+        raise UsageError(
+            "the job of this run has victims built by Python code (trust: true); where you know who wrote these results, "
+            "say --trust to run that code here"
+        )
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch, "job.json")  # JSON is YAML
+        file.write_text(json.dumps(manifest["job"]))
+        return load_job(file)
+
+
+def frozen_units(inputs: Inputs, keys: Iterable[str]) -> dict[str, Score]:
+    """Return the score units of these keys, by key.
+
+    Args:
+        inputs: of a frozen job.
+        keys: as the trials have them.
+
+    Raises:
+        UsageError: one is not in the plan any more.
+    """
+    planned = {score.key: score for score in inputs.plan.scores}
+    for key in (wanted := set(keys)):
+        if key not in planned:
+            raise UsageError(
+                f"unit {key} is not in the job any more: data, weights, code or versions have changed since; "
+                "the manifest in runs/ says what they were"
+            )
+    return {key: planned[key] for key in wanted}
+
+
+def _runs_code(job: object) -> bool:
+    """Whether any part of a job says `trust: true`."""
+    if isinstance(job, dict):
+        return job.get("trust") is True or any(map(_runs_code, job.values()))
+    return isinstance(job, list) and any(map(_runs_code, job))
