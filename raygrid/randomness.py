@@ -65,11 +65,11 @@ class Draws:
 
     def normal(self, what: str, like: Tensor, copies: int) -> Tensor:
         """Return standard normal numbers [B, copies, *like.shape[1:]]; `what` tells apart several that one look needs."""
-        return self._each(what, like, copies, torch.randn)
+        return self._each(what, like, copies, lambda row, generator: row.normal_(generator=generator))
 
     def uniform(self, what: str, like: Tensor, copies: int) -> Tensor:
         """Return numbers in [0, 1) of shape [B, copies, *like.shape[1:]]."""
-        return self._each(what, like, copies, torch.rand)
+        return self._each(what, like, copies, lambda row, generator: row.uniform_(generator=generator))
 
     def copied(self, numbers: Iterable[int]) -> "Draws":
         """Return the numbers of several looks in the place of each, copy by copy: [B * copies]."""
@@ -77,14 +77,18 @@ class Draws:
         purposes = tuple(f"{purpose}/{number}" for purpose in self.purposes for number in numbers)
         return Draws(self.randomness, self.index.repeat_interleave(len(numbers)), purposes)
 
+    def split(self, size: int) -> list["Draws"]:
+        """Return the numbers of the first `size` samples, of the next, and so on."""
+        starts = range(0, len(self.index), size)
+        return [Draws(self.randomness, self.index[i : i + size], self.purposes[i : i + size]) for i in starts]
+
     def behind(self) -> "Draws":
         """Return the numbers of the same looks for what lies behind the one that asks, so that no two draw the same."""
         return Draws(self.randomness, self.index, tuple(f"{purpose}/behind" for purpose in self.purposes))
 
-    def _each(self, what: str, like: Tensor, copies: int, draw: Callable[..., Tensor]) -> Tensor:
-        shape = (copies, *like.shape[1:])
-        rows = [
-            draw(shape, generator=self.randomness.generator(f"{purpose}/{what}", self.randomness.sample_ids[i]))
-            for i, purpose in zip(self.index.tolist(), self.purposes, strict=True)
-        ]
-        return torch.stack(rows).to(like) if rows else like.new_empty((0, *shape))
+    def _each(self, what: str, like: Tensor, copies: int, fill: Callable[[Tensor, torch.Generator], object]) -> Tensor:
+        """Return a tensor of its own [B, copies, ...], each row filled by the generator of its sample."""
+        numbers = torch.empty(len(self.index), copies, *like.shape[1:])
+        for row, i, purpose in zip(numbers, self.index.tolist(), self.purposes, strict=True):
+            fill(row, self.randomness.generator(f"{purpose}/{what}", self.randomness.sample_ids[i]))
+        return numbers.to(like)
