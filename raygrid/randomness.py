@@ -63,9 +63,9 @@ class Draws:
     purposes: tuple[str, ...]
     """What each sample's numbers are for: `judge/0`, say."""
 
-    def normal(self, what: str, like: Tensor, copies: int) -> Tensor:
-        """Return standard normal numbers [B, copies, *like.shape[1:]]; `what` tells apart several that one look needs."""
-        return self._each(what, like, copies, lambda row, generator: row.normal_(generator=generator))
+    def normal(self, what: str, like: Tensor, copies: int, std: float = 1.0) -> Tensor:
+        """Return normal numbers [B, copies, *like.shape[1:]]; `what` tells apart several that one look needs."""
+        return self._each(what, like, copies, lambda row, generator: row.normal_(std=std, generator=generator))
 
     def uniform(self, what: str, like: Tensor, copies: int) -> Tensor:
         """Return numbers in [0, 1) of shape [B, copies, *like.shape[1:]]."""

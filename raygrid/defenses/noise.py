@@ -26,7 +26,7 @@ INPUT = "input"
 
 
 def _gaussian(h: Tensor, sigma: float, draws: Draws, what: str) -> Tensor:
-    return draws.normal(what, h[:, 0], h.shape[1]).mul_(sigma).add_(h)
+    return draws.normal(what, h[:, 0], h.shape[1], sigma).add_(h)
 
 
 def _uniform(h: Tensor, sigma: float, draws: Draws, what: str) -> Tensor:
