@@ -40,9 +40,12 @@ class Randomness:
 
     def generator(self, purpose: str, sample_id: str) -> torch.Generator:
         """Return a fresh generator at the start of one sample's stream."""
+        return torch.Generator().manual_seed(self.start(purpose, sample_id))
+
+    def start(self, purpose: str, sample_id: str) -> int:
+        """Return the seed of one sample's stream."""
         words = "\0".join((str(self.seed), sample_id, self.attack, purpose)).encode()
-        seed = int.from_bytes(blake2b(words, digest_size=8).digest(), "little") >> 1
-        return torch.Generator().manual_seed(seed)
+        return int.from_bytes(blake2b(words, digest_size=8).digest(), "little") >> 1
 
     def draws(self, index: Tensor, purposes: Sequence[str]) -> "Draws":
         """Return the numbers of one look at each of the samples at the positions `index`, each for a purpose of its own."""
@@ -87,8 +90,12 @@ class Draws:
         return Draws(self.randomness, self.index, tuple(f"{purpose}/behind" for purpose in self.purposes))
 
     def _each(self, what: str, like: Tensor, copies: int, fill: Callable[[Tensor, torch.Generator], object]) -> Tensor:
-        """Return a tensor of its own [B, copies, ...], each row filled by the generator of its sample."""
-        numbers = torch.empty(len(self.index), copies, *like.shape[1:])
+        """Return a tensor of its own [B, copies, ...], each row filled from the start of its sample's stream."""
+        numbers, generator, ids = (
+            torch.empty(len(self.index), copies, *like.shape[1:]),
+            torch.Generator(),
+            self.randomness.sample_ids,
+        )
         for row, i, purpose in zip(numbers, self.index.tolist(), self.purposes, strict=True):
-            fill(row, self.randomness.generator(f"{purpose}/{what}", self.randomness.sample_ids[i]))
+            fill(row, generator.manual_seed(self.randomness.start(f"{purpose}/{what}", ids[i])))
         return numbers.to(like)
