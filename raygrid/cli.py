@@ -144,7 +144,9 @@ def query(
     results: Folder,
     sql: Annotated[
         str,
-        typer.Argument(help="One SELECT over trials, examples, crafts, runs, cells, summary, worst_case, detection."),
+        typer.Argument(
+            help="One SELECT over trials, examples, crafts, runs, cells, summary, worst_case, defense_cost, detection."
+        ),
     ],
     output: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = Format.table,
     of_run: Annotated[str | None, typer.Option("--run", help="A run's id, instead of the latest.")] = None,

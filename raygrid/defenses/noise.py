@@ -17,9 +17,9 @@ AT_ONCE = 1 << 16
 """Values of a layer that the draws of one pass may have for each sample: as many whatever stands beside it, since numbers are
 drawn pass by pass."""
 PASS_VALUES = 1 << 18
-"""Values of a layer in one pass on a CPU, unless the batch itself has more: it is passed on in parts, all these draws of some samples
-each. Above 32 MB, which 32 digits of 40 draws each reach behind the first convolution of mnist-cnn, the C library asks the system
-for fresh memory each time, and a digit takes 210 instead of 120 us."""
+"""Values of a layer in one pass on a CPU, unless the batch itself has more: it is passed on in parts, all these draws of some
+samples each. Above 32 MB, which 32 digits of 40 draws each reach behind the first convolution of mnist-cnn, the C library asks the
+system for fresh memory each time, and a digit takes 210 instead of 120 us."""
 
 INPUT = "input"
 """The site before all layers."""
@@ -122,7 +122,7 @@ class Noisy(Defended):
         for start in range(0, votes, most):
             size = min(most, votes - start)
             group = len(x) if x.is_cuda else max(1, max(len(x), PASS_VALUES // values) // size)
-            parts = zip(h.split(group), draws.split(group), strict=True) if group < len(x) else [(h, draws)]
+            parts = zip(torch.split(h, group), draws.split(group), strict=True) if group < len(x) else [(h, draws)]
             logits = [self._pass(part, first, numbers, start, size, ask) for part, numbers in parts]
             yield torch.cat(logits) if len(logits) > 1 else logits[0]
 
@@ -135,7 +135,7 @@ class Noisy(Defended):
         size: int,
         ask: Callable[[Victim, Tensor, Draws], Tensor],
     ) -> Tensor:
-        """Return the logits [B, size, classes] that follow from values h [B, ...] of the first site at the draws from `start` on."""
+        """Return the logits [B, size, classes] of values h [B, ...] of the first site at the draws from `start` on."""
         z = self._noise(h[:, None].expand(-1, size, *h.shape[1:]), first, draws, start)
         if self.places:
             logits = self._rest(z, first, draws, start)
