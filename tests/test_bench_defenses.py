@@ -60,7 +60,7 @@ def pieces(monkeypatch, rows):
 
 
 def test_every_registered_defense_has_its_lines():
-    victims, labels, ms, ratio, megabytes, memory = cells(defense_table(["mnist-cnn"], [], 2, 1, "cpu"))
+    victims, labels, ms, ratio, megabytes, memory = cells(defense_table(["mnist-cnn"], [], 1, 1, "cpu"))
     registered = {component.name for component in of_kind("defense")}
     assert {label.partition("(")[0] for label in labels} == registered
     assert len(labels) == sum(len(PARAMS.get(name, ({},))) for name in registered) and set(victims) == {"mnist-cnn"}
