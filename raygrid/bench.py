@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from statistics import median
@@ -223,16 +223,23 @@ def watched(victim: Victim) -> Iterator[list[tuple[Tensor, bool]]]:
 
     def keep(module: torch.nn.Module, inputs: tuple[Tensor]) -> None:
         passes.append((inputs[0].detach().clone(), inputs[0].requires_grad))
-        if sum(x.nbytes for x, _ in passes) > MOST_BYTES:
-            raise UsageError(
-                f"the points of all passes take more than {MOST_BYTES / 1e9:.0f} GB: use fewer samples, steps or queries"
-            )
+        check_bytes([x for x, _ in passes], "samples, steps or queries")
 
     handle = victim.register_forward_pre_hook(keep)
     try:
         yield passes
     finally:
         handle.remove()
+
+
+def check_bytes(points: Sequence[Tensor], fewer: str) -> None:
+    """Refuse to keep more than `MOST_BYTES`.
+
+    Raises:
+        UsageError: the points of some passes take more; it says of what to use fewer.
+    """
+    if sum(x.nbytes for x in points) > MOST_BYTES:
+        raise UsageError(f"the points of all passes take more than {MOST_BYTES / 1e9:.0f} GB: use fewer {fewer}")
 
 
 def issue(victim: Callable[[Tensor], Tensor], x: Tensor, with_gradient: bool) -> None:

@@ -27,7 +27,7 @@ app = typer.Typer(
     "the grid on Ray and keeps every sample's outcome.\n\nStart with: [bold]raygrid run jobs/quickstart.yaml[/bold]",
 )
 assets_app = typer.Typer(no_args_is_help=True, help="The pinned files (weights, data) that built-in components use.")
-bench_app = typer.Typer(no_args_is_help=True, help="What attacks cost against their floor, measured here and now.")
+bench_app = typer.Typer(no_args_is_help=True, help="What attacks and defenses cost, measured here and now.")
 app.add_typer(assets_app, name="assets")
 app.add_typer(bench_app, name="bench")
 
@@ -144,7 +144,9 @@ def query(
     results: Folder,
     sql: Annotated[
         str,
-        typer.Argument(help="One SELECT over trials, examples, crafts, runs, cells, summary, worst_case, detection."),
+        typer.Argument(
+            help="One SELECT over trials, examples, crafts, runs, cells, summary, worst_case, defense_cost, detection."
+        ),
     ],
     output: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = Format.table,
     of_run: Annotated[str | None, typer.Option("--run", help="A run's id, instead of the latest.")] = None,
@@ -332,6 +334,37 @@ def bench_attacks(
             _console().print(
                 table(victims or ["mnist-cnn"], attacks or ["pgd"], steps, queries, samples, repeats, eps, device)
             )
+
+
+@bench_app.command("defenses")
+def bench_defenses(
+    victims: Annotated[list[str] | None, typer.Option("--victim", help="Victims to defend; may be repeated.")] = None,
+    defenses: Annotated[
+        list[str] | None,
+        typer.Option("--defense", help="A name, or as in a job file: '{use: jpeg, quality: 50}'; may be repeated."),
+    ] = None,
+    sites: Annotated[
+        list[str] | None, typer.Option("--site", help="Where votes are timed: input or a layer; may be repeated.")
+    ] = None,
+    votes: Annotated[list[int] | None, typer.Option(min=1, help="How many votes; may be repeated.")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Samples in a batch.")] = 32,
+    repeats: Annotated[int, typer.Option(min=1, help="Interleaved repetitions; the median counts.")] = 7,
+    device: Annotated[str, typer.Option(help="A torch device.")] = "cpu",
+    cpus: Annotated[int, typer.Option(min=1, help="Torch threads; a host has one by default.")] = 1,
+) -> None:
+    """Time an answer of every defense beside the bare victim, with its memory; then votes over noise against their floor.
+
+    The floor of votes: one pass of the layers before the noise, one of those after for every vote, and drawing the bare noise.
+
+    Example: raygrid bench defenses --victim mnist-cnn --defense jpeg --site relu2 --votes 20
+    """
+    from raygrid.bench import threads
+    from raygrid.bench_defenses import defense_table, vote_table
+
+    victims = victims or ["mnist-cnn"]
+    with threads(cpus):
+        _console().print(defense_table(victims, defenses or [], samples, repeats, device))
+        _console().print(vote_table(victims, sites or [], votes or [20, 100], samples, repeats, device))
 
 
 @bench_app.command("autoattack")

@@ -40,9 +40,12 @@ class Randomness:
 
     def generator(self, purpose: str, sample_id: str) -> torch.Generator:
         """Return a fresh generator at the start of one sample's stream."""
+        return torch.Generator().manual_seed(self.start(purpose, sample_id))
+
+    def start(self, purpose: str, sample_id: str) -> int:
+        """Return the seed of one sample's stream."""
         words = "\0".join((str(self.seed), sample_id, self.attack, purpose)).encode()
-        seed = int.from_bytes(blake2b(words, digest_size=8).digest(), "little") >> 1
-        return torch.Generator().manual_seed(seed)
+        return int.from_bytes(blake2b(words, digest_size=8).digest(), "little") >> 1
 
     def draws(self, index: Tensor, purposes: Sequence[str]) -> "Draws":
         """Return the numbers of one look at each of the samples at the positions `index`, each for a purpose of its own."""
@@ -63,13 +66,13 @@ class Draws:
     purposes: tuple[str, ...]
     """What each sample's numbers are for: `judge/0`, say."""
 
-    def normal(self, what: str, like: Tensor, copies: int) -> Tensor:
-        """Return standard normal numbers [B, copies, *like.shape[1:]]; `what` tells apart several that one look needs."""
-        return self._each(what, like, copies, torch.randn)
+    def normal(self, what: str, like: Tensor, copies: int, std: float = 1.0) -> Tensor:
+        """Return normal numbers [B, copies, *like.shape[1:]]; `what` tells apart several that one look needs."""
+        return self._each(what, like, copies, lambda row, generator: row.normal_(std=std, generator=generator))
 
     def uniform(self, what: str, like: Tensor, copies: int) -> Tensor:
         """Return numbers in [0, 1) of shape [B, copies, *like.shape[1:]]."""
-        return self._each(what, like, copies, torch.rand)
+        return self._each(what, like, copies, lambda row, generator: row.uniform_(generator=generator))
 
     def copied(self, numbers: Iterable[int]) -> "Draws":
         """Return the numbers of several looks in the place of each, copy by copy: [B * copies]."""
@@ -77,14 +80,22 @@ class Draws:
         purposes = tuple(f"{purpose}/{number}" for purpose in self.purposes for number in numbers)
         return Draws(self.randomness, self.index.repeat_interleave(len(numbers)), purposes)
 
+    def split(self, size: int) -> list["Draws"]:
+        """Return the numbers of the first `size` samples, of the next, and so on."""
+        starts = range(0, len(self.index), size)
+        return [Draws(self.randomness, self.index[i : i + size], self.purposes[i : i + size]) for i in starts]
+
     def behind(self) -> "Draws":
         """Return the numbers of the same looks for what lies behind the one that asks, so that no two draw the same."""
         return Draws(self.randomness, self.index, tuple(f"{purpose}/behind" for purpose in self.purposes))
 
-    def _each(self, what: str, like: Tensor, copies: int, draw: Callable[..., Tensor]) -> Tensor:
-        shape = (copies, *like.shape[1:])
-        rows = [
-            draw(shape, generator=self.randomness.generator(f"{purpose}/{what}", self.randomness.sample_ids[i]))
-            for i, purpose in zip(self.index.tolist(), self.purposes, strict=True)
-        ]
-        return torch.stack(rows).to(like) if rows else like.new_empty((0, *shape))
+    def _each(self, what: str, like: Tensor, copies: int, fill: Callable[[Tensor, torch.Generator], object]) -> Tensor:
+        """Return a tensor of its own [B, copies, ...], each row filled from the start of its sample's stream."""
+        numbers, generator, ids = (
+            torch.empty(len(self.index), copies, *like.shape[1:]),
+            torch.Generator(),
+            self.randomness.sample_ids,
+        )
+        for row, i, purpose in zip(numbers, self.index.tolist(), self.purposes, strict=True):
+            fill(row, generator.manual_seed(self.randomness.start(f"{purpose}/{what}", ids[i])))
+        return numbers.to(like)

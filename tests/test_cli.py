@@ -9,7 +9,7 @@ import pytest
 from raygrid.cli import main
 
 COMMANDS = ("run", "plan", "status", "query", "list", "describe", "schema", "replay", "geometry")
-NESTED = (("assets", "list"), ("assets", "fetch"), ("assets", "verify"), ("bench", "attacks"))
+NESTED = (("assets", "list"), ("assets", "fetch"), ("assets", "verify"), ("bench", "attacks"), ("bench", "defenses"))
 
 JOB = """
 version: 1
@@ -172,6 +172,16 @@ def test_bench_prints_the_passes_of_attack_and_floor(raygrid):
     ended = raygrid("bench", "attacks", "--steps", 2, "--samples", 4, "--repeats", 1)
     assert ended.code == 0
     assert "3 f + 2 b" in ended.out
+
+
+def test_bench_prints_what_a_defense_costs_and_what_votes_do(raygrid):
+    sizes = ("--samples", 2, "--repeats", 1)
+    ended = raygrid(
+        "bench", "defenses", "--defense", "{use: jpeg, quality: 50}", "--site", "relu2", "--votes", 3, *sizes
+    )
+    assert ended.code == 0
+    assert "jpeg(quality=50)" in ended.out and "votes / floor" in ended.out and "relu2" in ended.out
+    assert 'did you mean "relu' in raygrid("bench", "defenses", "--defense", "none", "--site", "relu9", *sizes).err
 
 
 def test_describe_lists_the_layers_of_a_victim_with_their_shapes(raygrid):

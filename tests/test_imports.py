@@ -81,10 +81,22 @@ MAY_IMPORT = {
     "bench_peers": RUN | {"bench"},
     "bench_compare": RUN | {"bench", "bench_peers"},
     "bench_suites": RUN | {"bench", "notebook"},
+    "bench_defenses": RUN | {"bench"},
     "describe": WORDS | FILES | {"victims"},
     "raygrid": {"errors", "notebook", "results"},
     "cli": RUN
-    | {"bench", "bench_compare", "bench_suites", "describe", "engine", "grid", "notebook", "raygrid", "results"},
+    | {
+        "bench",
+        "bench_compare",
+        "bench_defenses",
+        "bench_suites",
+        "describe",
+        "engine",
+        "grid",
+        "notebook",
+        "raygrid",
+        "results",
+    },
 }
 """Area -> areas it may import, besides itself. A new area takes one line here."""
 

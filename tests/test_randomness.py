@@ -75,3 +75,17 @@ def test_integers_are_in_range_and_one_each():
 def test_numbers_come_in_the_type_and_place_of_what_they_are_like():
     index = torch.tensor([0])
     assert Randomness(0, "pgd", IDS).normal("p", index, LIKE.double()).dtype == torch.float64
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_looks_in_parts_have_the_numbers_of_the_whole(kind):
+    whole = Randomness(0, "defense", IDS).draws(torch.tensor([3, 0, 2]), ["a", "b", "a"])
+    numbers = getattr(whole, kind)("x", LIKE, 4)
+    parts = whole.split(2)
+    assert [len(part.index) for part in parts] == [2, 1]
+    assert torch.equal(torch.cat([getattr(part, kind)("x", LIKE, 4) for part in parts]), numbers)
+
+
+def test_normal_numbers_are_drawn_at_their_deviation():
+    draws = Randomness(0, "defense", IDS).draws(torch.arange(4), ["a"] * 4)
+    assert torch.equal(draws.normal("x", LIKE, 40, 0.25), 0.25 * draws.normal("x", LIKE, 40))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from raygrid.metrics.binomial import needed
 
@@ -16,7 +16,9 @@ NEVER = 50.0
 
 def tally(logits: Tensor) -> Tensor:
     """Return the votes for each class [B, classes] among answers [B, copies, classes], as whole numbers."""
-    return nn.functional.one_hot(logits.argmax(2), logits.shape[2]).sum(1)
+    given = logits.argmax(2)
+    votes = given.new_zeros(len(logits), logits.shape[2])
+    return votes.scatter_add_(1, given, torch.ones_like(given))
 
 
 def shares(votes: Tensor) -> Tensor:

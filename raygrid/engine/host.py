@@ -218,12 +218,12 @@ class VictimHost:
         return {}
 
     def _score(self, unit: Score, table: pa.Table) -> dict[str, int]:
-        started = time.perf_counter()
         craft_unit = unit.craft
         batch = self._batch(craft_unit.shard.key, table, craft_unit.classes)
         model = self._model(unit.model)
         clean = self._clean(unit, batch)
         examples = self._examples(craft_unit, batch)
+        started = time.perf_counter()
         verdicts = score(
             model,
             batch,
@@ -238,8 +238,8 @@ class VictimHost:
             unit.cell.judging.stored,
             self._lpips() if "lpips" in unit.cell.perceptual else None,
         )
-        _refuse_if_all_failed({i: v.error or "" for i, v in enumerate(verdicts) if v.status == "error"}, len(verdicts))
         each = (time.perf_counter() - started) / len(verdicts)
+        _refuse_if_all_failed({i: v.error or "" for i, v in enumerate(verdicts) if v.status == "error"}, len(verdicts))
         shared = {**trial_key(unit), "seconds": each, "device": self.device.type, "host": platform.node()}
         rows = [
             {**shared, **sample, **verdict_row(verdict, claimed), "certified_radius": radius}

@@ -199,7 +199,13 @@ RESULT = (
     ),
     Column("similarity", "float64", "Similarity of embeddings that a verification compares with its threshold."),
     Column("edit_distance", "float64", "Edit distance between the transcription and what the goal asks for."),
-    Column("seconds", "float64", "Seconds of judging; crafting stands in `crafts`."),
+    Column(
+        "seconds",
+        "float64",
+        "The sample's share of the wall time of judging its unit: answers to the example as crafted and to the copy that a file "
+        "can hold, at every draw, and distances. Crafting stands in `crafts`; what units share (loading the victim, answers to "
+        "clean inputs, certificates) is not in it.",
+    ),
     Column("device", "string", "Device class that judged, such as cpu or the name of a GPU."),
     Column("host", "string", "Machine that judged."),
     Column("error", "string", "Why there is no verdict: the traceback, or what happened to the host."),

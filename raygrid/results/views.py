@@ -6,6 +6,7 @@
 (access none) are no attackers, and stay out.
 `risk` has one line a cell too: what errors cost, see risk.py.
 `detection` has one line a cell behind a detecting defense, see detection.py.
+`defense_cost` sets the time of an answer behind each defense beside its accuracy, see cost.py.
 `certified`, `certified_at` and `certified_distance` are about certified radii, see certified.py.
 `recovery` and `recovery_at_cost` say what a defense makes right again, `layer_profile` how far examples lie from their originals
 inside, see recovery.py.
@@ -22,7 +23,7 @@ the proportion itself is null, since it would leave them out of its denominator.
 from string import Template
 
 from raygrid.metrics.statistics import normal_quantile
-from raygrid.results import certified, checks, detection, risk
+from raygrid.results import certified, checks, cost, detection, risk
 from raygrid.results.schema import CELL, STATUSES
 
 KEY = "grid, cell_id, seed"
@@ -175,6 +176,7 @@ DERIVED = (
     SUMMARY.substitute(name="summary", cells="cells", trials="trials", flags=FLAGS),
     SUMMARY.substitute(name="worst_case", cells="raw.worst_cells", trials="raw.worst_trials", flags=FLAGS),
     detection.VIEW,
+    cost.VIEW,
     *certified.VIEWS,
 )
 """Makes the views, in order. Needs `trials`, `checks`, `raw.run_index`, `raw.crafts`, `raw.examples` and `raw.runs`."""

@@ -7,6 +7,7 @@ import torch
 from models import Linear, digits, victim
 
 from raygrid.component import resolve
+from raygrid.defenses import noise
 from raygrid.defenses.noise import NOISES, Noisy, measure
 from raygrid.errors import UsageError
 from raygrid.goals import Goal
@@ -140,6 +141,39 @@ def test_votes_cost_one_pass_of_the_layers_before_and_one_each_of_those_after(si
         for hook in hooks:
             hook.remove()
     assert rows == {"conv1": 3 * before, "logits": 3 * after}
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_a_batch_passed_on_in_parts_gets_the_same_answers_from_no_more_values_at_once(site, monkeypatch):
+    x, _ = digits(7)
+    model, most = noisy(site=site, sigma=0.3, votes=90, vote="mean"), []
+    hook = victim("mnist-cnn").model.logits.register_forward_hook(
+        lambda module, inputs, output: most.append(len(output))
+    )
+    answers = {}
+    try:
+        for values in (1, 1 << 18, 1 << 40):
+            monkeypatch.setattr(noise, "PASS_VALUES", values)
+            most.clear()
+            answers[values] = look(model, x)
+            assert sum(most) == 90 * len(x)
+    finally:
+        hook.remove()
+    assert torch.allclose(answers[1], answers[1 << 18], atol=1e-4)
+    assert torch.allclose(answers[1 << 40], answers[1 << 18], atol=1e-4)
+
+
+def test_a_pass_on_a_cpu_stays_small_whatever_the_batch(monkeypatch):
+    monkeypatch.setattr(noise, "AT_ONCE", 10 * 784)
+    monkeypatch.setattr(noise, "PASS_VALUES", 30 * 784)
+    seen = []
+    hook = victim("mnist-cnn").register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
+    try:
+        look(noisy(sigma=0.3, votes=25), digits(8)[0])
+        look(noisy(sigma=0.3, votes=10), digits(64)[0])
+    finally:
+        hook.remove()
+    assert seen == [30, 30, 20, 30, 30, 20, 30, 10, *[60] * 10, 40]
 
 
 @pytest.mark.parametrize("unit", ["mean", "std"])

@@ -109,3 +109,13 @@ def test_a_layer_that_no_victim_has_is_refused_before_any_work(tmp_path):
 def test_an_eps_is_refused_since_there_is_no_ball(tmp_path):
     with pytest.raises(UsageError, match='"feature-space" keeps to no ball around the input and takes no eps'):
         load(tmp_path, attacks=[{**FEATURE_SPACE, "eps": 0.1}])
+
+
+def test_what_each_defense_costs_stands_beside_its_accuracy(job):
+    found = rows(job, "FROM defense_cost")
+    bare = [row for row in found if row["defense"] == "none"]
+    assert bare and all(row["ratio"] == 1.0 for row in bare)
+    assert {row["defense"] for row in found} == {"none", "noise"}
+    assert all(
+        row["seconds_per_answer"] > 0 and row["ratio"] > 0 and row["clean_accuracy"] is not None for row in found
+    )
