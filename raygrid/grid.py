@@ -166,7 +166,7 @@ def expand(
             mistakes.update(dict.fromkeys(_unfitted(grid, data)))
             for model in (_model(v, infos[v.key], d, data) for v in grid.victims for d in grid.defenses):
                 attacks = (a for a in grid.attacks if not excluded(grid, model.victim, model.defense, a))
-                for rungs in ladders(attack.facing(model.defense) for attack in attacks):
+                for rungs in ladders(attack.facing(model.defense, filed=grid.judge.stored) for attack in attacks):
                     for rung in rungs:
                         mistakes.update(
                             dict.fromkeys(_mistakes(grid, data, model, _source(rung, model, infos, data), rung))
@@ -273,6 +273,7 @@ def _attack_digest(attack: AttackSpec) -> str:
             "when": attack.stage.when if attack.stage else "",
             **({"channel": _channel(attack)[0] if attack.through else "unseen"} if attack.channel else {}),
             **({"judged": "elsewhere"} if attack.elsewhere else {}),
+            **({"filed": True} if attack.filed else {}),
         }
     )
 

@@ -174,6 +174,8 @@ def attack(
             channel_then, numbers = channel_of(spec, batch, seed), numbers_of(batch, seed)
             clean = run_model(model, x, 0, micro_batch, judging.draws, channel_then, numbers)
         looks = eot or (RANDOM_DRAWS if random else 1)
+        if random and not (spec.component.suite or spec.component.minimal_norm):
+            spec = replace(spec, random=True)  # no single look decides that an example is done
         listed = stages(spec if spec.component.suite else replace(spec, eot=looks))
         fitted = None if fit is None else _fitted(model, fit, batch.classes, spec, seed, micro_batch)
         done: list[Attacked] = []

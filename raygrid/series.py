@@ -52,6 +52,6 @@ def _stage(suite: AttackSpec, stage: Stage, number: int, of: int) -> AttackSpec:
         component=component,
         params=parse(component, stage.params),
         access=component.access,
-        eot=stage.eot,
+        eot=max(stage.eot, suite.looks) if suite.random else stage.eot,
         stage=StageOf(name, number, of, stage.when),
     )

@@ -161,6 +161,8 @@ class AttackSpec:
     """Whether the attacker knows of a defense that draws at random."""
     alarmed: bool = False
     """Whether the attacker knows of a defense that raises alarms, so that a wrong answer is not all he wants."""
+    filed: bool = False
+    """Whether the copy that an 8-bit file can hold is judged, which a first success as floats may not survive."""
     ladder: bool = True
     """Whether a success at a smaller eps of the same grid counts, and is not looked for again."""
     stage: StageOf | None = None
@@ -174,8 +176,8 @@ class AttackSpec:
     @property
     def to_the_end(self) -> bool:
         """Whether no single look decides that an example is done: what is to work elsewhere, through a channel, or undetected."""
-        drawn = (self.random or self.alarmed) and self.stage is None
-        return self.access == "transfer" or self.channel is not None or self.elsewhere or drawn
+        judged_otherwise = self.elsewhere or self.random or self.alarmed or self.filed
+        return self.access == "transfer" or self.channel is not None or judged_otherwise
 
     @property
     def looks(self) -> int:
@@ -193,8 +195,9 @@ class AttackSpec:
         """The channel, where the attacker knows of it."""
         return self.channel if self.awareness in ("channel", "all") else None
 
-    def facing(self, defense: DefenseSpec) -> "AttackSpec":
-        """Return the attack as it is on a victim behind this defense: what the attacker knows of, and how often it looks."""
+    def facing(self, defense: DefenseSpec, *, filed: bool = False) -> "AttackSpec":
+        """Return the attack as it is on a victim behind this defense: what the attacker knows of, and how often it looks; `filed`:
+        to be judged as a file."""
         knows = "none" if self.component.access == "none" else self.awareness
         transfer = self.access == "transfer"  # crafted on the bare source
         channel = self.channel is not None and knows in ("channel", "all")
@@ -208,7 +211,8 @@ class AttackSpec:
         elsewhere = not (transfer or defended) and (unaware or not defense.is_none)
         alarmed = defended and defense.params.detects()
         eot = self.eot or (DRAWS if random else 1)
-        return replace(self, awareness=known, elsewhere=elsewhere, random=random, alarmed=alarmed, eot=eot)
+        known_of = replace(self, awareness=known, elsewhere=elsewhere, random=random, alarmed=alarmed)
+        return replace(known_of, eot=eot, filed=filed)
 
     @property
     def radius(self) -> float | None:

@@ -67,7 +67,7 @@ class Defended(Victim):
     def softly_inside(self, x: Tensor, draws: Draws | None = None) -> Tensor:
         """Return the same, in a form that an attacker can take gradients of."""
         draws = draws or some_draws(len(x))
-        return self.victim.softly_inside(self.softly_before(x, draws), draws)
+        return self.victim.softly_inside(self.softly_before(x, draws), draws.behind())
 
     def before(self, x: Tensor, draws: Draws) -> Tensor:
         """Return what the victim is shown of x [B, C, H, W]."""

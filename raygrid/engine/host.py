@@ -310,8 +310,8 @@ class VictimHost:
             model = self._model(unit.model)
             return run_model(model, batch.x, batch.classes, self._at_once(batch), draws, channel, numbers, alarms=True)
 
-        views = (attack.channel, seed) if attack.channel or draws > 1 else None
-        return self.clean.get((unit.model.digest, unit.craft.shard.key, draws, views), make)
+        key = (unit.model.digest, unit.craft.shard.key, draws, attack.channel, seed)
+        return self.clean.get(key, make)
 
     def _radii(self, unit: Score, batch: Batch) -> list[float | None]:
         """Return what the unit's model certifies of the clean inputs; nothing through a channel, behind which it sees others."""

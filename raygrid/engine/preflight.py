@@ -90,7 +90,7 @@ def preflight(
             messages += _messages(ask, [f"the preflight was not done after {LIMIT_SECONDS:g} s"], "")
             ready(executor.replace(ask.host))
     if messages:
-        raise UsageError(*messages)
+        raise UsageError(*dict.fromkeys(messages))
 
 
 def _messages(ask: Asked, found: list[str], lost: str) -> list[str]:

@@ -139,7 +139,8 @@ def run(
                         stop_requested,
                     ).run()
                     stopped = stop_requested()
-            ending.state = "stopped" if stopped else "failed" if recorder.failures else "complete"
+            unfinished = recorder.failures or backlog.waiting
+            ending.state = "stopped" if stopped else "failed" if unfinished else "complete"
     finally:
         if executor:
             executor.close()

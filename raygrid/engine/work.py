@@ -125,9 +125,11 @@ class Backlog:
             self.place(task)
 
     def drop(self, key: str) -> list[Task]:
-        """Give up the tasks that wait for this unit, and those that wait for one of theirs; return them."""
-        tasks = self._pop(key)
-        return tasks + [other for task in tasks for unit in task.makers for other in self.drop(unit.key)]
+        """Give up the tasks that need this unit, whatever else they wait for, and those that need one of theirs; return them."""
+        lost = [task for tasks in self.blocked.values() for task in tasks if key in task.needs]
+        self.blocked = {first: [t for t in tasks if key not in t.needs] for first, tasks in self.blocked.items()}
+        self.waiting -= len(lost)
+        return lost + [other for task in lost for unit in task.makers for other in self.drop(unit.key)]
 
     def _pop(self, key: str) -> list[Task]:
         tasks = self.blocked.pop(key, [])
@@ -232,7 +234,8 @@ def plan_tasks(
     backlog.missing |= fits.keys()
     for fit in fits.values():
         kind = f"{fit.model.digest} Fit {fit.what.component.name} {fit.what.params}"
-        backlog.add(Task(fit.model, fit.shard.key, (fit,), intern(kind)))
+        needs = () if fit.model.fit is None else (fit.model.fit.key,)
+        backlog.place(Task(fit.model, fit.shard.key, (fit,), intern(kind), needs))
     for task in tasks:
         backlog.place(task)
     return backlog

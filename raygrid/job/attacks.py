@@ -115,6 +115,11 @@ def check_defended(attack: AttackSpec) -> str | None:
             "its attacks go on with what the former left, and so it has to know of the defense: leave awareness out, or give one "
             "attack of it awareness: none"
         )
+    if attack.filed and attack.component.minimal_norm and attack.stage is None:
+        return (
+            "it takes the closest example there is, whose copy in a file, rounded towards the clean input, lies on the near side "
+            "of the boundary: take an attack of a given eps, or leave judge.stored out"
+        )
     if attack.random and attack.component.minimal_norm:
         return (
             "it takes the closest example that one look calls a success, and no two looks agree: say awareness: none, or take an "

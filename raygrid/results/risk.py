@@ -35,7 +35,7 @@ cell AS (
            count_if(prediction IS NOT NULL) AS den,
            count_if(prediction IS NULL AND status <> 'skipped') AS unknown,
            coalesce(sum(cost) FILTER (prediction IS NOT NULL AND NOT coalesce(detected, false)), 0) AS num,
-           coalesce(sum(clean_cost) FILTER (prediction IS NOT NULL), 0) AS clean_num,
+           coalesce(sum(clean_cost) FILTER (prediction IS NOT NULL AND NOT coalesce(clean_detected, false)), 0) AS clean_num,
            max(cost) FILTER (prediction IS NOT NULL AND NOT coalesce(detected, false)) AS worst_error,
            count_if(status IN ('broken', 'clean_wrong')) AS wrong,
            count_if(detected) AS detected

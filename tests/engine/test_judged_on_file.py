@@ -37,13 +37,12 @@ def test_the_copy_that_a_file_can_hold_is_the_headline_where_a_grid_says_so(runs
     assert {row["judged"] for row in crafted.values()} == {"crafted"}
     assert {row["judged"] for row in stored.values()} == {"stored"}
     assert all(row["success"] == row["success_stored"] for row in stored.values())
-    # The examples are the same, and so is what becomes of their copies.
-    for place, row in stored.items():
-        if place[0] == "none":
-            assert (
-                row["craft_key"] == crafted[place]["craft_key"] and row["success"] == crafted[place]["success_stored"]
-            )
-            assert "stored" in row["cell_id"]
+    assert all("stored" in row["cell_id"] for row in stored.values())
+    # A first success as floats may not survive rounding: what is judged as a file is crafted to the end.
+    bare = [[row for (defense, _), row in rows.items() if defense == "none"] for rows in (crafted, stored)]
+    assert not {row["craft_key"] for row in bare[0]} & {row["craft_key"] for row in bare[1]}
+    fell = [sum(bool(row["success_stored"]) for row in rows) for rows in bare]
+    assert fell[1] >= fell[0]
 
 
 def test_every_draw_has_its_row_and_the_trial_counts_them(runs):

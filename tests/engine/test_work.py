@@ -133,6 +133,25 @@ def test_what_waits_for_a_task_that_is_given_up_is_given_up_with_it():
     assert backlog.waiting == 0
 
 
+def test_what_needs_a_unit_that_failed_is_given_up_whatever_else_it_waits_for():
+    backlog = Backlog(missing={"craft", "fit"})
+    backlog.place(task("a")._replace(needs=("craft", "fit")))
+    assert keys(backlog.drop("fit")) == ["score-a"]
+    backlog.release("craft")
+    assert backlog.waiting == 0 and not list(backlog.tasks())
+
+
+def test_an_attack_on_a_defense_that_is_fitted_is_fitted_after_it():
+    of_defense = Fit("fit-d", model("bare"), craft("x").attack, 0, ShardRef("apart", 4), 10)
+    defended = model("defended")._replace(fit=of_defense)
+    of_attack = Fit("fit-a", defended, craft("x").attack, 0, ShardRef("apart", 4), 10)
+    made = craft("c")._replace(model=defended, fit=of_attack)
+    backlog = plan_tasks([score("s", made)._replace(model=defended)], set(), set())
+    assert [task.units for lane in backlog.lanes.values() for task in lane.tasks] == [(of_defense,)]
+    backlog.release("fit-d")
+    assert [task.units[0].key for lane in backlog.lanes.values() for task in lane.tasks][-1] == "fit-a"
+
+
 def test_a_model_judges_its_own_examples_in_the_task_that_makes_them():
     unit = white_box("a")
     (only,) = plan_tasks([unit], set(), set()).tasks()
