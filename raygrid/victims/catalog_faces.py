@@ -12,6 +12,8 @@ FRAME = (3, 160, 160)
 """Shape of a canonical frame; see `raygrid/victims/face_crops.py`."""
 DLIB_AVERAGE = (122.782, 117.001, 104.298)
 """dlib takes the average color of its training images off RGB 0..255 and divides by 256."""
+IMAGENET_AVERAGE = (123.68, 116.779, 103.939)
+"""FaceRes takes ImageNet's off."""
 
 
 def _embedder(
@@ -51,6 +53,22 @@ INFOS = {
             "cuts dlib's chip out of the canonical frame and resizes it to 150x150, bilinearly",
             "l2",
         ),
+        _embedder(
+            "faceres",
+            "fp16",
+            1024,
+            tuple(value / 255 for value in IMAGENET_AVERAGE),
+            (1 / 255,) * 3,
+            "cuts a square out of the canonical frame and resizes it to 224x224, bilinearly",
+        ),
+        _embedder(
+            "mobileface",
+            "v1",
+            256,
+            (0.5,) * 3,
+            (128 / 255,) * 3,
+            "cuts ArcFace's 112x112 out of the middle of the canonical frame",
+        ),
     )
 }
 """By registry name."""
@@ -61,6 +79,8 @@ def _identify(name: str, params: Params, id: str) -> VictimInfo:  # noqa: A002 -
 
 
 identify_dlib_resnet = partial(_identify, "dlib-resnet")
+identify_faceres = partial(_identify, "faceres")
+identify_mobileface = partial(_identify, "mobileface")
 
 
 def _component(name: str, summary: str, module: str, source: str) -> Component:
@@ -81,5 +101,17 @@ COMPONENTS: tuple[Component, ...] = (
         "dlib's face embedder, a ResNet of 29 layers, 128 numbers by Euclidean distance, 5.6 M parameters.",
         "dlib_resnet",
         f"King, dlib 19.3 (2017); weights from {ASSETS['dlib-resnet'].origin}",
+    ),
+    _component(
+        "faceres",
+        "A MobileNet that describes faces in browsers, 1,024 numbers by the cosine, 3.2 M parameters.",
+        "faceres",
+        f"Savchenko, HSE_FaceRec_tf (2018); weights from {ASSETS['faceres'].origin}",
+    ),
+    _component(
+        "mobileface",
+        "A small face embedder, 256 numbers by the cosine, 0.5 M parameters.",
+        "mobileface",
+        f"becauseofAI, MobileFace (2018); weights from {ASSETS['mobileface'].origin} (an archive of 145 MB)",
     ),
 )

@@ -17,6 +17,7 @@ from raygrid.pins import ASSETS
 from raygrid.victims.face_crops import Crop, Points, fitted
 from raygrid.victims.info import VictimInfo
 from raygrid.victims.loading import load_into
+from raygrid.victims.mean import Mean
 from raygrid.victims.victim import Victim
 
 CHIP = 150
@@ -123,14 +124,6 @@ class Block(nn.Module):
 
 def _extended(x: Tensor, channels: int, height: int, width: int) -> Tensor:
     return pad(x, (0, width - x.shape[3], 0, height - x.shape[2], 0, channels - x.shape[1]))
-
-
-class Mean(nn.Module):
-    """The mean of every channel: [B, C, H, W] to [B, C]."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Take the mean."""
-        return x.mean((2, 3))
 
 
 def read_dat(path: Path) -> dict[str, Tensor]:
