@@ -68,6 +68,10 @@ class Params(BaseModel):
         """Whether a defense with these parameters changes what hidden layers hold, and so has to stand right around the victim."""
         return False
 
+    def reads_classes(self) -> bool:
+        """Whether a defense with these parameters takes a victim's outputs for scores of classes, which embeddings are not."""
+        return False
+
     def leaves(self, most: Access) -> Access:
         """Return the most that may be asked of a victim behind a defense with these parameters, where it gave `most` before."""
         return most

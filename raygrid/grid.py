@@ -370,7 +370,7 @@ def _mistakes(grid: GridSpec, data: Dataset, model: Model, source: Model, attack
                 f'{where}: victim "{info.id}" has {info.classes} classes and {data.name} has {data.classes}, '
                 "so that a label would not mean the same to both"
             )
-    yield from (f"{where}: {wrong}" for wrong in _of_faces(data, grid.judge.of(attack).far, attack))
+    yield from (f"{where}: {wrong}" for wrong in _of_faces(data, grid.judge.of(attack).far, attack, model.defense))
     if ACCESS_ORDER.index(attack.component.access) > ACCESS_ORDER.index(source.info.access):
         needs = f'{where}: attack "{name}" needs {attack.component.access} access and victim "{source.info.id}"'
         bare = (
@@ -402,7 +402,7 @@ def _mistakes(grid: GridSpec, data: Dataset, model: Model, source: Model, attack
         yield f'{where}: attack "{label(name, attack.params)}" on {data.name}: {wrong}'
 
 
-def _of_faces(data: Dataset, far: float | None, attack: AttackSpec) -> Iterator[str]:
+def _of_faces(data: Dataset, far: float | None, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
     """Say what makes no sense of an attack where faces are verified, or of a goal where none are."""
     name = attack.component.name
     if attack.verifies != (data.gallery is not None):
@@ -417,6 +417,11 @@ def _of_faces(data: Dataset, far: float | None, attack: AttackSpec) -> Iterator[
         )
     if attack.params.needs_fit():
         yield f'attack "{name}" is fitted on labeled samples, and there are none where faces are verified'
+    if defense.params.reads_classes():
+        yield (
+            f'defense "{label(defense.component.name, defense.params)}" goes by scores of classes, and victims of {data.name} give '
+            "embeddings: of votes take the mean (vote: mean)"
+        )
     if far is not None and (wrong := check_far(far, data.calibration)):
         yield f"judge.far: {wrong}"
 

@@ -53,13 +53,14 @@ class Pairs:
     def genuine(self) -> np.ndarray:
         """Which pairs show one person twice."""
         one, other = self.ends
-        same: np.ndarray = np.equal(one, other)
+        same: np.ndarray = one == other
         return same
 
     @property
     def impostors(self) -> np.ndarray:
         """Similarities of pairs of two people."""
-        return self.similarity[~self.genuine]
+        different: np.ndarray = self.similarity[~self.genuine]
+        return different
 
     @property
     def pairs_of_people(self) -> int:
