@@ -67,6 +67,7 @@ MAY_IMPORT = {
     "victims.train_signs": WORDS | FILES | {"channels", "data", "randomness", "victims"},
     "defenses": WORDS | {"metrics", "randomness", "victims"},
     "data": WORDS | FILES | {"data.pins"},
+    "similarity": {"component", "errors", "victims"},
     "judge": WORDS | SEARCH | {"metrics"},
     "masks": {"attacks", "data"},
     "kernel": WORDS | SEARCH | {"judge", "metrics"},

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from raygrid.component import Kind, Params
+from raygrid.ensemble import Rule
 from raygrid.spec import AttackerAccess, Awareness, Combine, GoalName, Perceptual
 
 
@@ -99,6 +100,14 @@ class VictimFields(Params):
     """Name in tables, unique within the grid. Default: what `use` says; the values of its axes follow."""
 
 
+class EnsembleFields(VictimFields):
+    """What a job may say of an ensemble, besides its members."""
+
+    rule: Rule = Field(default="mean", json_schema_extra=_ONE)
+    """How the members answer together: by the mean of their probabilities, and of embedders of their cosines; or, of embedders
+    alone, `all`: two photos match only where every member says so."""
+
+
 class DefenseFields(Params):
     """What a job may say of any defense: nothing yet but its parameters."""
 
@@ -160,7 +169,7 @@ FIELDS: dict[Kind, type[Params]] = {
 CHAIN = "chain"
 """The key of a mapping that composes a defense of a list of defenses, the first of which meets the input first."""
 ENSEMBLE = "ensemble"
-"""The key of a mapping that composes a victim of a list of victims, which answer by the mean of their probabilities."""
+"""The key of a mapping that composes a victim of a list of victims, which answer together."""
 
 EXCLUDE_KEYS = ("victim", "defense", "attack", "norm", "eps", "goal", "access", "source", "channel", "awareness")
 """What `exclude` can name besides the parameters of the grid's attacks."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from raygrid import registry
 from raygrid.component import Component, Kind, Params
-from raygrid.job.fields import CHAIN, ENSEMBLE, EXCLUDE_KEYS, FIELDS, GridFields, JobFields, VictimFields
+from raygrid.job.fields import CHAIN, ENSEMBLE, EXCLUDE_KEYS, FIELDS, EnsembleFields, GridFields, JobFields
 from raygrid.job.reading import Schema, is_axis, schema_of
 from raygrid.job.uses import Table
 
@@ -85,8 +85,8 @@ def _composite(kind: Kind) -> list[Json]:
         about = "Defenses one after another; the first meets the input first."
         return [_object({CHAIN: _composed_of(kind, about)}, [CHAIN])]
     if kind == "victim":
-        about = "Victims that answer together, by the mean of their probabilities."
-        shared = {key: _ref(f"{kind}-fields/properties/{key}") for key in VictimFields.model_fields}
+        about = "Victims that answer together."
+        shared = _fields(EnsembleFields)
         return [_object({ENSEMBLE: _composed_of(kind, about), **shared}, [ENSEMBLE])]
     return []
 

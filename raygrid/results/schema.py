@@ -210,7 +210,8 @@ RESULT = (
     Column(
         "similarity",
         "float64",
-        "Similarity of the example to the photos that judge, the mean: cosine, or minus the L2 distance of embeddings. "
+        "Similarity of the example to the photos that judge, the mean: cosine, or minus the L2 distance of embeddings, or what "
+        "the least of several embedders says, in standard deviations of its impostors. "
         "`draws` has one row for each of these photos, `draws_fooled` counts them, and none of them was known to the attacker.",
     ),
     Column("clean_similarity", "float64", "The same of the clean photo."),

@@ -313,3 +313,37 @@ def test_members_that_are_sure_of_all_they_see_pass_for_what_they_are():
     x, labels = digits(32)
     whole = built(spec("mnist-cnn-distilled"), spec("mnist-cnn-distilled"))
     assert all(check_victim(whole, x[i : i + 8], labels[i : i + 8], 10) == [] for i in range(0, 32, 8))
+
+
+FACES = ("mobileface", "dlib-resnet")
+
+
+@pytest.mark.parametrize(
+    ("rule", "named", "similarity"), [("mean", "+", "cosine"), ("all", "&", "weakest")], ids=["mean", "all"]
+)
+def test_embedders_side_by_side_are_an_embedder(rule, named, similarity):
+    whole = ensemble([spec(name) for name in FACES], rule=rule)
+    info = resolve(whole.component.identify)(whole.params, whole.id)
+    assert (info.task, info.classes, info.similarity) == ("verification", 256 + 128, similarity)
+    assert info.id == named.join(FACES) and info.arch == f"mobileface.v1{named}dlib-resnet.v1"
+    assert info.facts()["similarity"] == similarity and [m["id"] for m in info.facts()["members"]] == list(FACES)
+
+
+def test_rules_tell_ensembles_of_one_name_apart():
+    mean, every = (ensemble([spec(name) for name in FACES], "ours", rule) for rule in ("mean", "all"))
+    assert mean.key != every.key
+    assert pickle.loads(pickle.dumps(every)).params.rule == "all"
+
+
+def test_members_that_do_different_things_are_told():
+    with pytest.raises(UsageError) as told:
+        info_of(spec("mobileface"), spec("efficientnet-lite0"), name="ours")
+    assert list(told.value.messages) == [
+        'victim "ours": ensemble: its members do different things: mobileface verification, efficientnet-lite0 classification'
+    ]
+
+
+def test_classes_have_no_match_that_all_could_find():
+    whole = ensemble([spec("mnist-cnn"), spec("mnist-cnn-adv")], rule="all")
+    with pytest.raises(UsageError, match='ensemble: rule "all" is for embedders, each of which finds a match or none'):
+        resolve(whole.component.identify)(whole.params, whole.id)
