@@ -19,7 +19,8 @@ class Noise(Params):
     """Parameters of noise at the input or in hidden layers."""
 
     site: str = Field("input", min_length=1)
-    """Where it is added: `input`, a layer that `raygrid describe VICTIM` lists, or `all` layers."""
+    """Where it is added: `input`, a layer that `raygrid describe VICTIM` lists, `convolutions`, which is what comes out of each, or
+    `all` layers."""
     kind: Kind = "gaussian"
     """What is added: Gaussian, uniform or Laplace noise of the standard deviation sigma; Gaussian noise of the deviation sigma
     times the root of each value (`poisson-like`) or times the value (`multiplicative`); `dropout` sets a share of sigma to 0."""

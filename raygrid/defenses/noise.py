@@ -178,4 +178,6 @@ def _layers(params: Noise, victim: Victim) -> list[str]:
     """Return the hidden layers that get noise; none where the input does."""
     if params.site == "all":
         return victim.layers.all()
+    if params.site == "convolutions":
+        return victim.layers.convolutions()
     return [] if params.site == INPUT else [params.site]

@@ -153,6 +153,9 @@ class AttackFields(Params):
     eot: int | None = Field(default=None, ge=1)
     """Draws of the randomness of victim, defense and channel that each look of the attack averages over; each costs a pass.
     Default: 20 where the attacker knows of a defense that draws at random, else 1."""
+    surrogate_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Under transfer: share of the values behind each convolution of `source` that is set to 0 while crafting, others at each look,
+    so that an example has to work on many thinned copies of it (Zhong & Deng 2020)."""
     ladder: bool = Field(default=True, json_schema_extra=_ONE)
     """Whether a success at a smaller eps of the grid counts at the larger ones, where it is judged again, and is not looked for
     anew. Not for transfer, nor for minimal-norm attacks, which look once for all eps."""

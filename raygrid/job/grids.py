@@ -296,6 +296,7 @@ def _attack(use: Use[AttackFields], source: VictimSpec | None, channel: ChannelS
         awareness=fields.awareness or "all",
         photos=fields.photos,
         combine=fields.combine,
+        surrogate_dropout=fields.surrogate_dropout,
         ladder=fields.ladder,
     )
 

@@ -95,7 +95,11 @@ CELL = (
         "What was averaged over while crafting: none, channel, defense, all that lay before the victim; input, hidden or "
         "input+hidden noise that the attack imagines by itself; or several, joined by +.",
     ),
-    Column("source", "string", "Under transfer: the surrogate that the examples were crafted on."),
+    Column(
+        "source",
+        "string",
+        "Under transfer: the surrogate that the examples were crafted on; with dropout in it, how much.",
+    ),
     Column("info_level", "string", "How much of the defense the attacker knows."),
     Column("channel", "string", "The physical path between the example and the victim."),
     Column("norm", "string", "Norm of the ball: linf, l2, l1, l0; null for an attack that keeps to no ball."),
