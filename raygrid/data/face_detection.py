@@ -35,13 +35,17 @@ SIDES = (24, 48)
 SAME_SCALE, SAME_FACE = 0.5, 0.7
 """Overlaps (intersection over union, for the last net over the smaller square) from which two squares are one face."""
 
+GRAIN = 0.1
+"""Pixels to which places are rounded. Another machine finds them some 1e-5 pixels away, and would else store other frames: much less
+than the 0.9 pixels by which landmarks differ when a face is found again in its frame (mean over `orl-faces`)."""
+
 
 @dataclass(frozen=True)
 class Face:
     """A face in a photo. Points are (right, down) in pixels; the middle of the first pixel is (0, 0)."""
 
     landmarks: np.ndarray
-    """Left eye, right eye, nose, left and right corner of the mouth, as seen in the photo: float64 [5, 2]."""
+    """Left eye, right eye, nose, left and right corner of the mouth, as seen in the photo: float64 [5, 2], in whole `GRAIN`."""
     box: np.ndarray
     """Left, upper, right, lower edge: float64 [4]."""
     confidence: float
@@ -84,17 +88,21 @@ def find_faces(nets: Nets, photo: np.ndarray) -> list[Face]:
     boxes = _shifted(boxes, shift)
     kept = _apart(boxes, sure)
     faces = [
-        Face(p.double().numpy(), (b - 0.5).double().numpy(), float(s))
+        Face(_grained(p), _grained(b - 0.5), float(s))
         for p, b, s in zip(points[kept], boxes[kept], sure[kept], strict=True)
     ]
     return sorted(faces, key=lambda face: -face.size)
+
+
+def _grained(points: Tensor) -> np.ndarray:
+    return np.round(points.double().numpy() / GRAIN) * GRAIN
 
 
 # The nets. Inputs are pixels 0..255
 
 
 def propose(w: Weights, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Look at all squares of 12 x 12 pixels of x [B, 3, H, W]: is it a face [B, h, w], and how far off its edges are [B, 4, h, w]."""
+    """Look at all squares of 12 x 12 pixels of x [B, 3, H, W]: is it a face [B, h, w], how far off its edges are [B, 4, h, w]."""
     x = max_pool2d(_conv(w, 1, _normalized(x)), 2, ceil_mode=True)
     x = _conv(w, 3, _conv(w, 2, x))
     return (

@@ -86,8 +86,8 @@ def read_landmarks(file: Path = LIST) -> dict[str, np.ndarray]:
 
 
 def write_landmarks(landmarks: Mapping[str, np.ndarray], file: Path = LIST) -> None:
-    """Write the list, to a hundredth of a pixel."""
+    """Write the list, to a tenth of a pixel, as fine as they are found."""
     with file.open("w", newline="") as lines:
         rows = writer(lines, lineterminator="\n")
         rows.writerow(COLUMNS)
-        rows.writerows([name, *(f"{value:.2f}" for value in points.ravel())] for name, points in landmarks.items())
+        rows.writerows([name, *(f"{value:.1f}" for value in points.ravel())] for name, points in landmarks.items())
