@@ -102,16 +102,29 @@ def test_a_photo_taken_on_its_side_is_turned_as_its_camera_says(placed, build):
     assert (frames(build("face-folder", path=str(placed), aligned=True))["ann/3.png"] == noise(9)).all()
 
 
-def test_the_largest_face_is_taken_where_the_job_says_so(tmp_path, photos, build):
-    x = photos["zidane"]
-    for name, part in {"both": x, "left": x[:, :, :640], "right": x[:, :, 640:]}.items():
-        save(tmp_path / "ann" / f"{name}.png", part)
-    seen = frames(build("face-folder", path=str(tmp_path), several_faces="largest"))
-    left, right = (
-        np.abs(seen["ann/both.png"].astype(int) - seen[f"ann/{name}.png"]).mean() for name in ("left", "right")
+def beside(large, small, growth):
+    """Two photos in one, the second enlarged."""
+    portrait = Image.fromarray(small[:, 30:230, 120:330].transpose(1, 2, 0))
+    portrait = portrait.resize((round(210 * growth), round(200 * growth)))
+    x = np.pad(large, ((0, 0), (0, 0), (0, portrait.width)), mode="edge")
+    x[:, : portrait.height, large.shape[2] :] = np.asarray(portrait).transpose(2, 0, 1)
+    return x
+
+
+@pytest.mark.parametrize(("growth", "several_faces"), [(1.6, "largest"), (0.9, "refuse")])
+def test_the_largest_face_is_taken_if_asked_for_or_if_no_other_is_near_its_size(
+    growth, several_faces, tmp_path, photos, build
+):
+    hopper, astronaut = photos["grace_hopper"], photos["astronaut"]
+    for name, x in {"both": beside(hopper, astronaut, growth), "hopper": hopper, "astronaut": astronaut}.items():
+        save(tmp_path / "ann" / f"{name}.png", x)
+    assert len(find_faces(load_nets(), beside(hopper, astronaut, growth))) == 2
+    seen = frames(build("face-folder", path=str(tmp_path), several_faces=several_faces))
+    middles = {name: x[:, 40:120, 40:120].astype(int) for name, x in seen.items()}
+    near, far = (
+        np.abs(middles["ann/both.png"] - middles[f"ann/{name}.png"]).mean() for name in ("hopper", "astronaut")
     )
-    assert min(left, right) < 0.5 * max(left, right)
-    assert (left < right) == (x.shape[2] / 2 > find_faces(load_nets(), x)[0].landmarks[2, 0])
+    assert near < 0.5 * far
 
 
 def test_photos_without_a_face_are_left_out_where_the_job_says_so(people, photos, build):
