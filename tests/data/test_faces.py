@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from raygrid.data.alignment import LANDMARKS, TEMPLATE, moved, similarity
+from raygrid.data.alignment import LANDMARKS, SIDE, TEMPLATE, moved, similarity
 from raygrid.data.face_detection import SURE, find_faces, load_nets, locate
 from raygrid.data.faces import ORL_PEOPLE, read_landmarks, read_orl, write_landmarks
 from raygrid.data.pins import ORL_FACES
@@ -119,3 +119,14 @@ def test_what_the_last_net_sees_has_a_gradient(nets):
     assert (sure.shape, shift.shape, points.shape) == ((2,), (2, 4), (2, 5, 2))
     sure.sum().backward()
     assert x.grad.abs().sum() > 0
+
+
+def test_as_much_of_a_frame_lies_outside_of_its_photo_as_the_notes_say():
+    right, down = np.meshgrid(np.arange(SIDE), np.arange(SIDE))
+    outside = []
+    for points in read_landmarks().values():
+        matrix = similarity(points, TEMPLATE)
+        source = (np.stack([right, down], -1) - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
+        outside.append(((source < 0) | (source > [91, 111])).any(-1))
+    assert np.mean(outside) == pytest.approx(0.51, abs=0.01)
+    assert np.mean(np.array(outside)[:, 24:136, 24:136]) == pytest.approx(0.14, abs=0.01)
