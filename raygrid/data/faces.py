@@ -21,8 +21,8 @@ COLUMNS = ("photo", *(f"{name}_{axis}" for name in LANDMARKS for axis in "xy"))
 NOTES = (
     "ORL is easy: 40 people, each photographed ten times in one studio, gray, from the front, in steady light; what verifies "
     "these faces may fail on others. Photos have 92 x 112 pixels and end close around the head: half of the pixels of a frame, and "
-    "14 % of ArcFace's crop, lie outside of the photo and repeat its edge. Landmarks are MTCNN's, not a person's. Photos of one person are not independent: intervals must be clustered by "
-    "person."
+    "14 % of ArcFace's crop, lie outside of the photo and repeat its edge. Landmarks are MTCNN's, not a person's. "
+    "Photos of one person are not independent: intervals must be clustered by person."
 )
 
 
