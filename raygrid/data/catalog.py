@@ -95,7 +95,7 @@ class FaceFolderParams(Params):
     """The folder that holds the sub-folders, one a person."""
     aligned: bool = False
     """Whether the photos are faces in place already: canonical frames of 160 x 160 pixels, or crops of 112 x 112 as ArcFace takes
-    them, whose edges are then repeated outward. Else faces are looked for, which takes some 20 to 400 ms a photo and core."""
+    them, whose edges are then repeated outward. Else faces are looked for, which takes some 15 to 300 ms a photo on one core."""
     no_face: Literal["refuse", "skip"] = "refuse"
     """What happens where photos show no face: an error names them, or they are left out."""
     several_faces: Literal["refuse", "largest"] = "refuse"
