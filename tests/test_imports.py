@@ -59,7 +59,7 @@ MAY_IMPORT = {
     "pins": {"assets", "channels.pins", "data.pins"},
     "mnist_split": {"errors"},
     "randomness": {"errors"},
-    "channels": {"assets", "channels.pins", "component", "errors", "keys", "pins", "randomness", "registry"},
+    "channels": {"assets", "chain", "channels.pins", "component", "errors", "keys", "pins", "randomness"},
     "constraints": {"component", "errors", "randomness", "spec"},
     "goals": {"component", "errors", "randomness", "spec"},
     "oracle": WORDS | SEARCH - {"oracle"},

@@ -127,7 +127,8 @@ def mu_law(x: Tensor, bits: int) -> Tensor:
     """
     mu, steps = 2**bits - 1, 2 ** (bits - 1) - 1
     y = torch.log1p(mu * x.abs().clamp_max(1)) / log1p(mu)
-    return x.sign() * torch.expm1((y * steps).round() / steps * log1p(mu)) / mu
+    decoded: Tensor = x.sign() * torch.expm1((y * steps).round() / steps * log1p(mu)) / mu
+    return decoded
 
 
 def told_codec(params: Codec, plays: int) -> dict[str, list[Any]]:

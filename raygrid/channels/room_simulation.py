@@ -135,7 +135,7 @@ def hear(place: Place, absorption: float | None = None) -> Heard:
 
 
 def _heard(place: Place, absorption: float) -> Heard:
-    response = aligned(_image_sources(place, absorption))[: LEAD + ceil(REACH * place.rt60 * RATE)]
+    response = aligned(_image_sources(place, absorption), LEAD + ceil(REACH * place.rt60 * RATE))
     return Heard(response, absorption, reverberation_time(response))
 
 
@@ -168,8 +168,8 @@ def _one_thread(simulator: object) -> Iterator[None]:
         constants.set("num_threads", before)
 
 
-def aligned(response: NDArray[np.floating]) -> Response:
-    """Return a response [L] from LEAD samples before its direct sound on, scaled to energy 1.
+def aligned(response: NDArray[np.floating], most: int | None = None) -> Response:
+    """Return a response [L] from LEAD samples before its direct sound on, of so many samples at most, scaled to energy 1.
 
     Where the direct sound begins is the first value that is 20 dB below the peak or louder.
 
@@ -181,7 +181,7 @@ def aligned(response: NDArray[np.floating]) -> Response:
         raise ValueError("an impulse response must hold something besides silence, and be finite")
     size = np.abs(response)
     start = max(0, int((size >= ONSET * size.max()).argmax()) - LEAD)
-    kept = response[start:].astype(np.float64)
+    kept = response[start:][:most].astype(np.float64)
     scaled: Response = (kept / np.sqrt(np.square(kept).sum())).astype(np.float32)
     return scaled
 
