@@ -116,8 +116,8 @@ class Band(Params):
 class Resample(Params):
     """To a lower rate and back."""
 
-    rate: Annotated[int, Field(ge=1000, le=16_000)] = 8000
-    """Hz."""
+    rate: Annotated[int, Field(ge=1000, le=16_000, multiple_of=100)] = 8000
+    """Hz. Whole hundreds, between which and 16 kHz filters are short."""
 
 
 class Codec(Params):

@@ -48,11 +48,13 @@ def _band_power(x: Tensor, rate: int, low: float, high: float) -> Tensor:
     # All frequencies but 0 and half the rate stand for themselves and their negative.
     power[:, 1 : (x.shape[1] + 1) // 2] *= 2
     f = torch.fft.rfftfreq(x.shape[1], 1 / rate, device=x.device, dtype=x.dtype)
-    return power[:, (f >= low) & (f <= high)].sum(1)
+    inside: Tensor = power[:, (f >= low) & (f <= high)].sum(1)
+    return inside
 
 
 def _ratio_db(signal: Tensor, noise: Tensor) -> Tensor:
-    return 10 * torch.log10(signal / noise)
+    db: Tensor = 10 * torch.log10(signal / noise)
+    return db
 
 
 def peak(x: Tensor) -> Tensor:

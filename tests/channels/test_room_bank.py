@@ -215,13 +215,14 @@ def test_measured_rooms_come_from_pinned_files_at_our_rate(tmp_path, monkeypatch
     assert rooms.ids == ("hall.wav",)
     assert rooms.split == "measured"
     assert rooms.rt60.item() == pytest.approx(0.3, rel=0.08)
-    with pytest.raises(UsageError, match='unknown recording "hal.wav"; did you mean "hall.wav"'):
+    with pytest.raises(UsageError, match=r'unknown recording "hal\.wav"; did you mean "hall\.wav"'):
         recordings.pinned("hal.wav")
     recordings.pinned.cache_clear()
 
 
 @pytest.mark.parametrize(
-    ("values", "dtype"), [([0, 16384, -32768], np.int16), ([0, 1 << 30, -(1 << 31)], np.int32), ([0, 0.5, -1], np.float64)]
+    ("values", "dtype"),
+    [([0, 16384, -32768], np.int16), ([0, 1 << 30, -(1 << 31)], np.int32), ([0, 0.5, -1], np.float64)],
 )
 def test_a_wav_file_is_read_at_full_scale_1(tmp_path, values, dtype):
     wavfile.write(tmp_path / "a.wav", 8000, np.array(values, dtype=dtype))
