@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 
 from raygrid.channels.catalog_audio import Band, Clip, Codec, Gain, Offset, Resample
 from raygrid.channels.sound import RATE, Sound
+from raygrid.channels.spectrum import filtered
 from raygrid.component import Params
 from raygrid.randomness import Randomness
 
@@ -56,11 +57,10 @@ def let_through(params: Band, x: Tensor, plays: Ends) -> Tensor:
 def band_mask(x: Tensor, low: Tensor | float, high: Tensor | float) -> Tensor:
     """Return x [B, T] without the frequencies outside of (low, high) Hz (Yakura & Sakuma 2019): of the whole clip, taken for one
     period. low and high are numbers, or [B]."""
-    spectrum = torch.fft.rfft(x)
-    f = torch.fft.rfftfreq(x.shape[-1], 1 / RATE, device=x.device, dtype=x.dtype)
+    n = x.shape[-1]
+    f = torch.fft.rfftfreq(n, 1 / RATE, device=x.device, dtype=x.dtype)
     passes = (f > _column(low, x)) & (f < _column(high, x))
-    y: Tensor = torch.fft.irfft(spectrum * passes, x.shape[-1])
-    return y
+    return filtered(x, passes.to(x), n)
 
 
 def butterworth(x: Tensor, low: Tensor | float, high: Tensor | float, order: int) -> Tensor:
@@ -74,8 +74,7 @@ def butterworth(x: Tensor, low: Tensor | float, high: Tensor | float, order: int
     below = torch.where(_column(low, x) > 0, _column(low, x) / f.clamp_min(1e-9), 0).clamp_max(1e3)
     above = (f / _column(high, x)).clamp_max(1e3)
     gain = ((1 + below ** (2 * order)) * (1 + above ** (2 * order))).rsqrt()
-    y: Tensor = torch.fft.irfft(torch.fft.rfft(x, n) * gain, n)[..., :length]
-    return y
+    return filtered(x, gain, n)
 
 
 def _column(hertz: Tensor | float, x: Tensor) -> Tensor:

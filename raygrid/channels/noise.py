@@ -108,26 +108,30 @@ def add(params: Noise, x: Tensor, plays: Noises) -> Tensor:
     strength = 10 ** (plays.db.to(x)[:, None] / 20)
     if params.level is not None:
         return added(x, plays.noise, strength)
-    # Squares first, and a root with a finite slope at silence, which is refused.
-    power = x.square().mean(1, keepdim=True)
-    if bool((power == 0).any()):
-        silent = (power[:, 0] == 0).nonzero()[:, 0].tolist()
+    rms = _rms(x)
+    if bool((rms == 0).any()):
+        silent = (rms[:, 0] == 0).nonzero()[:, 0].tolist()
         raise ValueError(
             f"waveform {silent[0]} of the batch is silent, and noise {plays.db[silent[0]]:.0f} dB below silence is none: "
             'give "level" in place of "snr"'
         )
-    return added(x, plays.noise, power.sqrt() / strength)
+    return added(x, plays.noise, rms / strength)
 
 
 def added(x: Tensor, noise: Tensor, rms: Tensor) -> Tensor:
     """Return x [..., T] plus noise [..., T] of root mean square 1 times rms [..., 1], cut to [-1, 1]."""
-    return (x + noise * rms).clamp(-1, 1)
+    return torch.addcmul(x, noise, rms).clamp(-1, 1)
 
 
 def _unit(noise: Tensor) -> Tensor:
     """Return noise [..., T] scaled to root mean square 1; silence stays silence."""
-    rms = noise.square().mean(-1, keepdim=True).sqrt()
+    rms = _rms(noise)
     return noise / torch.where(rms > 0, rms, 1)
+
+
+def _rms(x: Tensor) -> Tensor:
+    rms: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True) / x.shape[-1] ** 0.5
+    return rms
 
 
 def told(params: Noise, plays: Noises) -> dict[str, list[Any]]:

@@ -1,5 +1,6 @@
 """Recordings that ship in packages: pinned WAV files as waveforms of one voice at 16 kHz."""
 
+import warnings
 from functools import lru_cache
 from math import gcd
 from pathlib import Path
@@ -43,7 +44,11 @@ def read_wav(file: Path) -> tuple[NDArray[np.float32], int]:
         UsageError: it is none, or its values are of a kind that is not read here.
     """
     try:
-        rate, values = wavfile.read(file, mmap=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", wavfile.WavFileWarning
+            )  # of chunks besides the data, such as a list of credits
+            rate, values = wavfile.read(file, mmap=False)
     except (ValueError, EOFError) as error:
         raise UsageError(f"{file}: not a WAV file that can be read: {error}") from error
     scale = {"int16": 1 << 15, "int32": 1 << 31, "float32": 1, "float64": 1}.get(values.dtype.name)

@@ -15,6 +15,7 @@ from torch import Tensor
 from raygrid.channels.catalog_audio import Room
 from raygrid.channels.room_bank import Bank, Split, bank
 from raygrid.channels.sound import RATE, Sound, user_of
+from raygrid.channels.spectrum import filtered
 from raygrid.randomness import Randomness
 
 BEFORE: dict[str, Split] = {"craft": "train", "validate": "validation"}
@@ -72,7 +73,7 @@ room = Sound(draw_rooms, play, told)
 
 
 def reverberated(x: Tensor, h: Tensor, *, peak: bool = True) -> Tensor:
-    """Convolve waveforms with impulse responses, by one Fourier transform of each.
+    """Convolve waveforms with impulse responses, by one Fourier transform of each. Differentiable in x, and not in h.
 
     Args:
         x: waveforms [..., T]. Dimensions before the last are broadcast: x[:, None] against h [B, K, L] is transformed once for all
@@ -95,8 +96,13 @@ def reverberated(x: Tensor, h: Tensor, *, peak: bool = True) -> Tensor:
             "play a longer clip, or in rooms of a shorter reverberation time"
         )
     n = next_fast_len(length + taps - 1, real=True)
-    y: Tensor = torch.fft.irfft(torch.fft.rfft(x, n) * torch.fft.rfft(h, n), n)[..., :length]
+    y = filtered(x, torch.fft.rfft(h, n), n)
     if not peak:
         return y
-    loudest = y.abs().amax(-1, keepdim=True)
-    return y * (x.abs().amax(-1, keepdim=True) / torch.where(loudest > 0, loudest, 1))
+    loudest = _peak(y)
+    return y * (_peak(x) / torch.where(loudest > 0, loudest, 1))
+
+
+def _peak(x: Tensor) -> Tensor:
+    """Return the largest magnitude [..., 1] of waveforms [..., T], whose gradient goes to one sample of each."""
+    return x.gather(-1, x.detach().abs().argmax(-1, keepdim=True)).abs()
