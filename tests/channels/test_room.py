@@ -6,9 +6,12 @@ import torch
 from scipy.signal import fftconvolve
 from sounds import SMALL, impulses, streams, waves
 
+from raygrid.channels.catalog_audio import Room
 from raygrid.channels.room import Rooms, draw_rooms, play, reverberated, room, split_of, told
 from raygrid.channels.room_bank import bank, bank_of, recorded
 from raygrid.component import resolve
+from raygrid.errors import UsageError
+from raygrid.job import load_job
 from raygrid.registry import find
 
 T = 8000
@@ -159,3 +162,19 @@ def test_what_is_no_batch_of_waveforms_is_refused():
     for shape in ((3, 1, 100), (100,), (2, 0)):
         with pytest.raises(ValueError, match=r"takes waveforms \[B, T\]"):
             room(SMALL, torch.zeros(shape), streams(3), "craft/0/0", torch.arange(shape[0]))
+
+
+def test_a_job_says_spans_as_pairs_and_axes_as_lists(tmp_path):
+    text = """version: 1
+grids:
+  g:
+    data: mnist-5k
+    victims: mnist-cnn
+    attacks: {use: pgd, eps: 0.1, channel: {use: room, rt60: [0.2, 0.3], train: [5, 6], judged: positions}}
+"""
+    (tmp_path / "job.yaml").write_text(text)
+    rooms = [attack.channel.params for attack in load_job(tmp_path / "job.yaml").grids[0].attacks]
+    assert rooms == [Room(rt60=(0.2, 0.3), train=n, judged="positions") for n in (5, 6)]
+    (tmp_path / "job.yaml").write_text(text.replace("[0.2, 0.3]", "[0.3, 0.2]"))
+    with pytest.raises(UsageError, match=r"rt60: the least first: \[0\.2, 0\.3\]"):
+        load_job(tmp_path / "job.yaml")

@@ -64,6 +64,13 @@ def test_a_room_reverberates_as_long_as_asked(rt60):
     assert 0 < heard.absorption < 1
 
 
+def test_the_simulators_own_measure_of_the_reverberation_time_agrees():
+    from pyroomacoustics.experimental import measure_rt60
+
+    response = hear(CHAMBER).response
+    assert reverberation_time(response) == pytest.approx(measure_rt60(response, fs=16_000, decay_db=30), rel=0.03)
+
+
 def test_walls_that_take_everything_leave_one_arrival_at_the_distance():
     place = replace(CHAMBER, microphone=(1 + 0.02 * SPEED / 4, 1, 1.2))
     response = hear(place, absorption=0.999999).response
