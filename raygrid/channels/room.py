@@ -49,12 +49,24 @@ def draw_rooms(params: Room, randomness: Randomness, purpose: str, index: Tensor
 
 
 def play(params: Room, x: Tensor, plays: Rooms) -> Tensor:
-    """Return x [B, T] as it is heard in the rooms."""
-    try:
-        y = reverberated(x, plays.bank.responses[plays.number].to(x), peak=params.peak)
-    except ValueError as error:
-        raise ValueError(f"{plays.bank.split} rooms: {error}") from None
+    """Return x [B, T] as it is heard in the rooms.
+
+    Raises:
+        ValueError: a room's response is longer than the clip.
+    """
+    rooms, number, length = plays.bank, plays.number, x.shape[1]
+    if too_long := (rooms.lengths[number] > length).nonzero()[:, 0].tolist():
+        n = int(number[too_long[0]])
+        raise ValueError(f"room {rooms.ids[n]}: {_longer(int(rooms.lengths[n]), length)}")
+    y = reverberated(x, rooms.responses[number, :length].to(x), peak=params.peak)
     return y if params.peak else y.clamp(-1, 1)
+
+
+def _longer(taps: int, length: int) -> str:
+    return (
+        f"an impulse response of {taps / RATE:.2f} s is longer than the clip of {length / RATE:.2f} s: "
+        "play a longer clip, or in rooms of a shorter reverberation time"
+    )
 
 
 def told(params: Room, plays: Rooms) -> dict[str, list[Any]]:
@@ -91,10 +103,7 @@ def reverberated(x: Tensor, h: Tensor, *, peak: bool = True) -> Tensor:
     if not taps:
         raise ValueError("an impulse response is empty")
     if taps > length:
-        raise ValueError(
-            f"an impulse response of {taps / RATE:.2f} s is longer than the clip of {length / RATE:.2f} s: "
-            "play a longer clip, or in rooms of a shorter reverberation time"
-        )
+        raise ValueError(_longer(taps, length))
     n = next_fast_len(length + taps - 1, real=True)
     y = filtered(x, torch.fft.rfft(h, n), n)
     if not peak:

@@ -60,6 +60,8 @@ class Bank:
     ids: tuple[str, ...]
     responses: Tensor
     """[R, L] float32 at 16 kHz, padded with zeros to the longest."""
+    lengths: Tensor
+    """[R], of the responses without padding."""
     rt60: Tensor
     """[R], measured, in seconds."""
     distance: Tensor
@@ -90,7 +92,8 @@ def bank_of(table: pa.Table) -> Bank:
         torch.tensor([np.nan if value is None else value for value in table[name].to_pylist()], dtype=torch.float64)
         for name in ("rt60", "distance")
     )
-    return Bank(table["split"][0].as_py(), tuple(ids), padded, rt60, distance)
+    lengths = torch.tensor([row.size for row in rows])
+    return Bank(table["split"][0].as_py(), tuple(ids), padded, lengths, rt60, distance)
 
 
 @lru_cache(maxsize=BANKS)

@@ -74,8 +74,19 @@ def test_a_response_that_is_empty_or_longer_than_the_clip_is_refused():
         reverberated(waves(1, 100), torch.zeros(1, 0))
     with pytest.raises(ValueError, match=r"response of 0\.02 s is longer than the clip of 0\.01 s"):
         reverberated(waves(1, 160), torch.ones(1, 320))
-    with pytest.raises(ValueError, match="train rooms: an impulse response of"):
+    with pytest.raises(
+        ValueError, match=r"room train/\d: an impulse response of 0\.1\d s is longer than the clip of 0\.03 s"
+    ):
         heard(waves(1, 400))
+
+
+def test_only_a_room_that_is_drawn_must_fit_the_clip():
+    rooms = bank_of(recorded({"closet": np.ones(10), "hall": np.ones(5000)}, "train"))
+    x = waves(2, 1000)
+    y = play(SMALL, x, Rooms(rooms, torch.tensor([0, 0])))
+    assert torch.allclose(y, reverberated(x, rooms.responses[[0, 0], :10]), atol=1e-6)
+    with pytest.raises(ValueError, match="room hall: an impulse response of"):
+        play(SMALL, x, Rooms(rooms, torch.tensor([0, 1])))
 
 
 @pytest.mark.parametrize("peak", [True, False])
