@@ -41,8 +41,8 @@ class Room(Params):
     held_out: Count = 30
     """Number of rooms that judge."""
     judged: Literal["rooms", "positions", "measured"] = "rooms"
-    """Where examples are judged: in rooms that no attack has seen, at other places in the training rooms, or by the packaged
-    impulse responses of real places, of which there are few."""
+    """Where examples are judged: in rooms that no attack has seen, at other places in the training rooms, or by the few
+    packaged impulse responses, which are said to be of real places."""
     bank: Annotated[int, Field(ge=0)] = 0
     """Another number, other rooms."""
     rt60: Seconds = (0.15, 0.4)
