@@ -1,6 +1,7 @@
 """The pinned assets: every file that built-in victims and datasets take out of a package. One entry each."""
 
 from raygrid.assets import Asset
+from raygrid.channels.pins import PINS as RECORDINGS
 from raygrid.data.pins import PINS as IMAGES
 
 _PINS: tuple[Asset, ...] = (
@@ -110,5 +111,5 @@ LPIPS = Asset(
 )
 """AlexNet's convolutions as torchvision trained them, and the weights of LPIPS 0.1 over them."""
 
-ASSETS: dict[str, Asset] = {asset.name: asset for asset in (*_PINS, LPIPS, *IMAGES)}
+ASSETS: dict[str, Asset] = {asset.name: asset for asset in (*_PINS, LPIPS, *IMAGES, *RECORDINGS)}
 """By name. Names are unique (held by a test)."""
