@@ -81,6 +81,8 @@ def _shape(victim: Victim, x: Tensor) -> list[str]:
 
 
 def _labels(victim: Victim, labels: Tensor, classes_of_data: int) -> list[str]:
+    if victim.info.task == "verification":  # labels are people, and embeddings have no columns of people
+        return []
     classes = victim.info.classes
     if classes_of_data > classes:
         return [

@@ -35,11 +35,20 @@ class Box(NamedTuple):
     left: float
     top: float
     step: float
-    """Pixels of the frame from one pixel to the next. At most 1: nothing is smoothed."""
+    """Pixels of the frame from one pixel to the next."""
     size: int
 
 
 ARCFACE_BOX = Box(MARGIN, MARGIN, 1.0, 112)
+
+
+def square(left: float, top: float, side: float, size: int) -> Box:
+    """Return the box that covers the frame from the edges `left` and `top` on, `side` pixels wide, resized to `size`.
+
+    The edges of pixels count here: 0 is the left edge of the first, 160 the right edge of the last.
+    """
+    step = side / size
+    return Box(left + (step - 1) / 2, top + (step - 1) / 2, step, size)
 
 
 def fitted(template: Points, size: int) -> Box:
@@ -61,7 +70,9 @@ def fitted(template: Points, size: int) -> Box:
 
 
 class Crop(nn.Module):
-    """Cut a box out of frames [B, C, 160, 160] and resize it to [B, C, size, size], bilinearly; edge pixels go on outside.
+    """Cut a box out of frames [B, C, 160, 160] and resize it to [B, C, size, size], bilinearly, with antialiasing when shrinking.
+
+    Outside of the frame its edge pixels go on.
 
     The result is linear in the frame: two products with fixed matrices, whose gradients are the same in every run on any device.
     """
@@ -84,6 +95,7 @@ class Crop(nn.Module):
 
 
 def _weights(start: float, step: float, size: int) -> Tensor:
-    """Return the weights [size, 160] of linear interpolation at start, start + step, ..."""
+    """Return the weights [size, 160] of linear interpolation at start, start + step, ...; wider triangles for steps above 1."""
     at = (start + step * torch.arange(size, dtype=torch.float64)).clamp(0, SIDE - 1)
-    return (1 - (at[:, None] - torch.arange(SIDE)).abs()).clamp_min(0).float()
+    weights = (1 - (at[:, None] - torch.arange(SIDE)).abs() / max(step, 1.0)).clamp_min(0)
+    return (weights / weights.sum(1, keepdim=True)).float()
