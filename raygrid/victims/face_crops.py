@@ -1,32 +1,19 @@
-"""The canonical frame of a face, and the fixed parts of it that face embedders take.
+"""The parts of a canonical frame that face embedders take.
 
-A canonical frame is RGB, 160 x 160 pixels in [0, 1]. The similarity transform that fits best (Umeyama 1991) has brought the eyes,
-the nose and the corners of the mouth to `LANDMARKS`, so that what an embedder takes is the same part of every frame. Coordinates
-are those of the centers of pixels: the first is (0, 0).
+In a canonical frame (see `raygrid/data/alignment.py`) every face has its eyes, nose and mouth in the same places, so that what an
+embedder takes is the same part of every frame. Coordinates are those of the middles of pixels: the first is (0, 0).
 """
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from raygrid.data.alignment import CROP, MARGIN, SIDE, TEMPLATE
+
 Points = tuple[tuple[float, float], ...]
 """(x, y) of the left eye, the right eye, the nose, the left and the right corner of the mouth, as seen in the image."""
-
-SIDE = 160
-"""Height and width of a canonical frame."""
-MARGIN = 24
-"""Around ArcFace's crop of 112 x 112, which lies in the middle of the frame."""
-ARCFACE: Points = (
-    (38.2946, 51.6963),
-    (73.5318, 51.5014),
-    (56.0252, 71.7366),
-    (41.5493, 92.3655),
-    (70.7299, 92.2041),
-)
-"""Where ArcFace (Deng et al., CVPR 2019) puts the landmarks in its crop."""
-LANDMARKS: Points = tuple((x + MARGIN, y + MARGIN) for x, y in ARCFACE)
-"""Where they are in a canonical frame."""
 
 
 class Box(NamedTuple):
@@ -39,7 +26,8 @@ class Box(NamedTuple):
     size: int
 
 
-ARCFACE_BOX = Box(MARGIN, MARGIN, 1.0, 112)
+ARCFACE_BOX = Box(MARGIN, MARGIN, 1.0, CROP)
+"""The middle of the frame, untouched."""
 
 
 def square(left: float, top: float, side: float, size: int) -> Box:
@@ -62,9 +50,9 @@ def fitted(template: Points, size: int) -> Box:
         The least squares over scale and position, measured in the frame. A box is not turned: ArcFace's template, which is not
         symmetric, would ask for a fraction of a degree.
     """
-    there, here = torch.tensor(template, dtype=torch.float64), torch.tensor(LANDMARKS, dtype=torch.float64)
+    there, here = np.array(template), TEMPLATE
     offsets = there - there.mean(0)
-    step = float((offsets * (here - here.mean(0))).sum() / offsets.square().sum())
+    step = float((offsets * (here - here.mean(0))).sum() / np.square(offsets).sum())
     left, top = (here.mean(0) - step * there.mean(0)).tolist()
     return Box(left, top, step, size)
 
@@ -72,9 +60,8 @@ def fitted(template: Points, size: int) -> Box:
 class Crop(nn.Module):
     """Cut a box out of frames [B, C, 160, 160] and resize it to [B, C, size, size], bilinearly, with antialiasing when shrinking.
 
-    Outside of the frame its edge pixels go on.
-
-    The result is linear in the frame: two products with fixed matrices, whose gradients are the same in every run on any device.
+    Outside of the frame its edge pixels go on. Two products with fixed matrices do it, whose gradient is as plain: torch's own
+    resampling adds up gradients on a GPU in an order that differs from run to run.
     """
 
     rows: Tensor
@@ -82,15 +69,18 @@ class Crop(nn.Module):
 
     def __init__(self, box: Box) -> None:
         super().__init__()
-        self.box = box
+        left, top, step, size = box
+        inside = all(float(edge).is_integer() and 0 <= edge <= SIDE - size for edge in (left, top))
+        self.window = (int(top), int(left), size) if step == 1 and inside else None
+        """Row, column and side of whole pixels that pass as they are."""
         self.register_buffer("rows", _weights(box.top, box.step, box.size), persistent=False)
         self.register_buffer("columns", _weights(box.left, box.step, box.size).T.contiguous(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Cut and resize. Without resizing, values pass as they are."""
-        left, top, step, size = self.box
-        if step == 1 and float(left).is_integer() and float(top).is_integer():
-            return x[:, :, int(top) : int(top) + size, int(left) : int(left) + size]
+        """Cut and resize."""
+        if self.window:
+            row, column, size = self.window
+            return x[:, :, row : row + size, column : column + size]
         return self.rows @ (x @ self.columns)
 
 
