@@ -10,6 +10,7 @@ from raygrid.victims.info import VictimInfo
 
 FRAME = (3, 160, 160)
 """Shape of a canonical frame; see `raygrid/victims/face_crops.py`."""
+ARCFACE_CROP = "cuts ArcFace's 112x112 out of the middle of the canonical frame"
 DLIB_AVERAGE = (122.782, 117.001, 104.298)
 """dlib takes the average color of its training images off RGB 0..255 and divides by 256."""
 IMAGENET_AVERAGE = (123.68, 116.779, 103.939)
@@ -67,8 +68,9 @@ INFOS = {
             256,
             (0.5,) * 3,
             (128 / 255,) * 3,
-            "cuts ArcFace's 112x112 out of the middle of the canonical frame",
+            ARCFACE_CROP,
         ),
+        _embedder("fr-feature", "v1", 512, (127 / 255,) * 3, (128 / 255,) * 3, ARCFACE_CROP),
     )
 }
 """By registry name."""
@@ -81,6 +83,7 @@ def _identify(name: str, params: Params, id: str) -> VictimInfo:  # noqa: A002 -
 identify_dlib_resnet = partial(_identify, "dlib-resnet")
 identify_faceres = partial(_identify, "faceres")
 identify_mobileface = partial(_identify, "mobileface")
+identify_fr_feature = partial(_identify, "fr-feature")
 
 
 def _component(name: str, summary: str, module: str, source: str) -> Component:
@@ -113,5 +116,11 @@ COMPONENTS: tuple[Component, ...] = (
         "A small face embedder, 256 numbers by the cosine, 0.5 M parameters.",
         "mobileface",
         f"becauseofAI, MobileFace (2018); weights from {ASSETS['mobileface'].origin} (an archive of 145 MB)",
+    ),
+    _component(
+        "fr-feature",
+        "A MobileFaceNet, 512 numbers by the cosine, 1.2 M parameters (pip install 'raygrid[onnx]').",
+        "mobilefacenet",
+        f"Chen et al., CCBR 2018; weights of a vendor from {ASSETS['fr-feature'].origin} (an archive of 41 MB)",
     ),
 )

@@ -1,4 +1,4 @@
-"""Reading weights as data: TensorFlow.js manifests and dlib's own format, whole and damaged."""
+"""Reading weights as data: TensorFlow.js manifests, ONNX files and dlib's own format, whole and damaged."""
 
 import json
 
@@ -9,7 +9,7 @@ import torch
 from raygrid.assets import fetch
 from raygrid.errors import UsageError
 from raygrid.pins import ASSETS
-from raygrid.victims import dlib_resnet, tfjs
+from raygrid.victims import dlib_resnet, mobilefacenet, tfjs
 
 
 @pytest.fixture
@@ -91,3 +91,19 @@ def test_a_file_of_dlib_with_another_net_is_told(tmp_path):
     file.write_bytes(data.replace(theirs, other))
     with pytest.raises(UsageError, match="no tensor of 64 x 1 values where one should be"):
         dlib_resnet.read_dat(file)
+
+
+def test_an_onnx_file_gives_its_parameters_in_the_order_of_their_use(tmp_path):
+    onnx = pytest.importorskip("onnx", reason="the extra `onnx` is not installed")
+    kernel, bias, slope = np.ones((2, 3, 1, 1), "f4"), np.array([1, 2], "f4"), np.array([3, 4], "f4").reshape(2, 1, 1)
+    held = [onnx.numpy_helper.from_array(v, name) for name, v in (("s", slope), ("b", bias), ("k", kernel))]
+    nodes = [onnx.helper.make_node("Conv", ["x", "k", "b"], ["c"]), onnx.helper.make_node("PRelu", ["c", "s"], ["y"])]
+    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in "xy"]
+    file = tmp_path / "net.onnx"
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph(nodes, "net", ends[:1], ends[1:], held)), file)
+    found = mobilefacenet.read_parameters("mine", file)
+    assert [tuple(values.shape) for values in found] == [(2, 3, 1, 1), (2,), (2,)]
+    assert found[1].tolist() == [1, 2] and found[2].tolist() == [3, 4]
+    file.write_bytes(file.read_bytes()[:-5])
+    with pytest.raises(UsageError, match="is no ONNX file"):
+        mobilefacenet.read_parameters("mine", file)
