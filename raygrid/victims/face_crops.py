@@ -69,23 +69,25 @@ class Crop(nn.Module):
 
     def __init__(self, box: Box) -> None:
         super().__init__()
-        left, top, step, size = box
-        inside = all(float(edge).is_integer() and 0 <= edge <= SIDE - size for edge in (left, top))
-        self.window = (int(top), int(left), size) if step == 1 and inside else None
-        """Row, column and side of whole pixels that pass as they are."""
-        self.register_buffer("rows", _weights(box.top, box.step, box.size), persistent=False)
-        self.register_buffer("columns", _weights(box.left, box.step, box.size).T.contiguous(), persistent=False)
+        rows, self.height = _weights(box.top, box.step, box.size)
+        columns, self.width = _weights(box.left, box.step, box.size)
+        self.register_buffer("rows", rows, persistent=False)
+        self.register_buffer("columns", columns.T.contiguous(), persistent=False)
+        self.untouched = all(torch.equal(weights, torch.eye(box.size)) for weights in (rows, columns))
 
     def forward(self, x: Tensor) -> Tensor:
         """Cut and resize."""
-        if self.window:
-            row, column, size = self.window
-            return x[:, :, row : row + size, column : column + size]
-        return self.rows @ (x @ self.columns)
+        part = x[:, :, self.height, self.width]
+        return part if self.untouched else self.rows @ (part @ self.columns)
 
 
-def _weights(start: float, step: float, size: int) -> Tensor:
-    """Return the weights [size, 160] of linear interpolation at start, start + step, ...; wider triangles for steps above 1."""
+def _weights(start: float, step: float, size: int) -> tuple[Tensor, slice]:
+    """Return the weights [size, n] of interpolation at start, start + step, ... and the n pixels of the frame that have any.
+
+    A weight falls off linearly over one pixel, over a step of more than one.
+    """
     at = (start + step * torch.arange(size, dtype=torch.float64)).clamp(0, SIDE - 1)
     weights = (1 - (at[:, None] - torch.arange(SIDE)).abs() / max(step, 1.0)).clamp_min(0)
-    return (weights / weights.sum(1, keepdim=True)).float()
+    used = weights.any(0).nonzero().flatten()
+    pixels = slice(int(used[0]), int(used[-1]) + 1)
+    return (weights / weights.sum(1, keepdim=True))[:, pixels].float(), pixels
