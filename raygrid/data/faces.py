@@ -9,9 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from raygrid.assets import Asset, fetch_all
-from raygrid.component import Params
 from raygrid.data.alignment import LANDMARKS, SIDE, frame
-from raygrid.data.catalog import ORL
+from raygrid.data.catalog import ORL, PeopleParams
 from raygrid.data.dataset import Dataset, make_table
 from raygrid.data.images import open_image, to_pixels
 from raygrid.data.pins import ORL_FACES
@@ -26,12 +25,11 @@ NOTES = (
 )
 
 
-def orl_faces(params: Params, limit: int | None) -> Dataset:
+def orl_faces(params: PeopleParams, limit: int | None) -> Dataset:
     """Return the frames of the first `limit` of 400 photos, one of each person in turn: s1/1, s2/1, ..., s40/1, s1/2, ...
 
     Labels count the people in the sorted order of their names, in which s10 follows s1. Metadata: `person`.
     """
-    del params  # it has none
     photos, landmarks = read_orl(ORL_FACES[:limit]), read_landmarks()
     frames = [frame(photo, landmarks[name]) for name, photo in photos.items()]
     return Dataset(
@@ -42,6 +40,7 @@ def orl_faces(params: Params, limit: int | None) -> Dataset:
         license=ORL.license,
         source=ORL.source,
         notes=NOTES,
+        people=(params.known, params.judged),
     )
 
 

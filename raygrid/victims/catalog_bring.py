@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from raygrid.component import Component, Params
+from raygrid.victims.info import Similarity
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 
@@ -51,7 +52,7 @@ class TaskParams(NormalizedParams):
 
     task: Literal["classification", "verification"] = "classification"
     """`verification`: it embeds faces that it finds in canonical frames, and `classes` is the width of its embeddings."""
-    similarity: Literal["cosine", "l2"] = "cosine"
+    similarity: Similarity = "cosine"
     """How embeddings are compared, for verification; l2: by the negative Euclidean distance."""
     crop: tuple[float, float, float] | None = None
     """Left, top and side of the square of the canonical frame that a face embedder takes, in pixels; it is resized to `input`.

@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import Literal
 
 from raygrid.component import Component, Params
 from raygrid.pins import ASSETS
-from raygrid.victims.info import VictimInfo
+from raygrid.victims.info import Similarity, VictimInfo
 
 FRAME = (3, 160, 160)
 """Shape of a canonical frame; see `raygrid/victims/face_crops.py`."""
@@ -24,7 +23,7 @@ def _embedder(
     mean: tuple[float, ...],
     std: tuple[float, ...],
     resize: str,
-    similarity: Literal["cosine", "l2"] = "cosine",
+    similarity: Similarity = "cosine",
 ) -> VictimInfo:
     return VictimInfo(
         id=name,

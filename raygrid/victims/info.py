@@ -3,8 +3,11 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from raygrid.component import Access, Params, resolve
+from raygrid.component import Access, Params, Task, resolve
 from raygrid.errors import UsageError
+
+Similarity = Literal["cosine", "l2"]
+"""How embeddings are compared: by their cosine, or by minus their L2 distance."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class VictimInfo:
     arch: str
     """`architecture.tag`, which separates the architecture from the weights: `efficientnet-lite0.tf-imagenet`."""
     classes: int
-    """Number of classes: outputs are logits [B, classes]. Of a face embedder, the width of its embeddings."""
+    """Number of classes: outputs are logits [B, classes]."""
     input_shape: tuple[int, int | None, int | None]
     """Channels, height, width. None where any size is taken (the victim resizes inside, differentiably)."""
     mean: tuple[float, ...]
@@ -25,9 +28,10 @@ class VictimInfo:
     weights_sha256: str
     code_sha256: str = ""
     """Of the user's file that builds the model; empty for built-in code."""
-    task: Literal["classification", "verification"] = "classification"
-    similarity: Literal["cosine", "l2"] = "cosine"
-    """How embeddings are compared, for the task `verification`: l2 is the negative Euclidean distance."""
+    task: Task = "classification"
+    """`verification`: `classes` is the size of its embeddings."""
+    similarity: Similarity = "cosine"
+    """Of embeddings, where faces are verified."""
     access: Access = "gradient"
     """The most an attack may ask."""
     resize: str = ""
@@ -39,7 +43,8 @@ class VictimInfo:
 
     def facts(self) -> dict[str, Any]:
         """Everything, as plain JSON values, for keys and manifests; `members` of an ensemble only."""
-        facts = {name: value for name, value in asdict(self).items() if name != "members"}
+        aside = {"members"} if self.task == "verification" else {"members", "similarity"}
+        facts = {name: value for name, value in asdict(self).items() if name not in aside}
         return {**facts, "members": [member.facts() for member in self.members]} if self.members else facts
 
     @property
