@@ -8,7 +8,7 @@ from raygrid.pins import ASSETS
 from raygrid.victims.info import Similarity, VictimInfo
 
 FRAME = (3, 160, 160)
-"""Shape of a canonical frame; see `raygrid/victims/face_crops.py`."""
+"""Shape of a canonical frame; see `raygrid/data/alignment.py`."""
 ARCFACE_CROP = "cuts ArcFace's 112x112 out of the middle of the canonical frame"
 DLIB_AVERAGE = (122.782, 117.001, 104.298)
 """dlib takes the average color of its training images off RGB 0..255 and divides by 256."""
@@ -50,7 +50,7 @@ INFOS = {
             128,
             tuple(value / 255 for value in DLIB_AVERAGE),
             (256 / 255,) * 3,
-            "cuts dlib's chip out of the canonical frame and resizes it to 150x150, bilinearly",
+            "cuts dlib's chip, 103.06x103.06 at (29.33, 44.42), out of the canonical frame and resizes it to 150x150",
             "l2",
         ),
         _embedder(
@@ -59,7 +59,7 @@ INFOS = {
             1024,
             tuple(value / 255 for value in IMAGENET_AVERAGE),
             (1 / 255,) * 3,
-            "cuts a square out of the canonical frame and resizes it to 224x224, bilinearly",
+            "cuts 112x112 at (24, 30) out of the canonical frame and resizes it to 224x224",
         ),
         _embedder(
             "mobileface",

@@ -1,6 +1,7 @@
 """The built-in face embedders: against their recorded outputs, on the ORL faces, and as victims to be attacked."""
 
 import hashlib
+import re
 from functools import cache
 from importlib.util import find_spec
 
@@ -15,7 +16,11 @@ from raygrid.component import resolve
 from raygrid.data import dataset
 from raygrid.pins import ASSETS
 from raygrid.registry import find
+from raygrid.victims import faceres
+from raygrid.victims.catalog_faces import INFOS
 from raygrid.victims.check import check_victim
+from raygrid.victims.dlib_resnet import CHIP, chip_landmarks
+from raygrid.victims.face_crops import fitted
 
 torch.set_num_threads(1)
 
@@ -117,6 +122,14 @@ def test_the_net_is_whole_and_frozen(name):
     assert sum(p.numel() for p in model.parameters()) == PARAMETERS[name]
     assert not any(p.requires_grad for p in model.parameters())
     assert (model.info.task, model.info.classes, model.info.input_shape) == ("verification", WIDTH[name], (3, 160, 160))
+
+
+@pytest.mark.parametrize(("name", "box"), [("dlib-resnet", fitted(chip_landmarks(), CHIP)), ("faceres", faceres.BOX)])
+def test_what_a_victim_is_says_which_part_of_the_frame_it_takes(name, box):
+    side, edges = box.size * box.step, [at + (1 - box.step) / 2 for at in box[:2]]
+    text = INFOS[name].resize
+    said = [float(number) for number in re.findall(r"[\d.]+", text)]
+    assert said == pytest.approx([side, side, *edges, box.size, box.size], abs=0.005), text
 
 
 @pytest.mark.parametrize("name", EMBEDDERS)
