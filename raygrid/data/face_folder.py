@@ -94,8 +94,8 @@ def _listed(folder: Path, params: FaceFolderParams) -> tuple[dict[str, Path], tu
     if few and params.few_photos == "refuse":
         raise UsageError(
             f"few_photos: fewer than {needed} image files of {_first(few)}: one to attack with, {params.known} that an attacker "
-            f"may have and {params.judged} that judge. Add photos, say a smaller `known` or `judged`, or state `few_photos: skip` to "
-            "leave these people out"
+            f"may have and {params.judged} that judge. Add photos, say a smaller `known` or `judged`, or state `few_photos: skip` "
+            "to leave these people out"
         )
     enough = counts >= needed
     return (
