@@ -16,7 +16,7 @@ class VictimInfo:
     arch: str
     """`architecture.tag`, which separates the architecture from the weights: `efficientnet-lite0.tf-imagenet`."""
     classes: int
-    """Number of classes: outputs are logits [B, classes]."""
+    """Number of classes: outputs are logits [B, classes]. Of a recognizer, tokens: log-probabilities [B, frames, classes]."""
     input_shape: tuple[int, int | None, int | None]
     """Channels, height, width. None where any size is taken (the victim resizes inside, differentiably)."""
     mean: tuple[float, ...]
@@ -25,11 +25,13 @@ class VictimInfo:
     weights_sha256: str
     code_sha256: str = ""
     """Of the user's file that builds the model; empty for built-in code."""
-    task: Literal["classification"] = "classification"
+    task: Literal["classification", "transcription"] = "classification"
     access: Access = "gradient"
     """The most an attack may ask."""
     resize: str = ""
     """How sizes other than the native one are brought to it, inside the victim."""
+    sample_rate: int = 0
+    """Samples a second of the waveforms [B, T] in [-1, 1] that a recognizer takes, whose `input_shape` is (1, None, None); 0: no audio."""
     license: str = ""
     source: str = ""
     members: tuple["VictimInfo", ...] = ()
