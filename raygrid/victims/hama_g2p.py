@@ -5,8 +5,10 @@ Letters pass a small convolution and two bidirectional GRUs; a decoder of two GR
 are not run. Imports no torch: goal texts are spelled out where jobs are planned.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -63,11 +65,9 @@ def _encode(letters: list[int], w: dict[str, Array]) -> tuple[Array, list[Array]
     near = sum(padded[tap : tap + len(x)] * kernel[tap] for tap in range(len(kernel)))
     x = _norm(x + near @ w["model.frontend.pointwise.weight"][:, :, 0].T, "model.frontend.norm", w)
     h, states = x, list[Array]()
-    for bias, inward, onward in (("483", "484", "485"), ("526", "527", "528")):
-        runs = [
-            _gru(h[::way], w[f"onnx::GRU_{inward}"][k], w[f"onnx::GRU_{onward}"][k], w[f"onnx::GRU_{bias}"][k])[::way]
-            for k, way in enumerate((1, -1))
-        ]
+    for numbers in (("484", "485", "483"), ("527", "528", "526")):
+        forth, back = (_gates(numbers, way, w) for way in (0, 1))
+        runs = [_gru(h, forth), _gru(h[::-1], back)[::-1]]
         states.append(np.concatenate([runs[0][-1], runs[1][0]]))
         h = np.concatenate(runs, axis=1)
     first = [np.tanh(w["model.bridge.weight"] @ state + w["model.bridge.bias"]) for state in states]
@@ -80,8 +80,8 @@ def _write(
     """Return the next phoneme, the states behind it, and which letters [L] it came from."""
     embedded = w["model.decoder_embedding.weight"][last]
     x, states = embedded, list[Array]()
-    for state, (inward, onward, bias) in zip(hidden, (("279", "280", "281"), ("299", "300", "301")), strict=True):
-        x = _gru(x[None], *(w[f"onnx::GRU_{number}"][0] for number in (inward, onward, bias)), state)[0]
+    for state, numbers in zip(hidden, (("279", "280", "281"), ("299", "300", "301")), strict=True):
+        x = _gru(x[None], _gates(numbers, 0, w), state)[0]
         states.append(x)
     query = _norm(x + embedded @ w["onnx::MatMul_302"], "model.decoder_state_norm", w)
     attention = _attend(query, attention, keys, w)
@@ -98,10 +98,12 @@ def _attend(query: Array, attention: Array, keys: Array, w: dict[str, Array]) ->
     kernel = w["model.attention.location_conv.weight"][:, 0]
     reach = kernel.shape[1] // 2
     around = np.lib.stride_tricks.sliding_window_view(np.pad(attention, reach), kernel.shape[1]) @ kernel.T
-    energy = np.tanh(query @ w["onnx::MatMul_303"] + keys + around @ w["onnx::MatMul_304"]) @ w["onnx::MatMul_305"][:, 0]
+    energy = (
+        np.tanh(query @ w["onnx::MatMul_303"] + keys + around @ w["onnx::MatMul_304"]) @ w["onnx::MatMul_305"][:, 0]
+    )
     scores = energy - STRAY * np.abs(places - attention @ places)
-    weights: Array = np.exp(scores - scores.max())
-    return weights / weights.sum()
+    weights = np.exp(scores - scores.max())
+    return np.asarray(weights / weights.sum())
 
 
 def _norm(x: Array, name: str, w: dict[str, Array]) -> Array:
@@ -111,8 +113,25 @@ def _norm(x: Array, name: str, w: dict[str, Array]) -> Array:
     return normed
 
 
-def _gru(x: Array, inward: Array, onward: Array, bias: Array, state: Array | None = None) -> Array:
-    """Return the states [L, H] of a GRU over x [L, C], its gates in ONNX's order: update, reset, candidate."""
+class Gates(NamedTuple):
+    """Weights of a GRU, its gates in ONNX's order: update, reset, candidate."""
+
+    inward: Array
+    """[3 H, C]."""
+    onward: Array
+    """[3 H, H]."""
+    bias: Array
+    """[6 H], of both."""
+
+
+def _gates(numbers: Iterable[str], way: int, w: dict[str, Array]) -> Gates:
+    """Return the weights of one way of a GRU: 0 forth, 1 back."""
+    return Gates(*(w[f"onnx::GRU_{number}"][way] for number in numbers))
+
+
+def _gru(x: Array, gates: Gates, state: Array | None = None) -> Array:
+    """Return the states [L, H] of a GRU over x [L, C]."""
+    inward, onward, bias = gates
     width = onward.shape[1]
     h = np.zeros(width, np.float32) if state is None else state
     entered = x @ inward.T + bias[: 3 * width]

@@ -33,6 +33,9 @@ BLANK_BIAS = -0.1
 class LogMel(nn.Module):
     """Waveforms [B, T] to log mel energies [B, T // 160 + 1, 80]."""
 
+    bands: Tensor
+    window: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("bands", torch.zeros(BINS, BANDS))
@@ -73,7 +76,9 @@ class OverTime(nn.Module):
         filled = F.pad(x, (0, 0, 0, -frames % self.dilation))
         columns = filled.view(clips, -1, self.dilation, channels).permute(0, 3, 1, 2)
         out = F.conv2d(columns, self.weight[..., None], self.bias, padding=(4, 0), groups=channels)
-        return out.permute(0, 2, 3, 1).reshape(clips, -1, channels)[:, :frames].contiguous()  # else `linear` is a slow one
+        return (
+            out.permute(0, 2, 3, 1).reshape(clips, -1, channels)[:, :frames].contiguous()
+        )  # else `linear` is a slow one
 
 
 class Block(nn.Module):
@@ -108,7 +113,8 @@ class Attention(nn.Module):
         heads = self.project(self.norm1(x)).view(clips, frames, 3, HEADS, -1).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(heads[0], heads[1], heads[2])
         x = x + self.join(mixed.transpose(1, 2).reshape(clips, frames, channels))
-        return x + self.narrow(F.gelu(self.widen(self.norm2(x))))
+        out: Tensor = x + self.narrow(F.gelu(self.widen(self.norm2(x))))
+        return out
 
 
 class Output(nn.Module):
@@ -136,18 +142,21 @@ def hama_net() -> nn.Sequential:
 def read_hama(path: Path) -> dict[str, Tensor]:
     """Read the tensors of the ONNX file under the net's names, the bias of hama's decoder included in those of the output."""
     stored = {name: torch.tensor(values) for name, values in read_tensors(path).items()}
-    tensors = {name: stored[theirs] for name, theirs in _names().items()}
-    for name in tensors:
-        if name.endswith("weight") and _is_linear(name):
-            kernel = tensors[name]
-            tensors[name] = kernel[:, :, 0] if kernel.ndim == 3 else kernel.T.contiguous()
+    tensors = {
+        name: _as_linear(stored[theirs]) if _is_linear(name) else stored[theirs] for name, theirs in _names().items()
+    }
     tensors["output.project.bias"] = tensors["output.project.bias"].clone()
     tensors["output.project.bias"][BLANK] += BLANK_BIAS
     return tensors
 
 
 def _is_linear(name: str) -> bool:
-    return not any(part in name for part in ("conv", "depthwise", "norm"))
+    return name.endswith("weight") and not any(part in name for part in ("conv", "depthwise", "norm"))
+
+
+def _as_linear(kernel: Tensor) -> Tensor:
+    """Return the weight [out, in] of a convolution of one tap, or of a product from the right."""
+    return kernel[:, :, 0] if kernel.ndim == 3 else kernel.T.contiguous()
 
 
 def _names() -> dict[str, str]:
@@ -165,7 +174,12 @@ def _names() -> dict[str, str]:
         ours, theirs = f"attention{layer}", f"{root}.attn_layers.{layer}"
         for norm in ("norm1", "norm2"):
             names |= {f"{ours}.{norm}.{kind}": f"{theirs}.{norm}.{kind}" for kind in ("weight", "bias")}
-        parts = {"project": "attn.in_proj_bias", "join": "attn.out_proj.bias", "widen": "ff.0.bias", "narrow": "ff.3.bias"}
+        parts = {
+            "project": "attn.in_proj_bias",
+            "join": "attn.out_proj.bias",
+            "widen": "ff.0.bias",
+            "narrow": "ff.3.bias",
+        }
         for (part, bias), number in zip(parts.items(), (712, 716, 717, 718), strict=True):
             names[f"{ours}.{part}.bias"] = f"{theirs}.{bias}"
             names[f"{ours}.{part}.weight"] = f"onnx::MatMul_{number + 7 * layer}"

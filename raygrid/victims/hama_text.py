@@ -1,4 +1,4 @@
-"""What hama's recognizer writes, and how words become it: its tokens, the greedy reading of its outputs, and goal texts in phonemes.
+"""What hama's recognizer writes, and how words become it: tokens, the greedy reading of outputs, and goal texts in phonemes.
 
 The tokens are those of hama's grapheme-to-phoneme model, then a mark between words and the blank of CTC (Graves et al. 2006). Words
 are spelled out by that very model (`hama_g2p.py`), whose slips are part of it: it speaks "one" as "one". Imports no torch.
@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
 from raygrid.assets import fetch_all
@@ -71,20 +71,24 @@ class HamaText:
         return " | ".join(" ".join(word) for word in self.words(tokens))
 
     def _word(self, word: str) -> list[int]:
-        if unknown := [letter for letter in word if letter not in self.letters or not (letter.isalpha() or letter == "'")]:
+        if unknown := [
+            letter for letter in word if letter not in self.letters or not (letter.isalpha() or letter == "'")
+        ]:
             advice = "; write numbers as words" if unknown[0].isdigit() else ""
-            raise UsageError(f'"{word}" can\'t be said: the recognizer\'s speller has no sign {unknown[0]!r}{advice}')
+            raise UsageError(f"\"{word}\" can't be said: the recognizer's speller has no sign {unknown[0]!r}{advice}")
         if len(word) > MOST_LETTERS:
             raise UsageError(f'"{word[:20]}..." has {len(word)} letters; the speller takes {MOST_LETTERS}')
         found = phonemes([self.letters[letter] for letter in word], self.speller)
         if not found or len(found) == MOST_PHONEMES or UNSAID & {self.tokens[token] for token in found}:
-            raise UsageError(f'the recognizer\'s speller can\'t say "{word}"; spell it as it sounds, or take another word')
+            raise UsageError(
+                f"the recognizer's speller can't say \"{word}\"; spell it as it sounds, or take another word"
+            )
         return found
 
 
 def needed_frames(tokens: Sequence[int]) -> int:
     """Return how many frames CTC needs at least to write the tokens: one each, and a blank between two that are the same."""
-    return len(tokens) + sum(first == second for first, second in zip(tokens, tokens[1:], strict=False))
+    return len(tokens) + sum(first == second for first, second in pairwise(tokens))
 
 
 @cache

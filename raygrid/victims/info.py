@@ -31,7 +31,8 @@ class VictimInfo:
     resize: str = ""
     """How sizes other than the native one are brought to it, inside the victim."""
     sample_rate: int = 0
-    """Samples a second of the waveforms [B, T] in [-1, 1] that a recognizer takes, whose `input_shape` is (1, None, None); 0: no audio."""
+    """Of a victim that hears: samples a second of its waveforms [B, T] in [-1, 1]; `input_shape` is (1, None, None) then. 0: it
+    does not."""
     license: str = ""
     source: str = ""
     members: tuple["VictimInfo", ...] = ()
