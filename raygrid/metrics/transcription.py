@@ -1,0 +1,68 @@
+"""How far what is heard is from what was said: edits over the length of the reference (Levenshtein distance, by jiwer)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jiwer
+
+
+@dataclass(frozen=True)
+class ErrorRate:
+    """Edits that turn a reference into a hypothesis, and how long the reference is."""
+
+    substitutions: int
+    deletions: int
+    insertions: int
+    length: int
+    """Tokens of the reference."""
+
+    @property
+    def edits(self) -> int:
+        """The numerator."""
+        return self.substitutions + self.deletions + self.insertions
+
+    @property
+    def rate(self) -> float | None:
+        """Edits a token of the reference: 0 where nothing differs, above 1 where much was made up; None of an empty reference."""
+        return self.edits / self.length if self.length else None
+
+    def __add__(self, other: "ErrorRate") -> "ErrorRate":
+        """Join utterances: the rate of a corpus is edits over tokens, not the mean of rates."""
+        return ErrorRate(
+            self.substitutions + other.substitutions,
+            self.deletions + other.deletions,
+            self.insertions + other.insertions,
+            self.length + other.length,
+        )
+
+
+NOTHING = ErrorRate(0, 0, 0, 0)
+"""Of no utterances: where a sum starts."""
+
+
+def token_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> ErrorRate:
+    """Compare tokens: phonemes (PER), words (WER) or characters (CER)."""
+    if not reference:  # jiwer refuses it
+        return ErrorRate(0, 0, len(hypothesis), 0)
+    names = {token: chr(_FIRST + place) for place, token in enumerate(dict.fromkeys((*reference, *hypothesis)))}
+    found = jiwer.process_characters(*("".join(names[token] for token in tokens) for tokens in (reference, hypothesis)))
+    return ErrorRate(found.substitutions, found.deletions, found.insertions, len(reference))
+
+
+_FIRST = 0xE000
+"""Tokens are compared as characters of Unicode's private area, which jiwer's own clean-up (white space) leaves alone."""
+
+
+def word_errors(reference: str, hypothesis: str) -> ErrorRate:
+    """Compare the words (WER) of two texts, parted by white space; case and punctuation count."""
+    return token_errors(reference.split(), hypothesis.split())
+
+
+def character_errors(reference: str, hypothesis: str) -> ErrorRate:
+    """Compare the characters (CER) of two texts; runs of white space count as one, and none at the ends."""
+    return token_errors(" ".join(reference.split()), " ".join(hypothesis.split()))
+
+
+def edit_distance(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
+    """Return the least number of substitutions, deletions and insertions between two runs of tokens."""
+    return token_errors(reference, hypothesis).edits
