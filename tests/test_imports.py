@@ -55,7 +55,9 @@ MAY_IMPORT = {
     "assets": {"errors"},
     "sdist_backend": set(),
     "data.pins": {"assets"},
-    "pins": {"assets", "data.pins"},
+    "data.pins_audio": {"assets"},
+    "victims.pins_speech": {"assets"},
+    "pins": {"assets", "data.pins", "data.pins_audio", "victims.pins_speech"},
     "mnist_split": {"errors"},
     "randomness": {"errors"},
     "channels": {"component", "errors", "randomness"},
@@ -66,7 +68,7 @@ MAY_IMPORT = {
     "victims": WORDS | FILES | {"randomness"},
     "victims.train_signs": WORDS | FILES | {"channels", "data", "randomness", "victims"},
     "defenses": WORDS | {"metrics", "randomness", "victims"},
-    "data": WORDS | FILES | {"data.pins"},
+    "data": WORDS | FILES | {"data.pins", "data.pins_audio"},
     "judge": WORDS | SEARCH | {"metrics"},
     "masks": {"attacks", "data"},
     "kernel": WORDS | SEARCH | {"judge", "metrics"},
@@ -133,7 +135,10 @@ PLANNING = (
     "raygrid.series",
     "raygrid.spec",
     "raygrid.victims.ensemble",
+    "raygrid.victims.hama_g2p",
+    "raygrid.victims.hama_text",
     "raygrid.victims.info",
+    "raygrid.victims.onnx_tensors",
 )
 """Patterns of the modules that declare, parse and plan: the driver's."""
 TILES = "raygrid.data.make_tiles"

@@ -30,7 +30,7 @@ COMPONENTS: tuple[Component, ...] = (
     Component(
         kind="victim",
         name="hama",
-        summary="A phoneme recognizer (CTC) for waveforms at 16 kHz, 191 tokens, 2.3 M parameters.",
+        summary="A phoneme recognizer (CTC) for waveforms at 16 kHz, 191 tokens, 2.1 M parameters.",
         build="raygrid.victims.hama:build",
         identify=f"{__name__}:identify_hama",
         source=f"hamanlp.org (2026), weights from {HAMA.source}; goal texts in phonemes by the package's own speller",
