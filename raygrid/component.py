@@ -7,9 +7,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Kind = Literal["victim", "data", "attack", "defense", "channel"]
+Kind = Literal["victim", "data", "attack", "defense", "channel", "enrollment"]
 Access = Literal["gradient", "score", "decision", "none"]
 """What may be asked of a victim: its gradient, its scores, its decisions, or nothing at all. Each includes the next."""
+
+Task = Literal["classification", "verification", "transcription"]
+"""What a victim does: name a class, embed a face that is compared with others, or write what is said."""
 
 ACCESS_ORDER: tuple[Access, ...] = ("none", "decision", "score", "gradient")
 ALL_GOALS = ("untargeted", "targeted", "random-target")
@@ -65,6 +68,10 @@ class Params(BaseModel):
         """Whether a defense with these parameters changes what hidden layers hold, and so has to stand right around the victim."""
         return False
 
+    def reads_classes(self) -> bool:
+        """Whether a defense with these parameters takes a victim's outputs for scores of classes, which embeddings are not."""
+        return False
+
     def leaves(self, most: Access) -> Access:
         """Return the most that may be asked of a victim behind a defense with these parameters, where it gave `most` before."""
         return most
@@ -97,6 +104,8 @@ class Component:
     """The parameter that the text after the colon fills in `name:text`."""
     identify: str | None = None
     """`module:callable` that says, without torch, what a victim is: `params -> VictimInfo`."""
+    task: Task = "classification"
+    """Data: what victims do with it."""
     access: Access = "gradient"
     """Attacks: what the attack asks of its victim."""
     norms: tuple[str, ...] = ()

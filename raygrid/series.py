@@ -16,12 +16,18 @@ Series = tuple[AttackSpec, ...]
 def ladders(attacks: Iterable[AttackSpec]) -> list[Series]:
     """Group attacks that differ in nothing but eps, from the smallest up; those that share no work stand alone.
 
-    Examples that are to work elsewhere, or to raise no alarm, are crafted to the end at every eps, minimal-norm attacks craft once
-    for all, and what is one for all samples (a universal perturbation) is another at every eps.
+    Examples that are to work elsewhere, on other photos, or to raise no alarm, are crafted to the end at every eps, minimal-norm
+    attacks craft once for all, and what is one for all samples (a universal perturbation) is another at every eps.
     """
     groups: dict[object, list[AttackSpec]] = {}
     for attack in attacks:
-        alone = attack.serves_every_eps or attack.elsewhere or attack.alarmed or attack.params.needs_fit()
+        alone = (
+            attack.serves_every_eps
+            or attack.elsewhere
+            or attack.alarmed
+            or attack.verifies
+            or attack.params.needs_fit()
+        )
         climbs = attack.ladder and attack.access != "transfer" and not alone
         rest = {
             f.name: getattr(attack, f.name) for f in fields(attack) if f.name not in ("params", *(["eps"] * climbs))

@@ -7,7 +7,13 @@ from typing import Any, Literal
 from raygrid.component import Component, Params
 from raygrid.costs import Costs
 
-GoalName = Literal["untargeted", "targeted", "random-target"]
+GoalName = Literal["untargeted", "targeted", "random-target", "impersonate", "dodge"]
+VERIFICATION_GOALS: tuple[GoalName, ...] = ("impersonate", "dodge")
+"""What fooling means where a victim compares faces: to be taken for the target person, or not to be known for oneself."""
+Combine = Literal["mean", "worst", "weighted"]
+"""How several photos of a person make one loss: their mean, the one that is farthest from the goal, or all, those more."""
+FAR = 0.01
+"""False accept rate at which thresholds are set where nobody says otherwise."""
 Awareness = Literal["none", "channel", "defense", "all"]
 """What the attacker knows of, and averages over, while crafting: what lies before the victim, the channel, the defense, or both."""
 DRAWS = 20
@@ -93,6 +99,8 @@ class Judging:
     broken_at: int = 1
     stored: bool = False
     """Whether the copy that an 8-bit file can hold is what is shown, and not the example as crafted."""
+    far: float | None = None
+    """False accept rate that sets the threshold of a verification; None: nothing is verified."""
 
 
 ONCE = Judging()
@@ -109,13 +117,16 @@ class JudgeSpec:
     """Whether the distance to the original is measured at every layer."""
     stored: bool = False
     """Whether the copy that an 8-bit file can hold is judged."""
+    far: float | None = None
+    """False accept rate that sets the threshold of a verification."""
 
     def of(self, attack: "AttackSpec", *, random: bool = False) -> Judging:
         """Return how an attack's examples are judged: by 20 draws through a channel or of a random defense, and else by one; more
         than half decide."""
         draws = self.draws or (DRAWS if attack.channel or random else 1)
         said = self.broken_at if self.draws or attack.channel or random else None
-        return Judging(draws, said or draws // 2 + 1, self.stored)
+        far = (self.far or FAR) if attack.verifies else None
+        return Judging(draws, said or draws // 2 + 1, self.stored, far)
 
 
 @dataclass(frozen=True)
@@ -163,6 +174,10 @@ class AttackSpec:
     """Whether the attacker knows of a defense that raises alarms, so that a wrong answer is not all he wants."""
     filed: bool = False
     """Whether the copy that an 8-bit file can hold is judged, which a first success as floats may not survive."""
+    photos: int = 1
+    """Where faces are verified: photos of the person that the attacker has."""
+    combine: Combine = "mean"
+    """How these make one loss."""
     ladder: bool = True
     """Whether a success at a smaller eps of the same grid counts, and is not looked for again."""
     stage: StageOf | None = None
@@ -177,7 +192,12 @@ class AttackSpec:
     def to_the_end(self) -> bool:
         """Whether no single look decides that an example is done: what is to work elsewhere, through a channel, or undetected."""
         judged_otherwise = self.elsewhere or self.random or self.alarmed or self.filed
-        return self.access == "transfer" or self.channel is not None or judged_otherwise
+        return self.access == "transfer" or self.channel is not None or self.verifies or judged_otherwise
+
+    @property
+    def verifies(self) -> bool:
+        """Whether the goal is about faces that are compared; photos that the attacker has not seen judge it then."""
+        return self.goal in VERIFICATION_GOALS
 
     @property
     def looks(self) -> int:

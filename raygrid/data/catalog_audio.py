@@ -44,6 +44,7 @@ POCKETSPHINX_SPEECH = Component(
     summary="10 utterances with transcripts, 1-7 s: five sentences of a novel, five of a card game.",
     params=AudioParams,
     build="raygrid.data.speech:pocketsphinx_speech",
+    task="transcription",
     source="pocketsphinx-testdata 0.8+5prealpha+1-15 (Debian), read as data; LibriVox and CMU",
     license="BSD-2-Clause (package)",
 )
@@ -53,6 +54,7 @@ MOONSHINE_SPEECH = Component(
     summary="Two read recordings without transcripts, cut into clips of 3 s.",
     params=CarrierParams,
     build="raygrid.data.speech:moonshine_speech",
+    task="transcription",
     source="moonshine-voice 0.0.4 (PyPI wheel), read as data",
     license="MIT (package)",
 )
@@ -62,6 +64,7 @@ MUSIC_CARRIERS = Component(
     summary="The first 3 s of 12 pieces of music, stereo mixed down: what a hidden command is played in.",
     params=CarrierParams,
     build="raygrid.data.speech:music_carriers",
+    task="transcription",
     source="sonic-pi-samples 3.2.2~repack-8 (Debian), read as data",
     license="CC0-1.0",
 )
@@ -71,6 +74,7 @@ AUDIO_FOLDER = Component(
     summary="Your own audio files, with a table of transcripts if you have one.",
     params=AudioFolderParams,
     build="raygrid.data.audio_folder:audio_folder",
+    task="transcription",
     shorthand="path",
 )
 

@@ -1,7 +1,7 @@
 """The dataset contract: labelled samples as an Arrow table, cut into shards that carry a fingerprint. Imports no torch."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
@@ -44,6 +44,8 @@ class Dataset:
     class_names: tuple[str, ...] = ()
     license: str = ""
     source: str = ""
+    people: tuple[int, int] | None = None
+    """Where faces are verified: photos of a person that an attacker may have, and photos that judge. Clusters are people then."""
     notes: str = ""
     """What a reader of the numbers must know, such as that the labels are an agreement of models."""
     extra: dict[str, Any] = field(default_factory=dict)
@@ -73,13 +75,25 @@ class Dataset:
     def parted(self, fit: int) -> tuple[pa.Table, "Dataset"]:
         """Set apart at least `fit` samples, chosen by a hash of their clusters, which stay whole. Returns them, and the rest."""
         clusters = self.table.column("cluster").to_pylist()
-        order = sorted(set(clusters), key=lambda cluster: blake2b(str(cluster).encode(), digest_size=8).digest())
-        sizes, chosen, found = Counter(clusters), set[str](), 0
-        for cluster in order:
+        sizes, chosen, found = Counter(clusters), list[str](), 0
+        for cluster in self._ranked():
             if found >= fit:
                 break
-            chosen.add(cluster)
+            chosen.append(cluster)
             found += sizes[cluster]
+        return self.parted_by(chosen)
+
+    def parted_by_clusters(self, number: int) -> tuple[pa.Table, "Dataset"]:
+        """Set apart so many clusters, chosen likewise. Returns their samples, and the rest."""
+        return self.parted_by(self._ranked()[:number])
+
+    def _ranked(self) -> list[str]:
+        clusters = set(self.table.column("cluster").to_pylist())
+        return sorted(clusters, key=lambda cluster: blake2b(str(cluster).encode(), digest_size=8).digest())
+
+    def parted_by(self, names: Iterable[str]) -> tuple[pa.Table, "Dataset"]:
+        """Set these clusters apart. Returns their samples, and the rest."""
+        clusters, chosen = self.table.column("cluster").to_pylist(), set(names)
         apart = np.array([cluster in chosen for cluster in clusters])
         picked, rest = (self.table.take(pa.array(np.flatnonzero(part))) for part in (apart, ~apart))
         return picked.combine_chunks(), replace(self, table=rest.combine_chunks())

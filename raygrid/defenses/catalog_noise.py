@@ -31,7 +31,7 @@ class Noise(Params):
     votes: int = Field(1, ge=1)
     """Draws of the noise that each answer is put to the vote of."""
     vote: Literal["majority", "mean"] = "majority"
-    """What decides among them: most votes, or the mean of the probabilities."""
+    """What decides among them: most votes, or the mean of the probabilities; of embeddings always the mean, to be said."""
     abstain: float | None = Field(None, gt=0, lt=1)
     """Level of a two-sided test below which there is no answer: the first two classes' votes could be a fair coin's. Default: the
     first always wins."""
@@ -47,6 +47,10 @@ class Noise(Params):
     def reaches_inside(self) -> bool:
         """Whether there is noise in a hidden layer."""
         return self.site != "input"
+
+    def reads_classes(self) -> bool:
+        """Whether votes are counted."""
+        return self.abstain is not None or (self.votes > 1 and self.vote == "majority")
 
     def may_abstain(self) -> bool:
         """Whether it may decline to answer."""

@@ -17,6 +17,10 @@ class OutputPolicy(Params):
     label_only: bool = False
     """Tell the class alone."""
 
+    def reads_classes(self) -> bool:
+        """Always."""
+        return True
+
     def leaves(self, most: Access) -> Access:
         """Return the most that may be asked: of labels, decisions."""
         return min(most, "decision", key=ACCESS_ORDER.index) if self.label_only else most

@@ -22,6 +22,10 @@ class Smoothing(Params):
     alpha: float = Field(0.001, gt=0, lt=1)
     """How often an answer may differ from the smoothed victim's, and how often a certificate may not hold, at most."""
 
+    def reads_classes(self) -> bool:
+        """Always."""
+        return True
+
     def draws_at_random(self) -> bool:
         """Whether there is any noise: always."""
         return True

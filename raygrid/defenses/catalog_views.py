@@ -25,6 +25,10 @@ class MultiScale(Params):
         """Whether it may raise the alarm."""
         return self.alarm_above is not None
 
+    def reads_classes(self) -> bool:
+        """Whether views have classes to vote for, or to disagree on."""
+        return self.vote == "majority" or self.detects()
+
     @model_validator(mode="after")
     def _sizes(self) -> "MultiScale":
         if wrong := [scale for scale in self.scales if not 0 < scale <= 10]:
@@ -45,6 +49,10 @@ class Squeezing(Params):
 
     def detects(self) -> bool:
         """Whether it may raise the alarm."""
+        return True
+
+    def reads_classes(self) -> bool:
+        """Always: it compares probabilities."""
         return True
 
     @model_validator(mode="after")

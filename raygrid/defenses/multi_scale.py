@@ -8,7 +8,7 @@ from torch.nn.functional import interpolate, pad
 
 from raygrid.defenses.catalog_views import MultiScale
 from raygrid.defenses.defended import Defended, answer, soft_answer, some_draws
-from raygrid.defenses.votes import VOTES
+from raygrid.defenses.votes import poll
 from raygrid.randomness import Draws
 from raygrid.victims.victim import Victim
 
@@ -32,7 +32,7 @@ class MultiScaled(Defended):
     def soft(self, x: Tensor, draws: Draws | None = None) -> Tensor:
         """Return the logits [B, classes]: logarithms of the mean probabilities, whatever the vote."""
         each = self._each(x, draws or some_draws(len(x)), soft_answer)
-        return each[:, 0] if each.shape[1] == 1 else VOTES["mean"](each)
+        return each[:, 0] if each.shape[1] == 1 else poll("mean", self.info.task)(each)
 
     def suspicious(self, x: Tensor, draws: Draws) -> Tensor:
         """Return [B] bool: more of the views than the given share disagree with the vote."""
@@ -41,7 +41,7 @@ class MultiScaled(Defended):
         return (each.argmax(2) != decided[:, None]).double().mean(1) > (self.params.alarm_above or 0.0)
 
     def _vote(self, each: Tensor) -> Tensor:
-        return each[:, 0] if each.shape[1] == 1 else VOTES[self.params.vote](each)
+        return each[:, 0] if each.shape[1] == 1 else poll(self.params.vote, self.info.task)(each)
 
     def _each(self, x: Tensor, draws: Draws, ask: Callable[[Victim, Tensor, Draws], Tensor]) -> Tensor:
         """Return the logits [B, views, classes], one pass a view."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from raygrid.defenses.catalog_noise import Kind, Noise
 from raygrid.defenses.defended import Defended, answer, soft_answer, some_draws
-from raygrid.defenses.votes import VOTES, never_none, shares_or_none, tally
+from raygrid.defenses.votes import never_none, poll, shares_or_none, tally
 from raygrid.randomness import Draws
 from raygrid.victims.victim import Victim
 
@@ -89,7 +89,7 @@ class Noisy(Defended):
         if self.params.abstain is not None:
             return shares_or_none(self.votes(x, draws, self.params.votes), self.params.abstain)
         copies = self._copies(x, draws, self.params.votes, answer)
-        return copies[:, 0] if self.params.votes == 1 else VOTES[self.params.vote](copies)
+        return copies[:, 0] if self.params.votes == 1 else poll(self.params.vote, self.info.task)(copies)
 
     def votes(self, x: Tensor, draws: Draws, votes: int) -> Tensor:
         """Return how many of so many draws vote for each class [B, classes], as whole numbers; no more than a pass is in memory."""

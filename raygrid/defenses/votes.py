@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from raygrid.component import Task
 from raygrid.metrics.binomial import needed
 
 VoteName = Literal["majority", "mean"]
@@ -56,5 +57,14 @@ def _mean(logits: Tensor) -> Tensor:
     return logits.log_softmax(2).logsumexp(1) - math.log(logits.shape[1])
 
 
+def _mean_embedding(embeddings: Tensor) -> Tensor:
+    return embeddings.mean(1)
+
+
 VOTES: dict[VoteName, Callable[[Tensor], Tensor]] = {"majority": _majority, "mean": _mean}
 """Logits of every copy [B, copies, classes] -> of all together [B, classes]."""
+
+
+def poll(vote: VoteName, task: Task) -> Callable[[Tensor], Tensor]:
+    """Return what makes one answer [B, classes] of those of every copy [B, copies, classes]: of embeddings their mean."""
+    return _mean_embedding if task == "verification" else VOTES[vote]

@@ -2,19 +2,24 @@
 
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
+import pyarrow as pa
 import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
 from raygrid.component import resolve
+from raygrid.data.pairs import CALIBRATION
+from raygrid.engine.face_rows import verification_rows
+from raygrid.enrollment import Enrollment
 from raygrid.grid import Fit
-from raygrid.kernel import Batch, Fitted, fit
-from raygrid.results.folder import artifact_name, commit_fit, read_artifact
+from raygrid.kernel import Batch, Fitted, fit, numbers_of
+from raygrid.results.folder import Row, artifact_name, commit_fit, read_artifact
 from raygrid.results.store import Store
 from raygrid.spec import AttackSpec
+from raygrid.verification import enroll
 from raygrid.victims.victim import Victim
 
 
@@ -33,7 +38,10 @@ def fit_unit(store: Store, unit: Fit, batch: Batch, model: Victim, micro_batch: 
         UsageError: the disk is full, or what is fitted does not fit the victim (no such layer).
     """
     started = time.perf_counter()
-    made = found(unit, batch, model, micro_batch)
+    _commit(store, unit, found(unit, batch, model, micro_batch), batch, started)
+
+
+def _commit(store: Store, unit: Fit, made: Fitted, batch: Batch, started: float, rates: Sequence[Row] = ()) -> None:
     if not all(bool(torch.isfinite(tensor).all()) for tensor in made.tensors.values()):
         raise ValueError(f"what {unit.what.component.name} found is not finite")
     artifact = save({name: tensor.detach().contiguous().cpu() for name, tensor in made.tensors.items()})
@@ -57,7 +65,41 @@ def fit_unit(store: Store, unit: Fit, batch: Batch, model: Victim, micro_batch: 
         "device": batch.x.device.type,
         "host": platform.node(),
     }
-    commit_fit(store, unit.key, row, artifact)
+    commit_fit(store, unit.key, row, artifact, rates)
+
+
+def enroll_unit(store: Store, unit: Fit, batch: Batch, table: pa.Table, model: Victim, micro_batch: int | None) -> None:
+    """Embed all clean photos, and commit the embeddings and how well they tell people apart.
+
+    Args:
+        store: the results.
+        unit: what to run.
+        batch: the photos of `table`.
+        table: the gallery, see data/pairs.py.
+        model: what embeds them.
+        micro_batch: photos in one pass at most.
+
+    Raises:
+        ValueError: the model fails on a photo.
+        UsageError: the disk is full.
+    """
+    started = time.perf_counter()
+    calibration, similarity = table.column(CALIBRATION).to_pylist(), unit.model.info.similarity
+    people = table.column("label").to_pylist()
+    enrolled = enroll(
+        model, batch.x, batch.ids, calibration, people, similarity, micro_batch, numbers_of(batch, unit.seed)
+    )
+    rates = [
+        {
+            "fit_key": unit.key,
+            "victim": unit.model.victim.id,
+            "defense": unit.model.defense.component.name,
+            "defense_params": unit.model.defense.params.model_dump_json(),
+            **row,
+        }
+        for row in verification_rows(enrolled, calibration, people)
+    ]
+    _commit(store, unit, Fitted(enrolled.tensors(), len(batch.ids), 1, 0), batch, started, rates)
 
 
 def found(unit: Fit, batch: Batch, model: Victim, micro_batch: int | None) -> Fitted:
@@ -66,6 +108,8 @@ def found(unit: Fit, batch: Batch, model: Victim, micro_batch: int | None) -> Fi
         attack = unit.what
         access = attack.component.access if attack.access == "transfer" else attack.access
         return fit(model, batch, attack, unit.seed, access=access, micro_batch=micro_batch)
+    if isinstance(unit.what, Enrollment):
+        raise ValueError("photos are enrolled by enroll_unit")
     tensors: dict[str, Tensor] = resolve(unit.what.component.fit)(unit.what.params, model, batch.x, micro_batch)
     return Fitted(tensors, len(batch.ids))
 

@@ -18,11 +18,14 @@ from torch import Tensor
 
 from raygrid.component import resolve
 from raygrid.data.dataset import pixels
+from raygrid.data.pairs import REFERENCES
 from raygrid.defenses.noise import AT_ONCE
-from raygrid.engine.fitting import fit_unit, found, read_fitted
+from raygrid.engine.face_rows import face_rows
+from raygrid.engine.fitting import enroll_unit, fit_unit, found, read_fitted
 from raygrid.engine.outcome_rows import craft_rows, draw_rows, verdict_row
 from raygrid.engine.rows import sample_rows, trial_key
 from raygrid.engine.work import Preflight, Report, Task, Unit
+from raygrid.enrollment import ANSWERS, Enrollment
 from raygrid.errors import UsageError
 from raygrid.evidence import CONDITIONS, UNKNOWN, Record, answers_differ, left_of, unknown_in_suite
 from raygrid.grid import Craft, Fit, Model, Score
@@ -32,6 +35,7 @@ from raygrid.metrics.lpips import Lpips
 from raygrid.metrics.lpips import load as load_lpips
 from raygrid.results.folder import commit_craft, commit_trials, read_crafts, read_examples, read_trials
 from raygrid.results.store import open_store
+from raygrid.verification import Enrolled, Match, References, match_of
 from raygrid.victims.check import check_victim
 from raygrid.victims.instability import layer_distances
 from raygrid.victims.victim import Victim
@@ -195,7 +199,10 @@ class VictimHost:
         if isinstance(unit, Craft):
             return self._craft(unit, table)
         batch = self._batch(unit.shard.key, table, unit.classes)
-        fit_unit(self.store, unit, batch, self._model(unit.model), self._at_once(batch))
+        if isinstance(unit.what, Enrollment):
+            enroll_unit(self.store, unit, batch, table, self._model(unit.model), self._at_once(batch))
+        else:
+            fit_unit(self.store, unit, batch, self._model(unit.model), self._at_once(batch))
         return {}
 
     def _craft(self, unit: Craft, table: pa.Table) -> dict[str, int]:
@@ -211,6 +218,7 @@ class VictimHost:
             judging=unit.judging,
             inherited=self._inherited(unit, batch),
             fitted=self._fitted(unit.fit),
+            enrolled=self._enrolled(unit.enrolled),
         )
         _refuse_if_all_failed(made.failures, len(batch.ids))
         if commit_craft(self.store, unit.key, *craft_rows(unit, batch, made, table)):
@@ -223,6 +231,7 @@ class VictimHost:
         model = self._model(unit.model)
         clean = self._clean(unit, batch)
         examples = self._examples(craft_unit, batch)
+        match = self._match(unit, batch)
         started = time.perf_counter()
         verdicts = score(
             model,
@@ -237,14 +246,19 @@ class VictimHost:
             unit.cell.judging.broken_at,
             unit.cell.judging.stored,
             self._lpips() if "lpips" in unit.cell.perceptual else None,
+            match,
         )
         each = (time.perf_counter() - started) / len(verdicts)
         _refuse_if_all_failed({i: v.error or "" for i, v in enumerate(verdicts) if v.status == "error"}, len(verdicts))
         shared = {**trial_key(unit), "seconds": each, "device": self.device.type, "host": platform.node()}
+        samples, answers = sample_rows(table), None
+        if match is not None:
+            faces, answers = face_rows(unit, table, match.threshold), ANSWERS
+            samples = [{**sample, **face} for sample, face in zip(samples, faces, strict=True)]
         rows = [
-            {**shared, **sample, **verdict_row(verdict, claimed), "certified_radius": radius}
+            {**shared, **sample, **verdict_row(verdict, claimed, answers), "certified_radius": radius}
             for sample, verdict, claimed, radius in zip(
-                sample_rows(table), verdicts, examples.claimed, self._radii(unit, batch), strict=True
+                samples, verdicts, examples.claimed, self._radii(unit, batch), strict=True
             )
         ]
         if unit.cell.layers:
@@ -253,7 +267,9 @@ class VictimHost:
             for i, distances in zip(judged, found, strict=True):
                 rows[i]["layer_distance"] = distances
         looks = [
-            row for sample, verdict in zip(batch.ids, verdicts, strict=True) for row in draw_rows(unit, sample, verdict)
+            row
+            for sample, verdict in zip(batch.ids, verdicts, strict=True)
+            for row in draw_rows(unit, sample, verdict, answers)
         ]
         commit_trials(self.store, unit.key, rows, craft_unit.shard.size, looks)
         counts: dict[str, int] = {}
@@ -297,6 +313,8 @@ class VictimHost:
 
     def _clean_margins(self, unit: Score, batch: Batch) -> list[float]:
         clean = self._clean(unit, batch)
+        match = self._match(unit, batch)
+        clean = clean if match is None else match.judged_by(clean)
         margins: list[float] = goal_of(unit.craft.attack, batch, unit.craft.seed).margin(clean.logits).tolist()
         return margins
 
@@ -365,11 +383,22 @@ class VictimHost:
         """Return what a fit unit has found, from the results."""
         return None if unit is None else self.fitted.get(unit.key, lambda: read_fitted(self.store, unit, self.device))
 
+    def _enrolled(self, unit: Fit | None) -> Enrolled | None:
+        """Return the clean photos as a model knows them, from the results."""
+        tensors = self._fitted(unit)
+        return None if tensors is None else Enrolled.read(tensors)
+
+    def _match(self, unit: Score, batch: Batch) -> Match | None:
+        return match_of(unit.cell.attack, batch.references, self._enrolled(unit.enrolled), unit.cell.judging.far)
+
     def _batch(self, key: str, table: pa.Table, classes: int) -> Batch:
         def make() -> Batch:
             x = torch.tensor(pixels(table), device=self.device)  # what comes out of the object store is read-only: copy
             labels = torch.tensor(table.column("label").to_numpy(), device=self.device)
-            return Batch(table.column("sample_id").to_pylist(), x, labels, classes)
+            references = None
+            if set(REFERENCES) <= set(table.column_names):
+                references = References(*(table.column(name).to_pylist() for name in REFERENCES))
+            return Batch(table.column("sample_id").to_pylist(), x, labels, classes, references)
 
         return make() if key == "preflight" else self.batches.get((key, classes), make)
 

@@ -10,6 +10,7 @@ from raygrid.component import resolve
 from raygrid.costs import Cost, read_costs
 from raygrid.data.check import check
 from raygrid.data.dataset import Dataset, Shard, fingerprint
+from raygrid.data.pairs import make_trials
 from raygrid.errors import UsageError
 from raygrid.grid import Plan, ShardRef, expand
 from raygrid.job import excluded
@@ -54,6 +55,9 @@ def read_inputs(job: Job) -> Inputs:
             shape=dataset.shape,
             shards=tuple(ShardRef(shard.key, shard.size) for shard in cut),
             fit=next((ShardRef(shard.key, shard.size) for shard in apart), None),
+            gallery=next((ShardRef(shard.key, shard.size) for shard in apart[1:]), None),
+            calibration=len(set(apart[0].table.column("cluster").to_pylist())) if dataset.people else 0,
+            known=dataset.people[0] if dataset.people else 0,
         )
     costs = {
         g.name: read_costs(f"grids.{g.name}.costs", g.costs, data.classes, data.class_names)
@@ -70,12 +74,18 @@ def _victims(job: Job) -> Iterator[VictimSpec]:
 
 
 def _load(where: str, spec: DataSpec) -> tuple[Dataset, list[Shard]]:
-    """Return the samples that are attacked, and those that are set apart for fitting: one shard, or none."""
+    """Return the samples that are attacked, and those that are set apart for fitting: one shard, or none; where faces are
+    verified, a second one of all photos."""
+    whole = spec.fit > 0 or spec.component.task == "verification"
     try:
-        dataset: Dataset = resolve(spec.component.build)(spec.params, None if spec.fit else spec.limit)
+        dataset: Dataset = resolve(spec.component.build)(spec.params, None if whole else spec.limit)
         check(dataset)
         if spec.stored:
             dataset = dataset.on_file()
+        if dataset.people is not None:
+            trials, gallery, calibration = make_trials(dataset, spec.fit, *dataset.people)
+            limited = replace(trials, table=trials.table.slice(0, spec.limit).combine_chunks())
+            return limited, [Shard(fingerprint(table), table) for table in (calibration, gallery)]
         if not spec.fit:
             return dataset, []
         picked, rest = dataset.parted(spec.fit)

@@ -1,6 +1,6 @@
 """What a host computed as rows of the result tables."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 import pyarrow as pa
@@ -49,31 +49,37 @@ def craft_rows(unit: Craft, batch: Batch, made: Crafted, table: pa.Table) -> tup
     return costs, examples
 
 
-def verdict_row(verdict: Verdict, claimed: bool | None) -> Row:
-    """Return the columns of a trial that are the verdict's."""
+def verdict_row(verdict: Verdict, claimed: bool | None, answers: Sequence[str] | None = None) -> Row:
+    """Return the columns of a trial that are the verdict's; `answers`: what tables call its classes, where not by their numbers."""
     row = asdict(verdict)
     on_file = row.pop("stored") or {}
     row |= {f"{name}_stored": value for name, value in on_file.items() if name != "snr_db"}
     del row["looks"]
     for name in ("clean_prediction", "prediction"):
-        row[name] = None if row[name] is None else _text(row[name])
+        row[name] = None if row[name] is None else _text(row[name], answers)
+    if answers is not None:
+        row["confidence"] = None  # two scores that are a similarity and a threshold make no probability
     return {**row, "attack_claimed": claimed}
 
 
-def draw_rows(score: Score, sample_id: str, verdict: Verdict) -> Iterator[Row]:
-    """Yield the rows of the draws that a sample was judged by; none where there was only one."""
+def draw_rows(score: Score, sample_id: str, verdict: Verdict, answers: Sequence[str] | None = None) -> Iterator[Row]:
+    """Yield the rows of the draws that a sample was judged by; none where there was only one, of faces one at least."""
     for draw, look in enumerate(verdict.looks):
         yield {
             "unit_key": score.key,
             "sample_id": sample_id,
             "draw": draw,
             "fooled": look.fooled,
-            "prediction": _text(look.prediction),
+            "prediction": _text(look.prediction, answers),
             "margin": look.margin,
-            "clean_prediction": _text(look.clean_prediction),
+            "clean_prediction": _text(look.clean_prediction, answers),
+            "photo": look.photo,
+            "photo_known": None if look.photo is None else look.known,
+            "similarity": look.similarity,
+            "clean_similarity": look.clean_similarity,
         }
 
 
-def _text(answer: int) -> str:
+def _text(answer: int, answers: Sequence[str] | None) -> str:
     """Return an answer as tables hold it."""
-    return "abstain" if answer == NO_ANSWER else str(answer)
+    return "abstain" if answer == NO_ANSWER else str(answer) if answers is None else answers[answer]

@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from raygrid.data.dataset import CORE_COLUMNS
+from raygrid.data.pairs import REFERENCES
 from raygrid.grid import Cell, Score, channel_label
 
 Row = dict[str, Any]
@@ -43,6 +44,9 @@ def cell_row(cell: Cell) -> Row:
         "suite": attack.stage.suite if attack.stage else None,
         "stage": attack.stage.number if attack.stage else None,
         "stages": attack.stage.stages if attack.stage else None,
+        "photos": attack.photos if attack.verifies else None,
+        "combine": attack.combine if attack.verifies else None,
+        "far": cell.judging.far,
         "seed": cell.seed,
     }
 
@@ -67,7 +71,8 @@ def index_rows(scores: Sequence[Score], done: set[str]) -> Iterator[Row]:
 def sample_rows(table: pa.Table) -> list[Row]:
     """Return the columns that a sample of a shard brings to each of its trials."""
     core = table.select(["sample_id", "cluster", "label"]).to_pylist()
-    extra = table.drop_columns([name for name in CORE_COLUMNS if name in table.column_names]).to_pylist()
+    aside = [name for name in (*CORE_COLUMNS, *REFERENCES) if name in table.column_names]
+    extra = table.drop_columns(aside).to_pylist()
     return [
         {**row, "label": str(row["label"]), "metadata": json.dumps(more, default=str) if more else None}
         for row, more in zip(core, extra, strict=True)
@@ -88,4 +93,5 @@ def trial_key(score: Score) -> Row:
         **cell_row(score.cell),
         "victim_sha256": score.model.info.weights_sha256,
         "judged": "stored" if score.cell.judging.stored else "crafted",
+        "enrollment_key": score.enrolled.key if score.enrolled is not None else None,
     }

@@ -1,7 +1,7 @@
 """One `raygrid run` as a person sees it: Ray started or joined, progress shown, the result table at the end."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -28,6 +28,7 @@ PART = re.compile(r"(?:^| )(defense|attack|suite|goal|budget|eot|channel|awarene
 """Parts of a cell's id, see grid.py. A parameter that is a list has blanks."""
 AWARE = {"none": "unaware of it", "channel": "unaware of the defense", "defense": "unaware of the channel"}
 """What an attacker does not know of, where there is something to know of."""
+FACES = "SELECT victim, attack, eps, goal, photos, photo_rate, photo_rate_low, photo_rate_high, known_rate FROM face_attacks"
 WORST_CASE = "SELECT victim, norm, eps, robust_accuracy_worst, robust_accuracy_best, planned, attacks FROM worst_case"
 
 
@@ -79,7 +80,12 @@ def _conclude(job: Job, outcome: Outcome, console: Console) -> None:
         )
     if outcome.failed:
         console.print(f"the same command tries them again; to see them: {_query(job, FAILURES)}", soft_wrap=True)
-    console.print(f"next:\n  {_query(job, WORST_CASE)}\n  raygrid list attacks", highlight=False, soft_wrap=True)
+    faces = all(spec.component.task == "verification" for grid in job.grids for spec in grid.data)
+    console.print(
+        f"next:\n  {_query(job, FACES if faces else WORST_CASE)}\n  raygrid list attacks",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _query(job: Job, sql: str) -> str:
@@ -88,21 +94,58 @@ def _query(job: Job, sql: str) -> str:
 
 def result_tables(results: str) -> Iterator[Table]:
     """Yield the summary of the latest run: a table a grid, one line a cell."""
-    rows = open_results(results).query(LINES).to_pylist()
+    found = open_results(results)
+    rows = found.query(LINES).to_pylist()
+    faces = {(row["grid"], row["cell_id"], row["seed"]): row for row in found.query("FROM face_attacks").to_pylist()}
     with_seed = len({row["seed"] for row in rows}) > 1
     for grid in dict.fromkeys(row["grid"] for row in rows):
-        table = Table(title=f"{grid}: robust accuracy", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-        table.add_column("victim", no_wrap=all(row["defense"] == "none" for row in rows))
-        table.add_column("attack")
-        for heading in ("clean", "robust", "95 % interval", "n"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        for row in rows:
-            if row["grid"] == grid:
-                n = str(row["n"]) if row["n"] == row["planned"] else f"{row['n']} of {row['planned']}"
-                table.add_row(
-                    _victim(row), _attack(row, with_seed=with_seed), _percent(row["clean_accuracy"]), *_rate(row), n
-                )
-        yield table
+        chosen = [row for row in rows if row["grid"] == grid]
+        if chosen[0]["far"] is None:
+            yield _accuracies(grid, chosen, with_seed=with_seed)
+        else:
+            yield _verifications(grid, chosen, faces, with_seed=with_seed)
+
+
+def _table(title: str, rows: list[dict[str, Any]], headings: Iterable[str]) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("victim", no_wrap=all(row["defense"] == "none" for row in rows))
+    table.add_column("attack")
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def _accuracies(grid: str, rows: list[dict[str, Any]], *, with_seed: bool) -> Table:
+    table = _table(f"{grid}: robust accuracy", rows, ("clean", "robust", "95 % interval", "n"))
+    for row in rows:
+        rate = _percent(row["clean_accuracy"]), *_rate(row)
+        table.add_row(_victim(row), _attack(row, with_seed=with_seed), *rate, _count(row))
+    return table
+
+
+def _verifications(
+    grid: str, rows: list[dict[str, Any]], faces: Mapping[tuple[str, str, int], dict[str, Any]], *, with_seed: bool
+) -> Table:
+    """Return the table of attacks on faces: decisions on photos that the attacker never had, beside those on the ones he used."""
+    headings = ("clean", "success", "95 % interval", "known", "n")
+    title = (
+        f"{grid}: success on photos that the attacker never had, at FAR {rows[0]['far']:g} (known: on those he used)"
+    )
+    table = _table(title, rows, headings)
+    for row in rows:
+        face = faces.get((row["grid"], row["cell_id"], row["seed"]))
+        rates = ("none judged", "", "", "")
+        if face is not None:
+            interval = f"{100 * face['photo_rate_low']:.1f} - {100 * face['photo_rate_high']:.1f}"
+            clean, photo, known = (_percent(face[f"{name}_rate"]) for name in ("clean", "photo", "known"))
+            lacking = row["planned"] - face["judged"]
+            rates = (clean, photo, f"[red]{lacking} unknown[/red]" if lacking else interval, known)
+        table.add_row(_victim(row), _attack(row, with_seed=with_seed), *rates, _count(row))
+    return table
+
+
+def _count(row: dict[str, Any]) -> str:
+    return str(row["n"]) if row["n"] == row["planned"] else f"{row['n']} of {row['planned']}"
 
 
 def flagged(results: str) -> Iterator[str]:
@@ -130,6 +173,8 @@ def _attack(row: dict[str, Any], *, with_seed: bool) -> str:
     name = said.get("suite", said["attack"])
     ball = f"{row['norm']} {format_eps(row['eps'])}" if row["norm"] else ""
     goal = "" if row["goal"] == "untargeted" else f"{said['goal']} (success rate)"
+    if row["far"] is not None:
+        goal = f"{said['goal']}, {_photos(row)}"
     eot = f"eot {said['eot']}" if "eot" in said and "suite" not in said else ""
     seed = f"seed {row['seed']}" if with_seed else ""
     channel = f"through {said['channel']}" if "channel" in said else ""
@@ -139,6 +184,11 @@ def _attack(row: dict[str, Any], *, with_seed: bool) -> str:
     judge = f"broken at {said['judge']}" if "judge" in said else ""
     parts = (f"{name}{source}", ball, goal, channel, unaware, said.get("budget", ""), eot, judge, seed)
     return ", ".join(part for part in parts if part)
+
+
+def _photos(row: dict[str, Any]) -> str:
+    combined = "" if row["combine"] == "mean" else f", {row['combine']}"
+    return f"{row['photos']} photo{'s' if row['photos'] > 1 else ''}{combined}"
 
 
 def _rate(row: dict[str, Any]) -> tuple[str, str]:

@@ -244,8 +244,19 @@ def plan_tasks(
 def fits_of(units: Iterable[Unit]) -> Iterator[Fit]:
     """Yield what units need that is fitted, once for each that needs it."""
     for unit in units:
-        found = (unit.model.fit, unit.fit) if isinstance(unit, Craft) else (unit.model.fit,)
+        found = (unit.model.fit, *_own_fits(unit))
         yield from (fit for fit in found if fit is not None)
+
+
+def _own_fits(unit: Unit) -> tuple[Fit | None, ...]:
+    """Return what a unit itself uses that is fitted, its model's defense aside."""
+    match unit:
+        case Craft():
+            return unit.fit, unit.enrolled
+        case Score():
+            return (unit.enrolled,)
+        case Fit():
+            return ()
 
 
 def _task(model: Model, units: tuple[Unit, ...], needs: tuple[str, ...] = ()) -> Task:

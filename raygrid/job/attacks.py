@@ -3,10 +3,10 @@
 import math
 from collections.abc import Callable, Container, Iterator, Sequence
 
-from raygrid.component import ACCESS_ORDER, Component
+from raygrid.component import ACCESS_ORDER, Component, Task
 from raygrid.job.fields import AttackFields, BudgetFields
 from raygrid.job.uses import Problem
-from raygrid.spec import AttackerAccess, AttackSpec, Awareness
+from raygrid.spec import VERIFICATION_GOALS, AttackerAccess, AttackSpec, Awareness, GoalName
 
 # Radius of the smallest ball, around a corner of the box [0, 1]^d, that holds the whole box.
 _LARGEST: dict[str, Callable[[int], float]] = {"linf": lambda _: 1.0, "l2": math.sqrt, "l1": float, "l0": float}
@@ -20,6 +20,11 @@ def norm_of(component: Component, fields: AttackFields) -> str:
 def eps_of(fields: AttackFields) -> float:
     """Return the radius in force; infinite for an attack that knows no norm."""
     return math.inf if fields.eps is None else fields.eps
+
+
+def goal_of(fields: AttackFields, task: Task) -> GoalName:
+    """Return the goal in force, given what victims do with the data."""
+    return fields.goal or ("impersonate" if task == "verification" else "untargeted")
 
 
 def access_of(component: Component, fields: AttackFields) -> AttackerAccess:
@@ -57,12 +62,22 @@ def _of_ball(this: str, component: Component, fields: AttackFields) -> Iterator[
 
 
 def _of_goal(this: str, component: Component, fields: AttackFields) -> Iterator[Problem]:
-    if fields.goal not in component.goals:
-        yield "goal", f'{this} knows no goal "{fields.goal}"; it knows: {", ".join(component.goals) or "none"}'
+    wanted = "untargeted" if fields.goal in (None, *VERIFICATION_GOALS) else fields.goal
+    if wanted not in component.goals:
+        yield (
+            "goal",
+            f'{this} knows no goal "{fields.goal or wanted}"; it knows: {", ".join(component.goals) or "none"}',
+        )
+    if fields.goal not in (None, *VERIFICATION_GOALS) and (fields.photos != 1 or fields.combine != "mean"):
+        yield (
+            "photos",
+            f'"photos" and "combine" are for the goals {" and ".join(VERIFICATION_GOALS)}, not "{fields.goal}"',
+        )
     if fields.goal == "targeted" and fields.target is None:
         yield "goal", 'goal "targeted" needs "target", the number of the class to reach'
     if fields.goal != "targeted" and fields.target is not None:
-        yield "target", f'is for goal "targeted", not "{fields.goal}"; make it an attack of its own'
+        other = fields.goal or "untargeted"
+        yield "target", f'is for goal "targeted", not "{other}"; make it an attack of its own'
 
 
 def _of_access(this: str, component: Component, fields: AttackFields, *, has_source: bool) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from raygrid.component import Kind, Params
-from raygrid.spec import AttackerAccess, Awareness, GoalName, Perceptual
+from raygrid.spec import AttackerAccess, Awareness, Combine, GoalName, Perceptual
 
 
 def _planned(what: str) -> dict[str, Any]:
@@ -47,14 +47,17 @@ class JudgeFields(Params):
     stored: bool = Field(default=False, json_schema_extra=_ONE)
     """Whether the copy that an 8-bit file can hold is the one judged, each value rounded towards the clean input, which is then
     rounded to such a file, too. Off: the example as crafted decides, and `success_stored` says what became of the copy."""
+    far: float | None = Field(default=None, gt=0, lt=1, json_schema_extra=_ONE)
+    """Where faces are verified: the false accept rate on calibration people that sets the threshold. Default: 0.01."""
 
 
 class SplitFields(Params):
     """How the samples are divided."""
 
     fit: int = Field(default=0, ge=0, json_schema_extra=_ONE)
-    """Samples that are set apart for what has to be fitted (a universal perturbation, the noise scale of a layer), and are not
-    attacked. They are chosen by a hash of their names, whatever the limit; samples that belong together stay together."""
+    """Samples that are set apart for what has to be fitted (a universal perturbation, the noise scale of a layer, the threshold of
+    a verification), and are not attacked. They are chosen by a hash of their names, whatever the limit; samples that belong
+    together stay together. Default: none; where faces are verified, the photos of half of the people."""
     validate_: None = Field(
         default=None, alias="validate", json_schema_extra=_planned("samples that choose among fits")
     )
@@ -121,8 +124,9 @@ class AttackFields(Params):
     eps: float | None = Field(default=None, ge=0)
     """Radius of the ball in input units (pixels in [0, 1]); fractions such as 8/255 are numbers. An attack that knows norms needs
     it, one that knows none takes none."""
-    goal: GoalName = "untargeted"
-    """What fooling means: any wrong answer, the class `target`, or a class drawn for each sample."""
+    goal: GoalName | None = None
+    """What fooling means: any wrong answer, the class `target`, or a class drawn for each sample; where faces are verified, to be
+    taken for another person (impersonate), or not to be known for oneself (dodge). Default: untargeted, or impersonate."""
     target: int | None = Field(default=None, ge=0)
     """The class that `goal: targeted` asks for."""
     access: AttackerAccess | None = None
@@ -130,6 +134,10 @@ class AttackFields(Params):
     Default: what the attack needs."""
     budget: BudgetFields = BudgetFields()
     """The most the attack may spend on one sample."""
+    photos: int = Field(default=1, ge=1)
+    """Where faces are verified: how many photos of the person the attacker has. Others judge."""
+    combine: Combine = "mean"
+    """How these make one loss: their mean, the worst, which is farthest from the goal, or weighted, where those count more."""
     awareness: Awareness | None = None
     """What the attacker knows of, and averages over, while crafting: the channel, the defense, or all there is. What he does not
     know of is met by the finished example alone. Default: all."""

@@ -6,8 +6,9 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from raygrid.chain import chain
+from raygrid.component import Task
 from raygrid.ensemble import ensemble
-from raygrid.job.attacks import access_of, eps_of, norm_of, problems
+from raygrid.job.attacks import access_of, eps_of, goal_of, norm_of, problems
 from raygrid.job.exclude import read_exclude
 from raygrid.job.fields import (
     CHAIN,
@@ -75,7 +76,8 @@ class GridReader:
         victims, victims_said = self._victims(node)
         all_known = len(self._mistakes.found) == sound
         defenses, defenses_said = self._defenses(node)
-        attacks, attacks_said = self._attacks(node, victims, all_known)
+        task = data[0].component.task if data else "classification"
+        attacks, attacks_said = self._attacks(node, victims, all_known, task)
         if missing or len(self._mistakes.found) > before:
             return empty, {}  # `exclude` may well name what is missing because of the mistakes
         exclude = self._exclude(node, victims, defenses, attacks)
@@ -87,7 +89,7 @@ class GridReader:
             "exclude": [{key: _json(value) for key, value in rule.items()} for rule in exclude],
             **said[0].model_dump(mode="json", exclude_none=True),
         }
-        judge = JudgeSpec(said[0].judge.draws, said[0].judge.broken_at, said[0].judge.layers, said[0].judge.stored)
+        judge = JudgeSpec(**said[0].judge.model_dump())
         self._check_judge(node, judge, defenses, attacks)
         data = tuple(replace(spec, fit=said[0].splits.fit, stored=judge.stored) for spec in data)
         perceptual = tuple(dict.fromkeys(said[0].perceptual))
@@ -204,7 +206,9 @@ class GridReader:
                 self._mistakes.add(said[CHAIN], str(error), said[CHAIN].key_at)
         return specs, {CHAIN: [part for _, part in read]}
 
-    def _attacks(self, node: Node, victims: Victims, all_known: bool) -> tuple[tuple[AttackSpec, ...], list[Json]]:
+    def _attacks(
+        self, node: Node, victims: Victims, all_known: bool, task: Task
+    ) -> tuple[tuple[AttackSpec, ...], list[Json]]:
         specs: list[AttackSpec] = []
         said: list[Json] = []
         known = dict(victims)
@@ -215,13 +219,13 @@ class GridReader:
             for use in uses.alternatives:
                 chosen = sources[use.node.child("source").path][0] if sources else [None]
                 passed = channels[use.node.child("channel").path][0] if channels else [None]
-                specs.extend(_attack(use, source, channel) for source in chosen for channel in passed)
+                specs.extend(_attack(use, source, channel, task) for source in chosen for channel in passed)
             if uses.resolved is not None:
                 nested: dict[str, Sequence[str | Json | None]] = {
                     "source": [written for _, written in sources.values()],
                     "channel": [written for _, written in channels.values()],
                 }
-                said.append(_attack_said(uses.alternatives[0], uses.resolved, nested))
+                said.append(_attack_said(uses.alternatives[0], uses.resolved, nested, task))
         return tuple(specs), said
 
     def _source(self, node: Node, known: Victims, all_known: bool) -> tuple[list[VictimSpec], str | Json | None]:
@@ -274,14 +278,14 @@ def _nested(attack: Node, key: str) -> tuple[Node, ...]:
     return child.value if isinstance(child.value, tuple) else (child,)
 
 
-def _attack(use: Use[AttackFields], source: VictimSpec | None, channel: ChannelSpec | None) -> AttackSpec:
+def _attack(use: Use[AttackFields], source: VictimSpec | None, channel: ChannelSpec | None, task: Task) -> AttackSpec:
     fields = use.fields
     return AttackSpec(
         component=use.component,
         params=use.params,
         norm=norm_of(use.component, fields),
         eps=eps_of(fields),
-        goal=fields.goal,
+        goal=goal_of(fields, task),
         target=fields.target,
         access=access_of(use.component, fields),
         source=source,
@@ -289,15 +293,20 @@ def _attack(use: Use[AttackFields], source: VictimSpec | None, channel: ChannelS
         eot=fields.eot,
         channel=channel,
         awareness=fields.awareness or "all",
+        photos=fields.photos,
+        combine=fields.combine,
         ladder=fields.ladder,
     )
 
 
-def _attack_said(first: Use[AttackFields], resolved: Json, nested: Mapping[str, Sequence[str | Json | None]]) -> Json:
+def _attack_said(
+    first: Use[AttackFields], resolved: Json, nested: Mapping[str, Sequence[str | Json | None]], task: Task
+) -> Json:
     """Write out what follows from the component, and the uses in it."""
     implied = {
         "norm": norm_of(first.component, first.fields),
         "access": access_of(first.component, first.fields),
+        "goal": goal_of(first.fields, task),
     }
     missing = {key: value for key, value in implied.items() if value and key not in resolved}
     return {**resolved, **missing, **{key: uses for key, uses in nested.items() if uses}}

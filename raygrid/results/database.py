@@ -7,9 +7,21 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from raygrid.results import checks, geometry, recovery, views
+from raygrid.results import checks, faces, geometry, recovery, views
 from raygrid.results.folder import Parts, index_name, keys, part_name, snapshot_name
-from raygrid.results.schema import CHECKS, CRAFTS, DRAWS, EXAMPLES, FITS, GEOMETRY, INDEX, PLACED_TRIALS, TRIALS, Table
+from raygrid.results.schema import (
+    CHECKS,
+    CRAFTS,
+    DRAWS,
+    EXAMPLES,
+    FITS,
+    GEOMETRY,
+    INDEX,
+    PLACED_TRIALS,
+    TRIALS,
+    VERIFICATION,
+    Table,
+)
 from raygrid.results.store import Store
 
 SQL_TYPES = {
@@ -59,6 +71,7 @@ def connect(
         source(connection, "raw.crafts", CRAFTS, _paths(store, "crafts", crafts & keys(store, "crafts")))
         connection.execute(views.TRIALS)
     source(connection, "fits", FITS, _paths(store, "fits", keys(store, "fits")))
+    source(connection, "verification", VERIFICATION, _paths(store, "verification", keys(store, "verification")))
     source(connection, "raw.draws", DRAWS, _paths(store, "draws", units & keys(store, "draws")))
     source(connection, "geometry", GEOMETRY, _paths(store, "geometry", keys(store, "geometry")))
     source(connection, "raw.examples", EXAMPLES, _paths(store, "examples", crafts & keys(store, "examples")))
@@ -67,7 +80,7 @@ def connect(
         source(connection, "checks", CHECKS, [store.locate(snapshot_name(run, CHECKS))])
     else:
         connection.execute(checks.VIEW)
-    for statement in (*views.DERIVED, *recovery.VIEWS, geometry.VIEW):
+    for statement in (*views.DERIVED, *recovery.VIEWS, geometry.VIEW, *faces.VIEWS):
         connection.execute(statement)
     if sandboxed:
         connection.execute("SET enable_external_access = false; SET lock_configuration = true")

@@ -6,6 +6,7 @@
     crafts/<aa>/<craft_key>.parquet  cost of a craft unit; that it exists says that the unit is done
     examples/<aa>/<craft_key>.parquet  its adversarial examples, written before its costs
     fits/<aa>/<fit_key>.parquet      what a fit unit cost; that it exists says that the unit is done
+    verification/<aa>/<fit_key>.parquet  where it enrolled faces: FAR and FRR, written before its costs
     artifacts/<aa>/<fit_key>.safetensors  what it found, written before its costs
     geometry/<aa>/<geometry_key>.parquet  what a victim answers around some examples, see engine/geometry.py
     failures/<aa>/<unit_key>.parquet   a unit that failed as a whole; counts only while it has no trials
@@ -26,11 +27,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raygrid.errors import UsageError
-from raygrid.results.schema import CRAFTS, DRAWS, EXAMPLES, FITS, INDEX, SCHEMA_VERSION, TRIALS, Table, table
+from raygrid.results.schema import (
+    CRAFTS,
+    DRAWS,
+    EXAMPLES,
+    FITS,
+    INDEX,
+    SCHEMA_VERSION,
+    TRIALS,
+    VERIFICATION,
+    Table,
+    table,
+)
 from raygrid.results.store import Store
 
 MARKER = "raygrid.json"
-Parts = Literal["trials", "crafts", "examples", "fits", "draws", "geometry", "failures"]
+Parts = Literal["trials", "crafts", "examples", "fits", "verification", "draws", "geometry", "failures"]
 Row = Mapping[str, Any]
 
 WHOLE_CRAFT: tuple[Parts, ...] = ("crafts", "examples")
@@ -192,7 +204,7 @@ def commit_craft(store: Store, craft_key: str, craft_rows: Sequence[Row], exampl
     return True
 
 
-def commit_fit(store: Store, fit_key: str, row: Row, artifact: bytes) -> bool:
+def commit_fit(store: Store, fit_key: str, row: Row, artifact: bytes, rates: Sequence[Row] = ()) -> bool:
     """Commit a fit unit, unless someone already has: what it found first, then what it cost, which says that it is done.
 
     Args:
@@ -200,6 +212,7 @@ def commit_fit(store: Store, fit_key: str, row: Row, artifact: bytes) -> bool:
         fit_key: the unit.
         row: with columns of schema.FITS.
         artifact: the tensors, as a safetensors file.
+        rates: with columns of schema.VERIFICATION, of a unit that enrolled faces.
 
     Returns:
         Whether this call wrote.
@@ -213,6 +226,8 @@ def commit_fit(store: Store, fit_key: str, row: Row, artifact: bytes) -> bool:
     if store.exists(part_name("fits", fit_key)):
         return False
     store.put(artifact_name(fit_key), artifact)
+    if rates:
+        store.put(part_name("verification", fit_key), encode(table(rates, VERIFICATION)))
     return store.put_if_absent(part_name("fits", fit_key), encode(table([row], FITS)))
 
 

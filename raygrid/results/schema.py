@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from raygrid.errors import did_you_mean
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 STATUSES = ("robust", "broken", "clean_wrong", "invalid", "error", "timeout", "skipped")
 """What may become of a trial. `clean_wrong`: the goal is met on the clean input already; `invalid`: the example breaks
@@ -86,7 +86,7 @@ CELL = (
     Column("defense_params", "json", "Parameters of the defense, defaults included."),
     Column("attack", "string", "Name of the attack."),
     Column("attack_params", "json", "Parameters of the attack, defaults included."),
-    Column("goal", "string", "untargeted, targeted, random-target, ..."),
+    Column("goal", "string", "untargeted, targeted, random-target; of faces that are verified: impersonate, dodge."),
     Column("target", "string", "What a targeted goal asks for."),
     Column("access", "string", "What the attacker may ask: gradient, score, decision, transfer, none."),
     Column(
@@ -108,6 +108,13 @@ CELL = (
         "stage", "int64", "Number of the stage, from 1. Each stage attacks what the former left; rows are cumulative."
     ),
     Column("stages", "int64", "How many stages the suite has: the rows of the last one are the suite's verdict."),
+    Column("photos", "int64", "Where faces are verified: photos of the person that the attacker had; null elsewhere."),
+    Column("combine", "string", "How these made one loss: mean, worst, weighted."),
+    Column(
+        "far",
+        "float64",
+        "False accept rate on calibration people that set the threshold; null where nothing is verified.",
+    ),
     Column("seed", "int64", "Seed of the job."),
 )
 
@@ -197,7 +204,23 @@ RESULT = (
         "Where the grid says judge: {layers: true}: L2 distance between example and original at the input, at every layer of the "
         "bare victim and at the output, as a share of the original's norm there. In order; null where that norm is 0.",
     ),
-    Column("similarity", "float64", "Similarity of embeddings that a verification compares with its threshold."),
+    Column("person", "string", "Whose photo it is, where faces are verified: his own."),
+    Column("target_person", "string", "Whom it is compared with: somebody else (impersonate), or himself (dodge)."),
+    Column("threshold", "float64", "Similarity from which on the victim sees a match: what `far` means for it."),
+    Column(
+        "similarity",
+        "float64",
+        "Similarity of the example to the photos that judge, the mean: cosine, or minus the L2 distance of embeddings. "
+        "`draws` has one row for each of these photos, `draws_fooled` counts them, and none of them was known to the attacker.",
+    ),
+    Column("clean_similarity", "float64", "The same of the clean photo."),
+    Column("known_draws", "int64", "Comparisons with the photos that the attacker had: they judge nothing."),
+    Column("known_fooled", "int64", "How many of these met the goal: what a probe-dependent evaluation would report."),
+    Column(
+        "enrollment_key",
+        "string",
+        "The fit unit with the clean photos' embeddings and the threshold, see `verification`.",
+    ),
     Column("edit_distance", "float64", "Edit distance between the transcription and what the goal asks for."),
     Column(
         "seconds",
@@ -230,6 +253,10 @@ DRAWS = Table(
             "margin", "float64", "Logit gap that separated the example from success; at most 0 where the goal is met."
         ),
         Column("clean_prediction", "string", "What it answered to the clean input at the same draw."),
+        Column("photo", "string", "Where faces are verified: the photo that it was compared with at this draw."),
+        Column("photo_known", "bool", "Whether the attacker had that photo; such draws judge nothing."),
+        Column("similarity", "float64", "Similarity of the example to that photo."),
+        Column("clean_similarity", "float64", "That of the clean photo."),
     ),
 )
 """Each judgement of a trial that was judged by several draws, one row a draw."""
@@ -259,8 +286,10 @@ FITS = Table(
     "fits",
     (
         FIT_KEY,
-        Column("kind", "string", "attack or defense.", choices=("attack", "defense")),
-        Column("name", "string", "Name of the attack or defense that is fitted."),
+        Column("kind", "string", "attack, defense or enrollment.", choices=("attack", "defense", "enrollment")),
+        Column(
+            "name", "string", "Name of the attack or defense that is fitted; `enrollment`: of clean photos of faces."
+        ),
         Column("params", "json", "Its parameters, defaults included."),
         Column("victim", "string", "Id of the victim that it is fitted on."),
         Column("defense", "string", "Name of the defense of that victim; `none` for the bare one."),
@@ -278,6 +307,49 @@ FITS = Table(
     ),
 )
 """What was fitted once for many units, one row a fit unit."""
+
+VERIFICATION = Table(
+    "verification",
+    (
+        FIT_KEY,
+        Column("victim", "string", "Id of the victim."),
+        Column("defense", "string", "Name of its defense; `none` for the bare victim."),
+        Column("defense_params", "json", "Parameters of the defense, defaults included."),
+        Column(
+            "people_are",
+            "string",
+            "Whose pairs of photos are counted: those that thresholds are set on, or the others.",
+            choices=("calibration", "judged"),
+        ),
+        Column("people", "int64", "How many people they are."),
+        Column("photos", "int64", "How many photos of them there are."),
+        Column("pairs_of_people", "int64", "What a false accept rate can be resolved by."),
+        Column("far_asked", "float64", "False accept rate on calibration people that set the threshold."),
+        Column("threshold", "float64", "That threshold: pairs as similar as this, or more, are accepted."),
+        *(
+            Column(f"{rate}{suffix}", kind, f"{what}{more}.")
+            for rate, what in (
+                ("far", "False accept rate: share of pairs of two people that are accepted"),
+                (
+                    "frr",
+                    "False reject rate: share of pairs of one person that are rejected; 1 - frr is TAR at this FAR",
+                ),
+            )
+            for suffix, kind, more in (
+                ("", "float64", ""),
+                ("_num", "int64", ", numerator"),
+                ("_den", "int64", ", denominator"),
+                ("_low", "float64", ", low end of its 95 % interval over people"),
+                ("_high", "float64", ", high end of it"),
+            )
+        ),
+        Column("eer", "float64", "Equal error rate of these people, whatever the threshold: where FAR and FRR meet."),
+        Column("eer_low", "float64", "Low end of its 95 % interval over people."),
+        Column("eer_high", "float64", "High end of it."),
+        Column("auc", "float64", "Probability that a pair of one person is more similar than a pair of two."),
+    ),
+)
+"""How well victims verify faces without any attack: one row a victim, group of people and threshold, which makes a DET curve."""
 
 PAIR = (
     "data",

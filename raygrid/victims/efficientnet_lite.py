@@ -139,11 +139,11 @@ class Resize(nn.Module):
 
 
 class SameConv2d(nn.Conv2d):
-    """Convolution without bias, padded as TensorFlow's SAME does: an odd pixel of padding goes to the end."""
+    """Convolution padded as TensorFlow's SAME does: an odd pixel of padding goes to the end."""
 
-    def __init__(self, channels: int, out: int, kernel: int, stride: int, groups: int) -> None:
+    def __init__(self, channels: int, out: int, kernel: int, stride: int, groups: int, *, bias: bool = False) -> None:
         padding = kernel // 2 if stride == 1 else 0
-        super().__init__(channels, out, kernel, stride, padding, groups=groups, bias=False)
+        super().__init__(channels, out, kernel, stride, padding, groups=groups, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve [B, channels, H, W] to [B, out, ceil(H / stride), ceil(W / stride)]."""

@@ -3,8 +3,11 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from raygrid.component import Access, Params, resolve
+from raygrid.component import Access, Params, Task, resolve
 from raygrid.errors import UsageError
+
+Similarity = Literal["cosine", "l2"]
+"""How embeddings are compared: by their cosine, or by minus their L2 distance."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,10 @@ class VictimInfo:
     weights_sha256: str
     code_sha256: str = ""
     """Of the user's file that builds the model; empty for built-in code."""
-    task: Literal["classification", "transcription"] = "classification"
+    task: Task = "classification"
+    """`verification`: `classes` is the size of its embeddings."""
+    similarity: Similarity = "cosine"
+    """Of embeddings, where faces are verified."""
     access: Access = "gradient"
     """The most an attack may ask."""
     resize: str = ""
@@ -40,7 +46,12 @@ class VictimInfo:
 
     def facts(self) -> dict[str, Any]:
         """Everything, as plain JSON values, for keys and manifests; `members` of an ensemble only."""
-        facts = {name: value for name, value in asdict(self).items() if name != "members"}
+        aside = {
+            "members",
+            *(() if self.task == "verification" else ("similarity",)),
+            *(() if self.task == "transcription" else ("sample_rate",)),
+        }
+        facts = {name: value for name, value in asdict(self).items() if name not in aside}
         return {**facts, "members": [member.facts() for member in self.members]} if self.members else facts
 
     @property

@@ -27,6 +27,7 @@ KEEPERS = frozenset(
             "Dropout",
             "Dropout2d",
             "Identity",
+            "Mean",
         ),
         *("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "flatten", "dropout", "view", "reshape", "mean", "amax"),
     }

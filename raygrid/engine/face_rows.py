@@ -1,0 +1,69 @@
+"""What verification adds to the result tables: whose photos a trial compares, and how well a victim tells people apart."""
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+
+from raygrid.engine.rows import Row
+from raygrid.enrollment import ANSWERS, MATCH, NO_MATCH
+from raygrid.grid import Score
+from raygrid.metrics.verification import auc, threshold_at
+from raygrid.verification import Enrolled, all_pairs
+
+FARS = (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.003, 0.002, 0.001, 5e-4, 3e-4, 2e-4, 1e-4, 1e-5, 1e-6)
+"""False accept rates at which a victim is described, down to one accepted pair of the calibration."""
+
+
+def face_rows(score: Score, table: pa.Table, threshold: float) -> list[Row]:
+    """Return the columns that a photo of a shard brings to its trial where faces are verified; its label is the right answer."""
+    hides = score.cell.attack.goal == "dodge"
+    people, targets = (table.column(name).to_pylist() for name in ("person", "target"))
+    return [
+        {
+            "label": ANSWERS[MATCH if hides else NO_MATCH],
+            "person": person,
+            "target_person": person if hides else target,
+            "threshold": threshold,
+        }
+        for person, target in zip(people, targets, strict=True)
+    ]
+
+
+def verification_rows(enrolled: Enrolled, calibration: Sequence[bool], people: Sequence[int]) -> Iterator[Row]:
+    """Yield FAR and FRR, of the people that thresholds are set on and of the others, at thresholds set on the former.
+
+    Args:
+        enrolled: the photos.
+        calibration: which of them set thresholds.
+        people: whom they show.
+    """
+    impostors = enrolled.impostors.cpu().numpy()
+    thresholds = {far: threshold_at(impostors, far) for far in FARS if far * len(impostors) >= 1}
+    for name, apart in (("calibration", True), ("judged", False)):
+        chosen = [i for i, mark in enumerate(calibration) if mark == apart]
+        pairs = all_pairs(enrolled.embeddings[chosen], [people[i] for i in chosen], enrolled.similarity)
+        eer, low, high = pairs.eer
+        shared = {
+            "people_are": name,
+            "people": len(set(pairs.people.tolist())),
+            "photos": len(chosen),
+            "pairs_of_people": pairs.pairs_of_people,
+            "eer": eer,
+            "eer_low": low,
+            "eer_high": high,
+            "auc": auc(pairs.similarity[pairs.genuine], pairs.impostors),
+        }
+        for far, threshold in thresholds.items():
+            rates = {"far": pairs.far(threshold), "frr": pairs.frr(threshold)}
+            numbers = {
+                f"{rate}{suffix}": value
+                for rate, found in rates.items()
+                for suffix, value in (
+                    ("", found.value),
+                    ("_num", found.num),
+                    ("_den", found.den),
+                    ("_low", found.low),
+                    ("_high", found.high),
+                )
+            }
+            yield {**shared, "far_asked": far, "threshold": threshold, **numbers}

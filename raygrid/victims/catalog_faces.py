@@ -1,0 +1,117 @@
+"""The built-in face embedders: canonical frames in, embeddings out. Declarations only: imports no torch and no ray."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Literal
+
+from raygrid.component import Component, Params
+from raygrid.pins import ASSETS
+from raygrid.victims.info import VictimInfo
+
+FRAME = (3, 160, 160)
+"""Shape of a canonical frame; see `raygrid/victims/face_crops.py`."""
+DLIB_AVERAGE = (122.782, 117.001, 104.298)
+"""dlib takes the average color of its training images off RGB 0..255 and divides by 256."""
+IMAGENET_AVERAGE = (123.68, 116.779, 103.939)
+"""FaceRes takes ImageNet's off."""
+
+
+def _embedder(
+    name: str,
+    tag: str,
+    width: int,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    resize: str,
+    similarity: Literal["cosine", "l2"] = "cosine",
+) -> VictimInfo:
+    return VictimInfo(
+        id=name,
+        arch=f"{name}.{tag}",
+        classes=width,
+        input_shape=FRAME,
+        mean=mean,
+        std=std,
+        weights_sha256=ASSETS[name].sha256,
+        task="verification",
+        similarity=similarity,
+        resize=resize,
+        license=ASSETS[name].license,
+        source=ASSETS[name].origin,
+    )
+
+
+INFOS = {
+    info.id: info
+    for info in (
+        _embedder(
+            "dlib-resnet",
+            "v1",
+            128,
+            tuple(value / 255 for value in DLIB_AVERAGE),
+            (256 / 255,) * 3,
+            "cuts dlib's chip out of the canonical frame and resizes it to 150x150, bilinearly",
+            "l2",
+        ),
+        _embedder(
+            "faceres",
+            "fp16",
+            1024,
+            tuple(value / 255 for value in IMAGENET_AVERAGE),
+            (1 / 255,) * 3,
+            "cuts a square out of the canonical frame and resizes it to 224x224, bilinearly",
+        ),
+        _embedder(
+            "mobileface",
+            "v1",
+            256,
+            (0.5,) * 3,
+            (128 / 255,) * 3,
+            "cuts ArcFace's 112x112 out of the middle of the canonical frame",
+        ),
+    )
+}
+"""By registry name."""
+
+
+def _identify(name: str, params: Params, id: str) -> VictimInfo:  # noqa: A002 - the signature of every victim
+    return replace(INFOS[name], id=id)
+
+
+identify_dlib_resnet = partial(_identify, "dlib-resnet")
+identify_faceres = partial(_identify, "faceres")
+identify_mobileface = partial(_identify, "mobileface")
+
+
+def _component(name: str, summary: str, module: str, source: str) -> Component:
+    return Component(
+        kind="victim",
+        name=name,
+        summary=summary,
+        build=f"raygrid.victims.{module}:build",
+        identify=f"{__name__}:identify_{name.replace('-', '_')}",
+        source=source,
+        license=INFOS[name].license,
+    )
+
+
+COMPONENTS: tuple[Component, ...] = (
+    _component(
+        "dlib-resnet",
+        "dlib's face embedder, a ResNet of 29 layers, 128 numbers by Euclidean distance, 5.6 M parameters.",
+        "dlib_resnet",
+        f"King, dlib 19.3 (2017); weights from {ASSETS['dlib-resnet'].origin}",
+    ),
+    _component(
+        "faceres",
+        "A MobileNet that describes faces in browsers, 1,024 numbers by the cosine, 3.2 M parameters.",
+        "faceres",
+        f"Savchenko, HSE_FaceRec_tf (2018); weights from {ASSETS['faceres'].origin}",
+    ),
+    _component(
+        "mobileface",
+        "A small face embedder, 256 numbers by the cosine, 0.5 M parameters.",
+        "mobileface",
+        f"becauseofAI, MobileFace (2018); weights from {ASSETS['mobileface'].origin} (an archive of 145 MB)",
+    ),
+)
