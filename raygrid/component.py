@@ -11,8 +11,8 @@ Kind = Literal["victim", "data", "attack", "defense", "channel", "enrollment"]
 Access = Literal["gradient", "score", "decision", "none"]
 """What may be asked of a victim: its gradient, its scores, its decisions, or nothing at all. Each includes the next."""
 
-Task = Literal["classification", "verification"]
-"""What a victim does: name a class, or embed a face that is compared with others."""
+Task = Literal["classification", "verification", "transcription"]
+"""What a victim does: name a class, embed a face that is compared with others, or write what is said."""
 
 ACCESS_ORDER: tuple[Access, ...] = ("none", "decision", "score", "gradient")
 ALL_GOALS = ("untargeted", "targeted", "random-target")

@@ -3,6 +3,8 @@
 from raygrid.assets import Asset
 from raygrid.channels.pins import PINS as RECORDINGS
 from raygrid.data.pins import PINS as IMAGES
+from raygrid.data.pins_audio import PINS as SOUNDS
+from raygrid.victims.pins_speech import PINS as SPEECH
 
 _PINS: tuple[Asset, ...] = (
     Asset(
@@ -121,5 +123,5 @@ LPIPS = Asset(
 )
 """AlexNet's convolutions as torchvision trained them, and the weights of LPIPS 0.1 over them."""
 
-ASSETS: dict[str, Asset] = {asset.name: asset for asset in (*_PINS, LPIPS, *IMAGES, *RECORDINGS)}
+ASSETS: dict[str, Asset] = {asset.name: asset for asset in (*_PINS, LPIPS, *IMAGES, *RECORDINGS, *SOUNDS, *SPEECH)}
 """By name. Names are unique (held by a test)."""

@@ -59,7 +59,9 @@ MAY_IMPORT = {
     "data.alignment": set(),
     "data.pins": {"assets"},
     "channels.pins": {"assets"},
-    "pins": {"assets", "channels.pins", "data.pins"},
+    "data.pins_audio": {"assets"},
+    "victims.pins_speech": {"assets"},
+    "pins": {"assets", "channels.pins", "data.pins", "data.pins_audio", "victims.pins_speech"},
     "mnist_split": {"errors"},
     "randomness": {"errors"},
     "channels": {"assets", "chain", "channels.pins", "component", "errors", "keys", "pins", "randomness"},
@@ -70,7 +72,7 @@ MAY_IMPORT = {
     "victims": WORDS | FILES | {"data.alignment", "randomness"},
     "victims.train_signs": WORDS | FILES | {"channels", "data", "randomness", "victims"},
     "defenses": WORDS | {"metrics", "randomness", "victims"},
-    "data": WORDS | FILES | {"data.alignment", "data.pins"},
+    "data": WORDS | FILES | {"data.alignment", "data.pins", "data.pins_audio"},
     "judge": WORDS | SEARCH | {"metrics"},
     "masks": {"attacks", "data"},
     "enrollment": {"component"},
@@ -139,7 +141,10 @@ PLANNING = (
     "raygrid.series",
     "raygrid.spec",
     "raygrid.victims.ensemble",
+    "raygrid.victims.hama_g2p",
+    "raygrid.victims.hama_text",
     "raygrid.victims.info",
+    "raygrid.victims.onnx_tensors",
 )
 """Patterns of the modules that declare, parse and plan: the driver's."""
 NETS = ("raygrid.data.make_tiles", "raygrid.data.make_orl_landmarks", "raygrid.data.face_detection")

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from raygrid.component import Component, Params
+from raygrid.data import catalog_audio
 
 Layout = Literal["NCHW", "NHWC"]
 Split = Literal["held-out", "train", "all"]
@@ -292,4 +293,5 @@ COMPONENTS: tuple[Component, ...] = (
     PARQUET,
     ARROW,
     TORCHVISION,
+    *catalog_audio.COMPONENTS,
 )
