@@ -118,8 +118,11 @@ def _facts(component: Component) -> Iterator[tuple[str, str]]:
         else:
             yield "input", f"{' x '.join(str(size or 'any') for size in info.input_shape)}, pixels in [0, 1]"
             yield "inside", f"(x - {list(info.mean)}) / {list(info.std)}{f', {info.resize}' if info.resize else ''}"
+        if info.task == "verification":
+            yield "gives", f"an embedding of {info.classes} numbers, compared by {info.similarity}"
+        elif info.task == "classification":
             yield "classes", str(info.classes)
-        yield "gives", f"{info.access} access at most"
+        yield "access", f"{info.access} at most"
         yield "weights sha256", info.weights_sha256
     if component.shorthand:
         yield (

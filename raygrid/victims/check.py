@@ -92,9 +92,9 @@ def _shape(victim: Victim, x: Tensor) -> list[str]:
 
 
 def _labels(victim: Victim, labels: Tensor, classes_of_data: int) -> list[str]:
+    if victim.info.task != "classification":  # labels are people, or nothing, and outputs have no columns of them
+        return []
     classes = victim.info.classes
-    if victim.info.task != "classification":
-        return []  # its outputs name nobody, or write texts
     if classes_of_data > classes:
         return [
             f"classes: the data has {classes_of_data} classes and the victim {classes}; the victim cannot name them all"
