@@ -1,15 +1,14 @@
 """Speech as a recognizer hears it: what makes a decision of what it writes, and what a table tells of each play.
 
 The decision of a transcription has two classes. Under the goal `transcribe`, MISSED and HEARD: whether it writes exactly what the
-attacker wants. Under `garble`, GARBLED and UNDERSTOOD: whether so many errors are in what it writes of what is said. Attacks see the
-scores of that decision, whose gradient is that of the connectionist temporal classification loss (Graves et al., ICML 2006), and so
-need to know nothing of speech. Every play through a channel is a draw.
+attacker wants. Under `garble`, GARBLED and UNDERSTOOD: whether so many errors are in what it writes of what is said. Attacks see
+the scores of that decision, whose gradient is that of the CTC loss (connectionist temporal classification; Graves et al., ICML
+2006), and so need to know nothing of speech. Every play through a channel is a draw.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any, cast
 
 import torch
@@ -22,10 +21,14 @@ from raygrid.judge import Look, Outputs, Verdict
 from raygrid.metrics.transcription import ErrorRate, token_errors
 from raygrid.oracle import SampleError
 from raygrid.spec import AttackSpec
+from raygrid.victims.hama_text import needed_frames
 from raygrid.victims.recognizer import Recognizer, Text
 
 GARBLED_FROM = 0.5
 """Errors a token of what is said, from which on speech counts as garbled."""
+
+TINY = 1e-6
+"""By how much what is not reached stays behind, however likely all its paths together are."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Hearing:
     def __call__(self, outputs: Tensor, index: Tensor) -> Tensor:
         """Return the scores [B, 2] of the decision, for log-probabilities [B, frames, tokens] of the samples at `index`.
 
-        The second is the lead of HEARD or UNDERSTOOD over 0: where it leads, between 0 and 1; where not, minus the CTC loss a token.
+        The second is the lead of HEARD or UNDERSTOOD over 0: above it, between 0 and 1; else minus the CTC loss a token.
 
         Raises:
             SampleError: a clip has too few frames for what it is to say.
@@ -111,14 +114,16 @@ class Hearing:
             )
             for met, margin, clean, heard in zip(fooled, margins, before, after, strict=True)
         )
-        heard, clean_heard = (Counter(getattr(play, name) for play in plays).most_common(1)[0][0] for name in ("heard", "clean_heard"))
+        heard, clean_heard = (_most_common(getattr(play, name) for play in plays) for name in ("heard", "clean_heard"))
         edits = sum(play.distance.edits for play in plays if play.distance is not None)
         return replace(verdict, looks=plays, heard=heard, clean_heard=clean_heard, edit_distance=edits / len(plays))
 
     def _heard(self, outputs: Outputs) -> list[list[list[int]]]:
         """Return the tokens heard at each draw of each sample."""
         each = outputs.logits[None] if outputs.each is None else outputs.each
-        return [[self.text.read(path) for path in draw.argmax(-1).tolist()] for draw in each] if each.ndim == 4 else [[]]
+        return (
+            [[self.text.read(path) for path in draw.argmax(-1).tolist()] for draw in each] if each.ndim == 4 else [[]]
+        )
 
     def _phonemes(self, reference: Sequence[int], heard: Sequence[int]) -> tuple[list[str], list[str]]:
         return [self.text.tokens[t] for t in reference], [self.text.tokens[t] for t in heard]
@@ -152,13 +157,8 @@ class Hearing:
         return loss / lengths
 
 
-TINY = 1e-6
-"""By how much what is not reached stays behind, however sure the recognizer is of it among all paths."""
-
-
-def needed_frames(tokens: Sequence[int]) -> int:
-    """Return how many frames CTC needs at least to write the tokens: one each, and a blank between two that are the same."""
-    return len(tokens) + sum(first == second for first, second in pairwise(tokens))
+def _most_common(heard: Iterable[str | None]) -> str:
+    return Counter(text or "" for text in heard).most_common(1)[0][0]
 
 
 def recognizer_of(model: object) -> Recognizer | None:
