@@ -8,6 +8,7 @@ from raygrid.errors import UsageError
 from raygrid.grid import ShardRef
 
 FACES = {
+    "task": "verification",
     "shape": (3, 160, 160),
     "gallery": ShardRef("c" * 32, 400),
     "fit": ShardRef("d" * 32, 200),

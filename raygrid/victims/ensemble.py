@@ -50,6 +50,8 @@ def identify(params: Ensemble, id: str) -> VictimInfo:  # noqa: A002 - the regis
 def _different_tasks(members: Sequence[VictimInfo], params: Ensemble) -> list[str]:
     if len({m.task for m in members}) > 1:
         return [f"its members do different things: {_each(members, lambda m: m.task)}"]
+    if members[0].task == "transcription":
+        return ["its members write down what they hear, and texts have no mean"]
     if params.rule == "all" and members[0].task != "verification":
         return [
             'rule "all" is for embedders, each of which finds a match or none; victims that name classes answer by the mean'

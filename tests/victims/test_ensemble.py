@@ -206,6 +206,7 @@ MISFITS = [
             "its members take different inputs: mnist-cnn 1x28x28, sign-cnn 3x32x32",
         ],
     ),
+    ([("hama", {}), ("hama", {})], ["its members write down what they hear, and texts have no mean"]),
 ]
 
 
