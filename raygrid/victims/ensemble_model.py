@@ -1,6 +1,7 @@
 """The network of an ensemble: its members side by side, and the mean of what they say, or all of it."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,14 @@ class Several(nn.Module):
         """The members."""
         return [member for member in self.members if isinstance(member, Victim)]
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Return what they say together of pixels [B, C, H, W]."""
+        return self.joined([member(x) for member in self.members])
+
+    def joined(self, outputs: Sequence[Tensor]) -> Tensor:
+        """Return what members that give these outputs [B, ...] say together."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what its members are together")
+
 
 class Together(Several):
     """Classifiers that answer together: pixels [B, C, H, W] in [0, 1] in, logarithms of their mean probabilities [B, classes] out.
@@ -42,9 +51,9 @@ class Together(Several):
         super().__init__(members)
         self.scales = [SURE if member.info.access == "decision" else 1.0 for member in members]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def joined(self, outputs: Sequence[Tensor]) -> Tensor:
         """Return log (1/n sum p_i) [B, classes], where p_i are the probabilities of one of n members."""
-        logits = [scale * member(x) for scale, member in zip(self.scales, self.members, strict=True)]
+        logits = [scale * own for scale, own in zip(self.scales, outputs, strict=True)]
         return torch.stack(logits).log_softmax(2).logsumexp(0) - math.log(len(logits))
 
 
@@ -60,10 +69,9 @@ class SideBySide(Several):
         super().__init__(members)
         self.equal = equal
 
-    def forward(self, x: Tensor) -> Tensor:
+    def joined(self, outputs: Sequence[Tensor]) -> Tensor:
         """Return the embeddings [B, sum of D]."""
-        embeddings = [member(x) for member in self.members]
-        return torch.cat([functional.normalize(e, dim=1) for e in embeddings] if self.equal else embeddings, 1)
+        return torch.cat([functional.normalize(own, dim=1) if self.equal else own for own in outputs], 1)
 
 
 def build(params: Ensemble, info: VictimInfo) -> Victim:
