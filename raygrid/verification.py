@@ -5,6 +5,7 @@ the scores of that decision over the photos that the attacker knows (`Match`), a
 judged by the person's other photos, each of which is a draw.
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -90,13 +91,13 @@ class Enrolled:
     def tensors(self) -> dict[str, Tensor]:
         """Return all of it as tensors, for a file."""
         word, scales = written(self.similarity)
-        names = torch.frombuffer(bytearray("\n".join((word, *self.ids)).encode()), dtype=torch.uint8)
+        names = torch.frombuffer(bytearray(json.dumps([word, *self.ids]).encode()), dtype=torch.uint8)
         return {"embeddings": self.embeddings, "impostors": self.impostors, "names": names, **scales}
 
     @classmethod
     def read(cls, tensors: Mapping[str, Tensor]) -> "Enrolled":
         """Return what `tensors` made."""
-        word, *ids = bytes(tensors["names"].cpu().numpy()).decode().split("\n")
+        word, *ids = json.loads(bytes(tensors["names"].cpu().numpy()))
         return cls(tensors["embeddings"], tuple(ids), tensors["impostors"], read(word, tensors.get("scales")))
 
 
