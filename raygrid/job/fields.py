@@ -105,8 +105,9 @@ class EnsembleFields(VictimFields):
     """What a job may say of an ensemble, besides its members."""
 
     rule: Rule = Field(default="mean", json_schema_extra=_ONE)
-    """How the members answer together: by the mean of their probabilities, and of embedders of their cosines; or, of embedders
-    alone, `all`: two photos match only where every member says so."""
+    """How the members answer together: by the mean of their probabilities, and of embedders of their cosines, where one whose
+    cosines vary more counts for more; or, of embedders alone, `all`: two photos match only where every member says so, at one
+    threshold in standard deviations of each member's impostors, so that `judge.far` is that of the whole."""
 
 
 class DefenseFields(Params):
