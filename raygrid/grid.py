@@ -494,7 +494,8 @@ def _values(params: Params) -> Json:
 
 def _cell(grid: GridSpec, data: Dataset, model: Model, attack: AttackSpec, seed: int) -> Cell:
     random = model.defense.params.draws_at_random()
-    judging, usual = grid.judge.of(attack, random=random), JudgeSpec().of(attack, random=random)
+    sound = data.task == "transcription"
+    judging, usual = grid.judge.of(attack, random=random), JudgeSpec(stored=sound).of(attack, random=random)
     parts = {
         "grid": grid.name,
         "data": data.label,

@@ -145,7 +145,10 @@ def plays_of(attack: AttackSpec, batch: Batch, seed: int, draws: int) -> list[di
     told = [
         sound.told(params, sound.draw(params, randomness, f"judge/{draw}", everyone, batch.x)) for draw in range(draws)
     ]
-    return [{name: [play[name][i] for play in told] for name in told[0]} for i in range(len(batch.ids))]
+    named = {
+        name: name if "." in name else f"{attack.channel.component.name}.{name}" for name in told[0]
+    }  # as a chain's are
+    return [{shown: [play[name][i] for play in told] for name, shown in named.items()} for i in range(len(batch.ids))]
 
 
 def comparison_of(
