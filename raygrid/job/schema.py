@@ -7,6 +7,7 @@ from raygrid.component import Component, Kind, Params
 from raygrid.job.fields import CHAIN, ENSEMBLE, EXCLUDE_KEYS, FIELDS, EnsembleFields, GridFields, JobFields
 from raygrid.job.reading import Schema, is_axis, schema_of
 from raygrid.job.uses import Table
+from raygrid.spec import TRANSCRIPTION_GOALS, VERIFICATION_GOALS
 
 Json = dict[str, Any]
 
@@ -107,7 +108,9 @@ def _use(kind: Kind, component: Component) -> Json:
         # Beside the reference, which brings the description: what this attack knows.
         properties["norm"] |= _one_or_list({"enum": list(component.norms)}) if component.norms else {"const": None}
         properties["eps"] |= {} if component.norms else {"const": None}
-        properties["goal"] |= _one_or_list({"enum": list(component.goals)})
+        # Who can make an answer wrong can do so to the two answers of a decision.
+        decisions = (*VERIFICATION_GOALS, *TRANSCRIPTION_GOALS) if "untargeted" in component.goals else ()
+        properties["goal"] |= _one_or_list({"enum": [*component.goals, *decisions]})
         properties["source"] = {
             "description": "Under `access: transfer`, the victim to craft on: the id of one of the grid, or a use.",
             **_one_or_list(_ref("source")),
