@@ -51,7 +51,7 @@ def filtered(x: Tensor, params: BandFilter) -> Tensor:
 
 def rounded(x: Tensor, bits: int) -> Tensor:
     """Return x [B, T] rounded to multiples of 2 / 2^bits."""
-    levels = 2 ** (bits - 1)
+    levels = 1 << (bits - 1)
     whole: Tensor = (x * levels).round().clamp(-levels, levels - 1)
     return whole / levels
 
