@@ -2,9 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
+import soundfile
 from small_jobs import load, run_here, shown, table
 
+from raygrid.engine.replay import replay
 from raygrid.engine.result_tables import result_tables
 from raygrid.errors import UsageError
 from raygrid.job import load_job
@@ -68,6 +71,20 @@ def test_the_table_shows_plays_errors_and_how_loud_it_is(job):
     text = shown(told)
     assert "plays in which exactly the phrase was heard" in text
     assert "100.0 %" in text and "dB" in text and f'"{PHRASE}"' in text
+
+
+def test_a_replay_is_bit_for_bit_and_saves_what_can_be_played(job, tmp_path):
+    row = next(row for row in table(job.results) if row["channel"] is None)
+    same, _ = replay(job.results, row["unit_key"], row["sample_id"], tmp_path)
+    assert same
+    clean, adversarial = (soundfile.read(tmp_path / f"{name}.wav", dtype="int16") for name in ("clean", "adversarial"))
+    assert clean[1] == adversarial[1] == 16_000
+    gap = np.abs(clean[0].astype(int) - adversarial[0]).max() / 32768
+    assert gap == pytest.approx(row["linf_stored"], abs=1e-6)
+    (example,) = (
+        e for e in open_results(job.results).examples("channel IS NULL") if e.trial["sample_id"] == row["sample_id"]
+    )
+    assert (example.stored == adversarial[0]).all()
 
 
 def test_the_same_job_again_computes_nothing(job):
