@@ -370,7 +370,7 @@ def _mistakes(grid: GridSpec, data: Dataset, model: Model, source: Model, attack
                 f'{where}: victim "{info.id}" has {info.classes} classes and {data.name} has {data.classes}, '
                 "so that a label would not mean the same to both"
             )
-    yield from (f"{where}: {wrong}" for wrong in _of_faces(data, grid.judge.of(attack).far, attack, model.defense))
+    yield from (f"{where}: {wrong}" for wrong in _of_faces(data, grid.judge, attack, model.defense))
     if ACCESS_ORDER.index(attack.component.access) > ACCESS_ORDER.index(source.info.access):
         needs = f'{where}: attack "{name}" needs {attack.component.access} access and victim "{source.info.id}"'
         bare = (
@@ -402,14 +402,23 @@ def _mistakes(grid: GridSpec, data: Dataset, model: Model, source: Model, attack
         yield f'{where}: attack "{label(name, attack.params)}" on {data.name}: {wrong}'
 
 
-def _of_faces(data: Dataset, far: float | None, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
+def _of_faces(data: Dataset, judge: JudgeSpec, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
     """Say what makes no sense of an attack where faces are verified, or of a goal where none are."""
     name = attack.component.name
     if attack.verifies != (data.gallery is not None):
         goals = ", ".join(VERIFICATION_GOALS) if data.gallery is not None else "untargeted, targeted, random-target"
         yield f'attack "{name}": goal {attack.goal} makes no sense on {data.name}, which has the goals {goals}'
     if data.gallery is None:
+        if not attack.verifies and (attack.photos != 1 or attack.combine != "mean"):
+            yield f'attack "{name}": "photos" and "combine" are for data whose faces are verified, and {data.name} is no such data'
+        if judge.far is not None:
+            yield f"judge.far: is for data whose faces are verified, and {data.name} is no such data"
         return
+    if attack.component.suite or attack.stage is not None:
+        yield (
+            f'attack "{name}" is a suite, whose attacks go on with what the judge left: on {data.name} that would tell them of the '
+            "photos that nobody but the judge has; give one attack of it"
+        )
     if attack.photos > data.known:
         yield (
             f'attack "{name}": an attacker may have {data.known} photos of a person of {data.name}, not {attack.photos}; '
@@ -422,6 +431,7 @@ def _of_faces(data: Dataset, far: float | None, attack: AttackSpec, defense: Def
             f'defense "{label(defense.component.name, defense.params)}" goes by scores of classes, and victims of {data.name} give '
             "embeddings: of votes take the mean (vote: mean)"
         )
+    far = judge.of(attack).far
     if far is not None and (wrong := check_far(far, data.calibration)):
         yield f"judge.far: {wrong}"
 

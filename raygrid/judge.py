@@ -94,6 +94,10 @@ class Verdict(Distances):
 class Comparison(Protocol):
     """What makes logits of a model's outputs that are compared with something of each sample's own."""
 
+    def looks_needed(self, draws: int, broken_at: int | None) -> int | None:
+        """Return how many of the comparisons that judge must meet the goal, where so many draws must; None: more than half."""
+        ...
+
     def judged_by(self, outputs: "Outputs") -> "Outputs":
         """Return the logits of the comparisons that judge, each a draw."""
         ...
@@ -318,6 +322,7 @@ def judge(
     answers_as_they_are = clean, adversarial
     if match is not None:
         clean, adversarial, filed = (match.judged_by(outputs) for outputs in (clean, adversarial, filed))
+        broken_at = match.looks_needed(draws, broken_at)
     distances = measure(x_adv, x, lpips)
     distances_on_file = measure(stored(x_adv.nan_to_num(), x).to(x) / LEVELS, x, lpips)
 

@@ -184,8 +184,10 @@ def craft(
                 goal_of(attack, batch.take(where), seed),
                 match_of(attack, batch.take(where).references, enrolled, judging.far),
             )
-            at = clean.at(positions) if match is None else match.judged_by(clean.at(positions))
-            met = at.often(goal.success, judging.broken_at)
+            at, needed = clean.at(positions), judging.broken_at
+            if match is not None:
+                at, needed = match.judged_by(at), match.looks_needed(at.draws, needed)
+            met = at.often(goal.success, needed)
             _attack(model, batch.take(where), where, goal, met, match, attack, seed, access, fitted, result)
         except torch.OutOfMemoryError:
             size = min(result.micro_batch or len(where), len(where))

@@ -5,6 +5,7 @@ the scores of that decision over the photos that the attacker knows (`Match`), a
 judged by the person's other photos, each of which is a draw.
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -103,14 +104,14 @@ class Enrolled:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all of it as tensors, for a file."""
-        text = "\n".join((self.similarity, *self.ids)).encode()
+        text = json.dumps([self.similarity, *self.ids]).encode()
         names = torch.frombuffer(bytearray(text), dtype=torch.uint8)
         return {"embeddings": self.embeddings, "impostors": self.impostors, "names": names}
 
     @classmethod
     def read(cls, tensors: Mapping[str, Tensor]) -> "Enrolled":
         """Return what `tensors` made."""
-        similarity, *ids = bytes(tensors["names"].cpu().numpy()).decode().split("\n")
+        similarity, *ids = json.loads(bytes(tensors["names"].cpu().numpy()))
         return cls(tensors["embeddings"], tuple(ids), tensors["impostors"], "l2" if similarity == "l2" else "cosine")
 
 
@@ -139,7 +140,7 @@ def enroll(
     Raises:
         ValueError: the model fails on a photo: each is somebody's reference.
     """
-    outputs = run_model(model, x, 0, micro_batch, numbers=numbers)
+    outputs = run_model(model, x, 1, micro_batch, numbers=numbers)  # a row of no columns would count as finite
     failed = {ids[i]: why for i in range(len(ids)) if (why := outputs.why(i)) is not None}
     if failed:
         photo, why = next(iter(failed.items()))
@@ -182,6 +183,13 @@ class Match:
         leads = SIMILARITIES[self.similarity](embeddings, self.known[index]) - self.threshold
         lead = -COMBINATIONS[self.combine](-leads) if self.hides else COMBINATIONS[self.combine](leads)
         return torch.stack([-lead, lead], dim=1)
+
+    def looks_needed(self, draws: int, broken_at: int | None) -> int | None:
+        """Return how many of the looks at all photos that judge must meet the goal, where `broken_at` of the draws must: as large a
+        share; None: more than half, which more than half of the draws is, too."""
+        if broken_at is None or broken_at == draws // 2 + 1:
+            return None
+        return broken_at * self.judged.shape[1]
 
     def judged_by(self, outputs: Outputs) -> Outputs:
         """Return the scores of the decisions over the photos that judge, each a draw of its own at each draw of the outputs."""
