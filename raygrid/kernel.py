@@ -184,10 +184,11 @@ def craft(
                 goal_of(attack, batch.take(where), seed),
                 match_of(attack, batch.take(where).references, enrolled, judging.far),
             )
-            at, needed = clean.at(positions), judging.broken_at
-            if match is not None:
-                at, needed = match.judged_by(at), match.looks_needed(at.draws, needed)
-            met = at.often(goal.success, needed)
+            at, enough = clean.at(positions), judging.broken_at
+            if match is None:
+                met = at.often(goal.success, enough)
+            else:
+                met = match.judged_by(at).often(goal.success, match.looks_needed(at.draws, enough))
             _attack(model, batch.take(where), where, goal, met, match, attack, seed, access, fitted, result)
         except torch.OutOfMemoryError:
             size = min(result.micro_batch or len(where), len(where))
