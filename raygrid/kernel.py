@@ -184,11 +184,9 @@ def craft(
                 goal_of(attack, batch.take(where), seed),
                 match_of(attack, batch.take(where).references, enrolled, judging.far),
             )
-            at, enough = clean.at(positions), judging.broken_at
-            if match is None:
-                met = at.often(goal.success, enough)
-            else:
-                met = match.judged_by(at).often(goal.success, match.looks_needed(at.draws, enough))
+            at = clean.at(positions) if match is None else match.judged_by(clean.at(positions))
+            enough = judging.broken_at if match is None else match.looks_needed(clean.draws, judging.broken_at)
+            met = at.often(goal.success, enough)
             _attack(model, batch.take(where), where, goal, met, match, attack, seed, access, fitted, result)
         except torch.OutOfMemoryError:
             size = min(result.micro_batch or len(where), len(where))
