@@ -11,7 +11,9 @@ from torch import Tensor
 
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
+from raygrid.medium import medium_of
 from raygrid.metrics.distances import Distances, Learned, measure
+from raygrid.metrics.transcription import ErrorRate
 from raygrid.oracle import Channel
 from raygrid.randomness import Randomness
 
@@ -19,12 +21,10 @@ Status = Literal["robust", "broken", "clean_wrong", "invalid", "error", "timeout
 
 NO_ANSWER = -1
 """The prediction of a victim that abstains."""
-LEVELS = 255
-"""An 8-bit file holds multiples of 1/255."""
 TRACEBACK_FRAMES = -6
 """The innermost frames, where the cause stands."""
 LEVEL_GUARD = 1e-3
-"""Levels by which x + eps may miss a multiple of 1/255 through float32 rounding, and still counts as that level."""
+"""Levels by which x + eps may miss one through float32 rounding, and still counts as that level."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,14 @@ class Look:
     similarity: float | None = None
     """To that photo."""
     clean_similarity: float | None = None
+    heard: str | None = None
+    """What a recognizer wrote of the example at this play."""
+    clean_heard: str | None = None
+    """What it wrote of the clean clip."""
+    distance: ErrorRate | None = None
+    """Edits from what the goal is about to what was heard."""
+    clean_errors: ErrorRate | None = None
+    """Edits from what is truly said to what was heard of the clean clip; None where nobody speaks."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +97,15 @@ class Verdict(Distances):
     """Looks at the photos that the attacker had."""
     known_fooled: int | None = None
     """How many of these met the goal."""
+    heard: str | None = None
+    """What a recognizer wrote of the example, most often."""
+    clean_heard: str | None = None
+    edit_distance: float | None = None
+    """Edits from what the goal is about to what was heard: the mean of all plays."""
 
 
 class Comparison(Protocol):
     """What makes logits of a model's outputs that are compared with something of each sample's own."""
-
-    def looks_needed(self, draws: int, broken_at: int | None) -> int | None:
-        """Return how many of the comparisons that judge must meet the goal, where so many draws must; None: more than half."""
-        ...
 
     def judged_by(self, outputs: "Outputs") -> "Outputs":
         """Return the logits of the comparisons that judge, each a draw."""
@@ -149,6 +158,12 @@ class Outputs:
         if bool(torch.isfinite(self.logits[i]).all()):
             return None
         return self.errors.get(i, "the victim's outputs are not finite")
+
+
+def looks_needed(broken_at: int | None, draws: int, looks: int) -> int | None:
+    """Return how many of the looks at a sample must meet the goal, several at each draw, where `broken_at` of the draws must: as
+    large a share; None: more than half, which more than half of the draws is, too."""
+    return None if broken_at is None or broken_at == draws // 2 + 1 else broken_at * (looks // draws)
 
 
 def run_model(
@@ -249,24 +264,30 @@ def _run_once(
                 pending += [where[len(where) // 2 :], where[: len(where) // 2]]
         else:
             if logits is None:
-                logits = part.new_full((len(x), part.shape[1]), float("nan"))
+                logits = part.new_full((len(x), *part.shape[1:]), float("nan"))
             logits[where] = part
     return Outputs(x.new_full((len(x), classes), float("nan")) if logits is None else logits, errors)
 
 
 def _logits(outputs: object, samples: int) -> Tensor:
-    if not isinstance(outputs, Tensor) or outputs.dim() != 2 or len(outputs) != samples:
+    if not isinstance(outputs, Tensor) or outputs.dim() not in (2, 3) or len(outputs) != samples:
         found = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
         raise ValueError(f"a victim returns logits [B, classes], here [{samples}, classes], not {found}")
     return outputs.float()
 
 
 def stored(x_adv: Tensor, x: Tensor) -> Tensor:
-    """Return x_adv [B, ...] as an 8-bit file holds it (uint8), each value rounded towards the clean input x."""
-    levels = x_adv.double() * LEVELS
+    """Return x_adv [B, ...] as a file holds it (pictures uint8, sound int16), each value rounded towards the clean input x."""
+    medium = medium_of(x)
+    levels = x_adv.double() * medium.levels
     up = (levels + LEVEL_GUARD).floor()
     down = (levels - LEVEL_GUARD).ceil()
-    return torch.where(x_adv >= x, up, down).clamp(0, LEVELS).to(torch.uint8)
+    return torch.where(x_adv >= x, up, down).clamp(medium.low * medium.levels, medium.most).to(medium.dtype)
+
+
+def read_back(filed: Tensor, x: Tensor) -> Tensor:
+    """Return what a file holds of examples of x [B, ...], as a victim takes it."""
+    return filed.to(x) / medium_of(x).levels
 
 
 def judge(
@@ -312,9 +333,11 @@ def judge(
     """
     classes, draws = clean.logits.shape[1], clean.draws
     allowed = constraint.allows(x_adv, x)
-    shown = torch.where(allowed.view(-1, 1, 1, 1), x_adv, x)  # what is no valid input is not shown to the victim
+    shown = torch.where(
+        allowed.view(-1, *[1] * (x.dim() - 1)), x_adv, x
+    )  # what is no valid input is not shown to the victim
     within = allowed | replace(constraint, eps=math.inf).allows(x_adv, x) if closest else allowed
-    copy, alarms = stored(shown, x).to(x) / LEVELS, clean.alarms is not None
+    copy, alarms = read_back(stored(shown, x), x), clean.alarms is not None
     adversarial = run_model(
         model, copy if on_file else shown, classes, micro_batch, draws, channel, numbers, alarms=alarms
     )
@@ -322,9 +345,9 @@ def judge(
     answers_as_they_are = clean, adversarial
     if match is not None:
         clean, adversarial, filed = (match.judged_by(outputs) for outputs in (clean, adversarial, filed))
-        broken_at = match.looks_needed(draws, broken_at)
+        broken_at = looks_needed(broken_at, draws, adversarial.draws)
     distances = measure(x_adv, x, lpips)
-    distances_on_file = measure(stored(x_adv.nan_to_num(), x).to(x) / LEVELS, x, lpips)
+    distances_on_file = measure(read_back(stored(x_adv.nan_to_num(), x), x), x, lpips)
 
     clean_met, met, met_on_file = (outputs.often(goal.success, broken_at) for outputs in (clean, adversarial, filed))
     fooled = adversarial.count(goal.success)

@@ -184,13 +184,6 @@ class Match:
         lead = -COMBINATIONS[self.combine](-leads) if self.hides else COMBINATIONS[self.combine](leads)
         return torch.stack([-lead, lead], dim=1)
 
-    def looks_needed(self, draws: int, broken_at: int | None) -> int | None:
-        """Return how many of the looks at all photos that judge must meet the goal, where `broken_at` of the draws must: as large a
-        share; None: more than half, which more than half of the draws is, too."""
-        if broken_at is None or broken_at == draws // 2 + 1:
-            return None
-        return broken_at * self.judged.shape[1]
-
     def judged_by(self, outputs: Outputs) -> Outputs:
         """Return the scores of the decisions over the photos that judge, each a draw of its own at each draw of the outputs."""
         return self._decided(outputs, self.judged)

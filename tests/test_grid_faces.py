@@ -12,6 +12,7 @@ GALLERY, FIT = ShardRef("c" * 32, 400), ShardRef("d" * 32, 200)
 FACES = {
     "name": "orl-faces",
     "shape": (3, 160, 160),
+    "task": "verification",
     "classes": 40,
     "gallery": GALLERY,
     "fit": FIT,

@@ -14,7 +14,7 @@ from torch import nn
 from raygrid.constraints import Constraint
 from raygrid.enrollment import MATCH, NO_MATCH
 from raygrid.goals import make_goal
-from raygrid.judge import Outputs, run_model
+from raygrid.judge import Outputs, looks_needed, run_model
 from raygrid.kernel import Batch, craft, numbers_of, score
 from raygrid.metrics.verification import threshold_at
 from raygrid.oracle import Oracle
@@ -220,7 +220,7 @@ def test_a_sample_on_which_the_model_failed_is_unknown_and_the_others_are_not():
 def test_more_than_half_of_the_photos_decide_unless_the_job_says_another_share(draws, broken_at, needed):
     """Of five photos, as of five looks: one that passes for one of them only is not broken."""
     made = match(KNOWN, [[[1.0, 0.0]] * 5])
-    enough = made.looks_needed(draws, broken_at)
+    enough = looks_needed(broken_at, draws, made.judged_by(Outputs(torch.zeros(1, 2))).draws * draws)
     looks = Outputs(torch.zeros(1, 2), each=torch.zeros(5 * draws, 1, 2))
     for fooled in range(5 * draws + 1):
         looks.each[:fooled, 0, 1] = 1.0
