@@ -111,6 +111,8 @@ class Component:
     """`module:callable` that says, without torch, what a victim is: `params -> VictimInfo`."""
     task: Task = "classification"
     """Data: what victims do with it. Attacks and channels: `transcription` where they are for sound."""
+    speller: str = ""
+    """Victims that write: `module:callable` that returns what spells a phrase for them, without torch, see `engine/phrases.py`."""
     access: Access = "gradient"
     """Attacks: what the attack asks of its victim."""
     norms: tuple[str, ...] = ()
