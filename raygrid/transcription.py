@@ -7,9 +7,9 @@ the scores of that decision, whose gradient is that of the CTC loss (connectioni
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -18,11 +18,12 @@ from torch.nn.utils.rnn import pad_sequence
 
 from raygrid.goals import Goal
 from raygrid.judge import Look, Outputs, Verdict
-from raygrid.metrics.transcription import ErrorRate, token_errors
+from raygrid.metrics.transcription import ErrorRate, plain, token_errors
 from raygrid.oracle import SampleError
 from raygrid.spec import AttackSpec
 from raygrid.victims.hama_text import needed_frames
 from raygrid.victims.recognizer import Recognizer, Text
+from raygrid.victims.whisper import Whisper
 
 GARBLED_FROM = 0.5
 """Errors a token of what is said, from which on speech counts as garbled."""
@@ -31,27 +32,107 @@ TINY = 1e-6
 """By how much what is not reached stays behind, however likely all its paths together are."""
 
 
+class Ear(Protocol):
+    """What a recognizer hears in its outputs, as tokens of its own."""
+
+    def heard(self, outputs: Tensor) -> list[list[Any]]:
+        """Return the tokens that each of the outputs [B, ...] says."""
+
+    def spell(self, text: str) -> list[Any]:
+        """Return the tokens of a text. Raises UsageError if it can't be said."""
+
+    def shown(self, tokens: Sequence[Any]) -> str:
+        """Return tokens as tables show them."""
+
+    def loss(self, outputs: Tensor, wanted: Sequence[Sequence[Any]], index: Tensor) -> Tensor:
+        """Return how far each of the outputs [B, ...], of the samples at `index`, is from saying what is wanted [B], at least 0."""
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A recognizer that gives log-probabilities of tokens, frame by frame."""
+
+    text: Text
+
+    def heard(self, outputs: Tensor) -> list[list[int]]:
+        """Return the tokens of each of the outputs [B, frames, tokens], read greedily."""
+        return [self.text.read(path) for path in outputs.argmax(-1).tolist()]
+
+    def spell(self, text: str) -> list[int]:
+        """Return the tokens of a text."""
+        return self.text.spell(text)
+
+    def shown(self, tokens: Sequence[int]) -> str:
+        """Return tokens as its own text shows them."""
+        return self.text.written(tokens)
+
+    def loss(self, outputs: Tensor, wanted: Sequence[Sequence[int]], index: Tensor) -> Tensor:
+        """Return the CTC loss a token [B].
+
+        Raises:
+            SampleError: a clip has too few frames for what it is to say.
+        """
+        frames = outputs.shape[1]
+        short = [place for place, tokens in enumerate(wanted) if needed_frames(tokens) > frames]
+        if short:
+            needed = max(needed_frames(wanted[place]) for place in short)
+            raise SampleError(
+                f"the clip is too short: it gives {frames} frames, and what it is to say needs {needed}; take a longer one",
+                [int(index[place]) for place in short],
+            )
+        lengths = torch.tensor([len(tokens) for tokens in wanted], device=outputs.device)
+        targets = pad_sequence([torch.tensor(tokens) for tokens in wanted], batch_first=True).to(outputs.device)
+        full = torch.full((len(wanted),), frames, device=outputs.device)
+        loss = ctc_loss(outputs.transpose(0, 1), targets, full, lengths, self.text.blank, reduction="none")
+        return loss / lengths
+
+
+@dataclass(frozen=True)
+class Words:
+    """A recognizer that writes text and tells nothing else: its words are compared as they are spoken."""
+
+    written: Callable[[list[int]], str]
+    """Its tokens -> its text."""
+
+    def heard(self, outputs: Tensor) -> list[list[str]]:
+        """Return the words of each of the outputs [B, L], tokens."""
+        return [self.spell(self.written(tokens)) for tokens in outputs.long().tolist()]
+
+    def spell(self, text: str) -> list[str]:
+        """Return the words of a text."""
+        return plain(text).split()
+
+    def shown(self, tokens: Sequence[str]) -> str:
+        """Return the words."""
+        return " ".join(tokens)
+
+    def loss(self, outputs: Tensor, wanted: Sequence[Sequence[str]], index: Tensor) -> Tensor:
+        """Return the errors a word [B], which have no gradient."""
+        pairs = zip(self.heard(outputs), wanted, strict=True)
+        return torch.tensor([token_errors(own, heard).edits / max(len(own), 1) for heard, own in pairs]).to(outputs)
+
+
 @dataclass(frozen=True)
 class Hearing:
     """The decision of a recognizer on N samples."""
 
-    text: Text
-    wanted: Sequence[Sequence[int]]
+    ear: Ear
+    wanted: Sequence[Sequence[Any]]
     """Tokens of each: what the attacker wants to be heard, or, where he garbles, what is said."""
-    said: Sequence[Sequence[int] | None]
+    said: Sequence[Sequence[Any] | None]
     """Tokens of what is truly said in each; None where nobody knows, or nobody speaks."""
     garbles: bool
 
     def __call__(self, outputs: Tensor, index: Tensor) -> Tensor:
-        """Return the scores [B, 2] of the decision, for log-probabilities [B, frames, tokens] of the samples at `index`.
+        """Return the scores [B, 2] of the decision, for outputs [B, ...] of the samples at `index`.
 
-        The second is the lead of HEARD or UNDERSTOOD over 0: above it, between 0 and 1; else minus the CTC loss a token.
+        The second is the lead of HEARD or UNDERSTOOD over 0: above it, between 0 and 1; else minus the loss.
 
         Raises:
             SampleError: a clip has too few frames for what it is to say.
         """
         wanted = [self.wanted[i] for i in index.tolist()]
-        loss = self._loss(outputs, wanted, index)
+        loss = self.ear.loss(outputs, wanted, index)
         reached = self._reached(outputs.detach(), wanted)
         there = loss.detach()
         lead = torch.where(reached, 1 / (1 + there), -there - TINY)
@@ -62,7 +143,7 @@ class Hearing:
         """Return the scores of the decisions, a draw each."""
         each = outputs.logits[None] if outputs.each is None else outputs.each
         everyone = torch.arange(each.shape[1], device=each.device)
-        sound = [i for i in range(each.shape[1]) if each.ndim == 4 and outputs.why(i) is None]
+        sound = [i for i in range(each.shape[1]) if outputs.why(i) is None]
         scores = each.new_full((*each.shape[:2], 2), float("nan"), dtype=torch.float32)
         for draw, some in enumerate(each):
             if sound:
@@ -97,8 +178,8 @@ class Hearing:
         i: int,
         fooled: list[bool],
         margins: list[float],
-        before: list[list[int]],
-        after: list[list[int]],
+        before: list[list[Any]],
+        after: list[list[Any]],
     ) -> Verdict:
         said = self.said[i]
         plays = tuple(
@@ -107,10 +188,10 @@ class Hearing:
                 prediction=int(met != self.garbles),
                 margin=margin,
                 clean_prediction=int(self._is_reached(clean, self.wanted[i])),
-                heard=self.text.written(heard),
-                clean_heard=self.text.written(clean),
-                distance=token_errors(*self._phonemes(self.wanted[i], heard)),
-                clean_errors=None if said is None else token_errors(*self._phonemes(said, clean)),
+                heard=self.ear.shown(heard),
+                clean_heard=self.ear.shown(clean),
+                distance=token_errors(self.wanted[i], heard),
+                clean_errors=None if said is None else token_errors(said, clean),
             )
             for met, margin, clean, heard in zip(fooled, margins, before, after, strict=True)
         )
@@ -118,54 +199,40 @@ class Hearing:
         edits = sum(play.distance.edits for play in plays if play.distance is not None)
         return replace(verdict, looks=plays, heard=heard, clean_heard=clean_heard, edit_distance=edits / len(plays))
 
-    def _heard(self, outputs: Outputs) -> list[list[list[int]]]:
-        """Return the tokens heard at each draw of each sample."""
+    def _heard(self, outputs: Outputs) -> list[list[list[Any]]]:
+        """Return the tokens heard at each draw of each sample; none where the recognizer failed."""
         each = outputs.logits[None] if outputs.each is None else outputs.each
-        return (
-            [[self.text.read(path) for path in draw.argmax(-1).tolist()] for draw in each] if each.ndim == 4 else [[]]
-        )
+        failed = [outputs.why(i) is not None for i in range(each.shape[1])]
+        return [
+            [[] if bad else tokens for bad, tokens in zip(failed, self.ear.heard(draw.nan_to_num()), strict=True)]
+            for draw in each
+        ]
 
-    def _phonemes(self, reference: Sequence[int], heard: Sequence[int]) -> tuple[list[str], list[str]]:
-        return [self.text.tokens[t] for t in reference], [self.text.tokens[t] for t in heard]
-
-    def _reached(self, outputs: Tensor, wanted: Sequence[Sequence[int]]) -> Tensor:
-        heard = [self.text.read(path) for path in outputs.argmax(-1).tolist()]
-        met = [self._is_reached(tokens, own) for tokens, own in zip(heard, wanted, strict=True)]
+    def _reached(self, outputs: Tensor, wanted: Sequence[Sequence[Any]]) -> Tensor:
+        met = [self._is_reached(tokens, own) for tokens, own in zip(self.ear.heard(outputs), wanted, strict=True)]
         return torch.tensor(met, dtype=torch.bool, device=outputs.device)
 
-    def _is_reached(self, heard: Sequence[int], wanted: Sequence[int]) -> bool:
+    def _is_reached(self, heard: Sequence[Any], wanted: Sequence[Any]) -> bool:
         """Whether the second class is the answer: the goal's words are heard, or, where the attacker garbles, still understood."""
         if not self.garbles:
             return list(heard) == list(wanted)
-        errors: ErrorRate = token_errors(*self._phonemes(wanted, heard))
+        errors: ErrorRate = token_errors(wanted, heard)
         return (errors.rate or 0.0) < GARBLED_FROM
-
-    def _loss(self, outputs: Tensor, wanted: Sequence[Sequence[int]], index: Tensor) -> Tensor:
-        """Return the CTC loss a token [B]."""
-        frames = outputs.shape[1]
-        short = [place for place, tokens in enumerate(wanted) if needed_frames(tokens) > frames]
-        if short:
-            needed = max(needed_frames(wanted[place]) for place in short)
-            raise SampleError(
-                f"the clip is too short: it gives {frames} frames, and what it is to say needs {needed}; take a longer one",
-                [int(index[place]) for place in short],
-            )
-        lengths = torch.tensor([len(tokens) for tokens in wanted], device=outputs.device)
-        targets = pad_sequence([torch.tensor(tokens) for tokens in wanted], batch_first=True).to(outputs.device)
-        full = torch.full((len(wanted),), frames, device=outputs.device)
-        loss = ctc_loss(outputs.transpose(0, 1), targets, full, lengths, self.text.blank, reduction="none")
-        return loss / lengths
 
 
 def _most_common(heard: Iterable[str | None]) -> str:
     return Counter(text or "" for text in heard).most_common(1)[0][0]
 
 
-def recognizer_of(model: object) -> Recognizer | None:
-    """Return the recognizer behind all defenses; None where there is none."""
-    while model is not None and not isinstance(model, Recognizer):
+def ear_of(model: object) -> Ear | None:
+    """Return what hears behind all defenses; None where nothing does."""
+    while model is not None:
+        if isinstance(model, Recognizer):
+            return Frames(model.text)
+        if isinstance(model, Whisper):
+            return Words(model.written)
         model = cast(Any, model).__dict__.get("_modules", {}).get("victim")
-    return model
+    return None
 
 
 def hearing_of(attack: AttackSpec, transcripts: Sequence[str | None], model: object) -> Hearing:
@@ -177,16 +244,16 @@ def hearing_of(attack: AttackSpec, transcripts: Sequence[str | None], model: obj
         model: the recognizer, behind its defense.
 
     Raises:
-        ValueError: the model writes no tokens, or speech is to be garbled of which nobody knows what it says.
+        ValueError: the model hears nothing, or speech is to be garbled of which nobody knows what it says.
         UsageError: the phrase can't be said, or a transcript.
     """
-    recognizer = recognizer_of(model)
-    if recognizer is None:
-        raise ValueError("transcription needs a recognizer of tokens (CTC)")
-    said = [None if text is None else recognizer.text.spell(text) for text in transcripts]
+    ear = ear_of(model)
+    if ear is None:
+        raise ValueError("transcription needs a recognizer of speech")
+    said = [None if text is None else ear.spell(text) for text in transcripts]
     if attack.goal == "garble":
         if None in said:
             raise ValueError("to garble speech, its transcript must be known: give data with transcripts")
-        return Hearing(recognizer.text, [tokens or () for tokens in said], said, garbles=True)
-    phrase = recognizer.text.spell(attack.phrase or "")
-    return Hearing(recognizer.text, [phrase] * len(transcripts), said, garbles=False)
+        return Hearing(ear, [tokens or () for tokens in said], said, garbles=True)
+    phrase = ear.spell(attack.phrase or "")
+    return Hearing(ear, [phrase] * len(transcripts), said, garbles=False)

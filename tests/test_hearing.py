@@ -19,7 +19,7 @@ from raygrid.oracle import Oracle, SampleError
 from raygrid.randomness import Randomness
 from raygrid.registry import find, parse
 from raygrid.spec import AttackSpec, ChannelSpec
-from raygrid.transcription import GARBLED_FROM, Hearing, hearing_of, recognizer_of
+from raygrid.transcription import GARBLED_FROM, Frames, Hearing, Words, ear_of, hearing_of
 from raygrid.victims.info import VictimInfo
 from raygrid.victims.recognizer import Recognizer
 
@@ -43,7 +43,7 @@ class Letters:
         return "".join(self.tokens[token] for token in tokens)
 
 
-class Frames(nn.Module):
+class Scores(nn.Module):
     """Each frame of eight samples has a token's score in each of its first four."""
 
     def forward(self, x):
@@ -53,7 +53,7 @@ class Frames(nn.Module):
 INFO = VictimInfo(
     "letters", "letters", 4, (1, None, None), (0.0,), (1.0,), "", task="transcription", sample_rate=16_000
 )
-VICTIM = Recognizer(Frames(), INFO, Letters(), STEP)
+VICTIM = Recognizer(Scores(), INFO, Letters(), STEP)
 
 
 def says(text, frames=6, loud=0.5):
@@ -72,7 +72,7 @@ def clips(*texts):
 def hearing(wanted, said=None, garbles=False):
     spell = Letters().spell
     said = [None if text is None else spell(text) for text in (said or [None] * len(wanted))]
-    return Hearing(Letters(), [spell(text) for text in wanted], said, garbles)
+    return Hearing(Frames(Letters()), [spell(text) for text in wanted], said, garbles)
 
 
 def spec(goal="transcribe", phrase=None, **changes):
@@ -165,8 +165,18 @@ def test_sound_is_filed_in_16_bits_rounded_towards_the_clean_clip():
 
 
 def test_the_recognizer_is_found_behind_its_defenses():
-    assert recognizer_of(Defended(Defended(VICTIM))) is VICTIM
-    assert recognizer_of(nn.Linear(1, 1)) is None
+    assert ear_of(Defended(Defended(VICTIM))) == Frames(VICTIM.text)
+    assert ear_of(nn.Linear(1, 1)) is None
+
+
+def test_what_writes_text_is_judged_by_its_words():
+    texts = ["Open the door.", "Open a door", ""]
+    decision = Hearing(Words(lambda tokens: texts[tokens[0]]), [["open", "the", "door"]] * 3, [None] * 3, garbles=False)
+    scores = decision(torch.tensor([[0.0], [1.0], [2.0]]), torch.arange(3))
+    assert scores.argmax(1).tolist() == [1, 0, 0]
+    assert scores[1, 1] > scores[2, 1]
+    heard = decision.judged_by(Outputs(torch.tensor([[0.0], [1.0], [2.0]])))
+    assert torch.equal(heard.logits, scores)
 
 
 def test_speech_can_not_be_garbled_where_nobody_knows_what_is_said():

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from rapidfuzz.distance import Levenshtein
@@ -42,7 +42,7 @@ NOTHING = ErrorRate(0, 0, 0, 0)
 """Of no utterances: where a sum starts."""
 
 
-def token_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> ErrorRate:
+def token_errors(reference: Sequence[Hashable], hypothesis: Sequence[Hashable]) -> ErrorRate:
     """Compare tokens: phonemes (PER), words (WER) or characters (CER)."""
     edits = Counter(edit.tag for edit in Levenshtein.editops(reference, hypothesis))
     return ErrorRate(edits["replace"], edits["delete"], edits["insert"], len(reference))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from raygrid.assets import fetch_all
 from raygrid.component import Params
@@ -29,6 +30,12 @@ class Whisper(Victim):
     def __init__(self, model: WhisperNet, info: VictimInfo, vocabulary: list[str]) -> None:
         super().__init__(model, info)
         self.vocabulary = vocabulary
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the tokens [B, L] of waveforms [B, T], filled up with the end: as long for any batch."""
+        tokens: Tensor = self.model(self.inside(x))
+        end = self.vocabulary.index(END)
+        return pad(tokens, (0, MOST_TOKENS // 2 - tokens.shape[1]), value=end)
 
     def inside(self, x: Tensor, draws: Draws | None = None) -> Tensor:
         """Return the waveforms as they are, once they are known to be such. Raises UsageError where they are not."""
