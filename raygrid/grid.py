@@ -398,7 +398,12 @@ def _mistakes(grid: GridSpec, data: Dataset, model: Model, source: Model, attack
             f'{where}: attack "{label(name, attack.params)}" knows its way about samples of {attack.params.only_on()} only, '
             f"not of {data.name}"
         )
-    if wrong := attack.params.misfit(data.shape):
+    if attack.params.only_on_faces() and data.gallery is None:
+        yield (
+            f'{where}: attack "{label(name, attack.params)}" knows its way about faces only, where they are verified, not about '
+            f"samples of {data.name}"
+        )
+    elif wrong := attack.params.misfit(data.shape):
         yield f'{where}: attack "{label(name, attack.params)}" on {data.name}: {wrong}'
 
 

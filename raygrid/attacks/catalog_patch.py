@@ -17,14 +17,18 @@ RIM = 2
 """Pixels by which a pasted square that is turned reaches farther than its side, at both ends together."""
 ON_SIGNS = ("bars", "face")
 """Masks that follow a drawn sign."""
+ON_FACES = ("glasses", "forehead", "mask")
+"""Masks that lie on a face, see data/face_parts.py."""
+FRAME = (3, 160, 160)
+"""Shape of a canonical frame, see data/alignment.py."""
 
 
 class Sticker(Params):
     """Parameters of RP2 stickers."""
 
-    mask: Literal["square", "disk", "bars", "face"] = "square"
+    mask: Literal["square", "disk", "bars", "face", "glasses", "forehead", "mask"] = "square"
     """Where the sticker lies: a square or a disk of `area` at `place`, on any picture; on `road-signs`, two bars across the sign or
-    its whole face."""
+    its whole face; where faces are verified, the frames of `glasses`, a rectangle on the `forehead`, or a medical `mask`."""
     place: tuple[Place, Place] = (0.5, 0.5)
     """Middle of a square or disk: down and right, as shares of height and width."""
     area: float = Field(0.05, gt=0, le=1)
@@ -47,12 +51,15 @@ class Sticker(Params):
         return self.steps + 1, self.steps
 
     def misfit(self, shape: tuple[int, int, int]) -> str | None:
-        """A square or disk lies on the picture and covers a pixel; printed colors are red, green and blue."""
+        """A square or disk lies on the picture and covers a pixel; faces are in their frames; printed colors are red, green and
+        blue."""
         channels, height, width = shape
         if self.printability and channels != 3:
             return f"printability is of pictures of 3 channels, not {channels}"
         if self.mask in ON_SIGNS:
             return _too_small(self.mask, height, width)
+        if self.mask in ON_FACES:
+            return None if shape == FRAME else _no_frame(self.mask, shape)
         reach = self.radius(height, width)
         this = f"a {self.mask} of {2 * reach:.3g} pixels"
         if reach < 1:
@@ -69,6 +76,10 @@ class Sticker(Params):
     def only_on(self) -> str | None:
         """Bars and faces are places on drawn signs."""
         return "road-signs" if self.mask in ON_SIGNS else None
+
+    def only_on_faces(self) -> bool:
+        """Nobody wears glasses but faces."""
+        return self.mask in ON_FACES
 
 
 class Insects(Params):
@@ -116,6 +127,12 @@ def _too_small(part: str, height: int, width: int) -> str | None:
     if min(height, width) >= LEAST_SIDE:
         return None
     return f"the {part} of a sign on {height}x{width} pixels may hold none; draw signs of {LEAST_SIDE} pixels at least"
+
+
+def _no_frame(mask: str, shape: tuple[int, int, int]) -> str:
+    """Say that there is no face where the mask would lie."""
+    frame, found = ("x".join(map(str, sides)) for sides in (FRAME, shape))
+    return f'mask "{mask}" lies on a face in its canonical frame of {frame}, as orl-faces has them, and not on {found}'
 
 
 COMPONENTS: tuple[Component, ...] = (
