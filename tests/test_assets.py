@@ -363,7 +363,7 @@ def test_the_cache_folder_follows_the_environment(environment, folder, monkeypat
 
 
 def test_no_two_pins_share_a_name():
-    assert len(ASSETS) == len(pins._PINS) + 1 + len(pins.IMAGES)
+    assert len(ASSETS) == 1 + sum(map(len, (pins._PINS, pins.IMAGES, pins.RECORDINGS, pins.SOUNDS, pins.SPEECH)))
 
 
 def test_the_pip_command_never_builds_a_package():

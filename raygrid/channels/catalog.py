@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from raygrid.channels.catalog_audio import COMPONENTS as AUDIO
 from raygrid.component import Component, Params
 
 Factor = Annotated[float, Field(ge=0, le=3)]
@@ -45,4 +46,4 @@ VIEW = Component(
     source="Athalye et al., ICML 2018; Eykholt et al., CVPR 2018",
 )
 
-COMPONENTS: tuple[Component, ...] = (VIEW,)
+COMPONENTS: tuple[Component, ...] = (VIEW, *AUDIO)

@@ -65,7 +65,7 @@ def warp(photo: np.ndarray, matrix: np.ndarray, side: int) -> np.ndarray:
     """
     finer = floor(1 / hypot(matrix[0, 0], matrix[1, 0]))
     if finer >= 2:
-        photo, matrix = _coarser(photo, finer), _of_coarser(matrix, finer)
+        photo, matrix = coarser(photo, finer), _ofcoarser(matrix, finer)
     # scipy asks where each pixel comes from, and counts down before right.
     back = np.linalg.inv(matrix[:, :2])
     turned, start = back[::-1, ::-1], (back @ -matrix[:, 2])[::-1]
@@ -77,12 +77,12 @@ def warp(photo: np.ndarray, matrix: np.ndarray, side: int) -> np.ndarray:
     return x
 
 
-def _coarser(photo: np.ndarray, blocks: int) -> np.ndarray:
-    """Average blocks of blocks x blocks pixels; those at the right and lower edge may be smaller."""
+def coarser(photo: np.ndarray, blocks: int) -> np.ndarray:
+    """Average blocks of blocks x blocks pixels of a photo [C, H, W]; those at the right and lower edge may be smaller."""
     return np.stack([np.asarray(Image.fromarray(plane).reduce(blocks)) for plane in photo])
 
 
-def _of_coarser(matrix: np.ndarray, blocks: int) -> np.ndarray:
+def _ofcoarser(matrix: np.ndarray, blocks: int) -> np.ndarray:
     """Return the similarity for a photo averaged over blocks: the middle of its first pixel is that of the first block."""
     middle = np.full(2, (blocks - 1) / 2)
     return np.column_stack([matrix[:, :2] * blocks, moved(matrix, middle)])

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from raygrid.component import Component, Params
+from raygrid.data import catalog_audio
 
 Layout = Literal["NCHW", "NHWC"]
 Split = Literal["held-out", "train", "all"]
@@ -95,6 +96,23 @@ class PeopleParams(Params):
     """Photos of each person that an attacker may have; how many of them he uses is the attack's `photos`."""
     judged: Annotated[int, Field(ge=1)] = 5
     """Other photos of each person, by which examples are judged: each is a draw."""
+
+
+class FaceFolderParams(PeopleParams):
+    """Photos of faces, and what happens to those that do not show one face."""
+
+    path: str
+    """The folder that holds the sub-folders, one a person."""
+    aligned: bool = False
+    """Whether the photos are faces in place already: canonical frames of 160 x 160 pixels, or crops of 112 x 112 as ArcFace takes
+    them, whose edges are then repeated outward. Else faces are looked for, which takes some 15 to 300 ms a photo on one core."""
+    no_face: Literal["refuse", "skip"] = "refuse"
+    """What happens where photos show no face: an error names them, or they are left out."""
+    several_faces: Literal["refuse", "largest"] = "refuse"
+    """What happens where photos show several faces: an error names them, or the largest face is taken. Faces whose box has less
+    than a quarter of the largest's area do not count."""
+    few_photos: Literal["refuse", "skip"] = "refuse"
+    """What happens where people have too few image files for `known` and `judged`: an error names them, or they are left out."""
 
 
 class NpzParams(LabeledParams):
@@ -209,6 +227,17 @@ ORL = Component(
     ),
     license="BSD (package; the AT&T data set's own terms are not in the package; upstream asks for credit)",
 )
+FACE_FOLDER = Component(
+    kind="data",
+    name="face-folder",
+    summary="Your own photos of faces, one sub-folder a person; faces are found and aligned.",
+    params=FaceFolderParams,
+    build="raygrid.data.face_folder:face_folder",
+    task="verification",
+    source="landmarks by MTCNN (Zhang et al. 2016), weights of facenet-pytorch 2.6.0 (PyPI wheel), read as data",
+    license="MIT (the detector's weights)",
+    shorthand="path",
+)
 NPZ = Component(
     kind="data",
     name="npz",
@@ -260,7 +289,9 @@ COMPONENTS: tuple[Component, ...] = (
     ORL,
     NPZ,
     IMAGE_FOLDER,
+    FACE_FOLDER,
     PARQUET,
     ARROW,
     TORCHVISION,
+    *catalog_audio.COMPONENTS,
 )

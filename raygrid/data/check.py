@@ -25,7 +25,10 @@ def check(dataset: Dataset) -> None:
         raise UsageError(f"{where} is empty: no sample is left to attack; look at its path, split and limit")
     _check_ids(dataset.table.column("sample_id"), where)
     _check_labels(dataset, where)
-    _check_pixels(dataset.table, where)
+    if len(dataset.table.schema.field("x").type.shape) == 1:
+        _check_waveforms(dataset.table, where)
+    else:
+        _check_pixels(dataset.table, where)
 
 
 def _check_columns(dataset: Dataset, where: str) -> None:
@@ -43,10 +46,15 @@ def _check_columns(dataset: Dataset, where: str) -> None:
     kind = schema.field("x").type
     if not (
         isinstance(kind, pa.FixedShapeTensorType)
-        and len(kind.shape) == 3
-        and kind.value_type in {pa.uint8(), pa.float32()}
+        and (
+            (len(kind.shape) == 3 and kind.value_type == pa.uint8())
+            or (len(kind.shape) in {1, 3} and kind.value_type == pa.float32())
+        )
     ):
-        raise UsageError(f'{where}: column "x" must be a fixed-shape tensor [C, H, W] of uint8 or float32, not {kind}')
+        raise UsageError(
+            f'{where}: column "x" must be a fixed-shape tensor [C, H, W] of uint8 or float32, or a waveform [T] of float32, '
+            f"not {kind}"
+        )
     for name in CORE_COLUMNS:
         if nulls := dataset.table.column(name).null_count:
             raise UsageError(f'{where}: column "{name}" is empty in {nulls} rows; fill or drop them')
@@ -86,6 +94,17 @@ def _check_pixels(table: pa.Table, where: str) -> None:
         if not fine.all():
             row = int(np.flatnonzero(~fine.reshape(len(x), -1).all(axis=1))[0])
             raise UsageError(f"{where}: sample {_name(table, start + row)} {_complaint(x[row][~fine[row]])}")
+
+
+def _check_waveforms(table: pa.Table, where: str) -> None:
+    for start in range(0, table.num_rows, CHUNK):
+        x = table.column("x").slice(start, CHUNK).combine_chunks().to_numpy_ndarray()
+        peaks = np.abs(x).max(axis=1)  # NaN where there is one
+        for row in np.flatnonzero(~((peaks > 0) & (peaks <= 1)))[:1]:
+            bad = {True: "is silent; drop it", False: f"reaches {peaks[row]:g}; waveforms stay in [-1, 1]"}[
+                bool(peaks[row] == 0)
+            ]
+            raise UsageError(f"{where}: sample {_name(table, start + row)} {bad}")
 
 
 def _complaint(bad: np.ndarray) -> str:

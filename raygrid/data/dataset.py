@@ -28,11 +28,12 @@ class Shard:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled images.
+    """Labelled images, or recordings.
 
     The table has the columns `sample_id` (string, unique and stable), `cluster` (string; samples that are not independent,
     crops of one photo say, share it; otherwise the sample id), `label` (int64, in 0..classes-1), `x` (fixed-shape tensor
-    [C, H, W] of uint8, or of float32 in [0, 1]) and any further columns, which are the sample's own metadata (slices).
+    [C, H, W] of uint8, or of float32 in [0, 1]; a waveform [T] of float32 in [-1, 1]) and any further columns, which are the
+    sample's own metadata (slices).
     """
 
     name: str
@@ -51,17 +52,21 @@ class Dataset:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Channels, height, width of every sample."""
-        return tuple(self.table.schema.field("x").type.shape)
+        """Channels, height, width of every sample; of waveforms [T]: 1, 1, T."""
+        shape = tuple(self.table.schema.field("x").type.shape)
+        return (1, 1, *shape) if len(shape) == 1 else shape
 
     def on_file(self) -> "Dataset":
-        """Return the dataset with values as files of 8 bits hold them; itself where they are such already."""
+        """Return the dataset with values as files of 8 bits hold them, waveforms as files of 16 do; itself where they are such
+        already."""
         x = self.table.column("x").combine_chunks().to_numpy_ndarray()
         if x.dtype == np.uint8:
             return self
         rounded = make_table(
             self.table.column("sample_id").to_pylist(),
-            np.rint(x * 255).astype(np.uint8),
+            np.rint(x * 32768).clip(-32768, 32767) / np.float32(32768)
+            if x.ndim == 2
+            else np.rint(x * 255).astype(np.uint8),
             self.table.column("label").to_numpy(),
         )
         place = self.table.schema.get_field_index("x")
@@ -103,7 +108,7 @@ class Dataset:
 def make_table(
     ids: list[str], x: np.ndarray, labels: np.ndarray, clusters: list[str] | None = None, **metadata: list[Any]
 ) -> pa.Table:
-    """Build the table of a Dataset from arrays: x [N, C, H, W] uint8 or float32, labels [N]."""
+    """Build the table of a Dataset from arrays: x [N, C, H, W] uint8 or float32, or waveforms [N, T] float32; labels [N]."""
     x = np.ascontiguousarray(x)
     kind = pa.fixed_shape_tensor(pa.from_numpy_dtype(x.dtype), x.shape[1:])
     flat = pa.FixedSizeListArray.from_arrays(pa.array(x.reshape(-1)), int(np.prod(x.shape[1:])))
@@ -118,7 +123,7 @@ def make_table(
 
 
 def pixels(table: pa.Table) -> np.ndarray:
-    """Return x [N, C, H, W] as float32 in [0, 1]; read-only where no conversion was needed."""
+    """Return x [N, C, H, W] as float32 in [0, 1], or waveforms [N, T] in [-1, 1]; read-only where no conversion was needed."""
     x: np.ndarray = table.column("x").combine_chunks().to_numpy_ndarray()
     return x.astype(np.float32) / np.float32(255) if x.dtype == np.uint8 else x
 

@@ -23,7 +23,7 @@ def image_folder(params: FolderParams, limit: int | None) -> Dataset:
     """
     folder = existing_folder(params.path)
     names = params.class_names or _class_names(folder)
-    files, labels = _list_files(folder, names)
+    files, labels = list_files(folder, names)
     order = interleave(labels)[:limit]
     ids = [files[i].relative_to(folder).as_posix() for i in order]
     x = stack([to_pixels(open_image(files[i], str(files[i])), str(files[i]), **params.shaping()) for i in order], ids)
@@ -37,19 +37,20 @@ def image_folder(params: FolderParams, limit: int | None) -> Dataset:
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
-    names = tuple(sorted(_sub_folders(folder)))
+    names = tuple(sorted(sub_folders(folder)))
     if not names:
         raise UsageError(f'path: "{folder}" has no sub-folders; put the images of each class into one of its own')
     return names
 
 
-def _sub_folders(folder: Path) -> list[str]:
+def sub_folders(folder: Path) -> list[str]:
+    """Return the names of a folder's sub-folders, without hidden ones."""
     return [entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
 
 
-def _list_files(folder: Path, names: Sequence[str]) -> tuple[list[Path], np.ndarray]:
+def list_files(folder: Path, names: Sequence[str]) -> tuple[list[Path], np.ndarray]:
     """Return the image files of every class, sorted, and their labels [N]. A class without a sub-folder has no files."""
-    if unknown := sorted(set(_sub_folders(folder)) - set(names)):
+    if unknown := sorted(set(sub_folders(folder)) - set(names)):
         hint = did_you_mean(unknown[0], names)
         raise UsageError(f'class_names: the sub-folder "{unknown[0]}" of "{folder}" is not among them{hint}')
     found = [

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from raygrid.assets import sha256_of
 from raygrid.errors import UsageError
+from raygrid.victims.catalog_bring import TaskParams
+from raygrid.victims.catalog_faces import FRAME
 from raygrid.victims.info import VictimInfo
 
 MOST_CHANNELS_LAST = 4
@@ -59,6 +61,38 @@ def resizing(info: VictimInfo) -> VictimInfo:
         )
     text = f"bilinear, antialiased, to {height}x{width}; untouched at that size"
     return replace(info, input_shape=(channels, None, None), resize=text)
+
+
+def for_task(info: VictimInfo, params: TaskParams) -> VictimInfo:
+    """Return the info of a classifier as it is, and of a face embedder as of one that takes canonical frames, as `framed.py` does.
+
+    Raises:
+        UsageError: an embedder's input is no RGB square, its crop is no part of a frame, or a classifier has words of an embedder.
+    """
+    if params.task == "classification":
+        if given := sorted({"similarity", "crop"} & params.model_fields_set):
+            raise UsageError(f'victim "{info.id}": {given[0]}: only for face embedders; say `task: verification`')
+        return info
+    channels, height, width = info.input_shape
+    if channels != FRAME[0] or height != width:
+        raise UsageError(
+            f'victim "{info.id}": input: a face embedder takes RGB squares, [3, S, S], not {list(info.input_shape)}'
+        )
+    left, top, side = frame_crop(params)
+    if not (min(left, top) >= 0 and side >= 1 and max(left, top) + side <= FRAME[1]):
+        raise UsageError(
+            f'victim "{info.id}": crop: [left, top, side] must be a square inside of 0..{FRAME[1]} pixels, '
+            f"not {[left, top, side]}"
+        )
+    text = (
+        f"cuts {side:g}x{side:g} at ({left:g}, {top:g}) out of the canonical frame and resizes it to {height}x{height}"
+    )
+    return replace(info, task="verification", similarity=params.similarity, input_shape=FRAME, resize=text)
+
+
+def frame_crop(params: TaskParams) -> tuple[float, float, float]:
+    """Return left, top and side of what a face embedder takes of a frame, in pixels."""
+    return params.crop or (0.0, 0.0, float(FRAME[1]))
 
 
 def _shape_problems(shape: tuple[int, int | None, int | None]) -> list[str]:

@@ -7,7 +7,7 @@ from raygrid.assets import sha256_of
 from raygrid.errors import UsageError
 from raygrid.keys import canonical
 from raygrid.victims import user_code
-from raygrid.victims.bring_inputs import checked, file_sha256
+from raygrid.victims.bring_inputs import checked, file_sha256, for_task, frame_crop
 from raygrid.victims.catalog_bring import ModuleParams
 from raygrid.victims.info import VictimInfo
 
@@ -26,7 +26,7 @@ def identify(params: ModuleParams, id: str) -> VictimInfo:  # noqa: A002 - the r
         raise UsageError(f'victim "{id}": sha256: there is no `weights` file to check it against')
     weights = "" if params.weights is None else file_sha256(id, "weights", params.weights, params.sha256)
     channels = params.input[0]
-    return checked(
+    info = checked(
         VictimInfo(
             id=id,
             arch=f"{code.attribute}.{canonical(_with_contents(params.args))}",
@@ -38,6 +38,7 @@ def identify(params: ModuleParams, id: str) -> VictimInfo:  # noqa: A002 - the r
             code_sha256=code.sha256,
         )
     )
+    return for_task(info, params)
 
 
 def _with_contents(args: dict[str, Any]) -> dict[str, Any]:
@@ -57,6 +58,7 @@ def build(params: ModuleParams, info: VictimInfo) -> "Victim":
     import torch
     from torch import nn
 
+    from raygrid.victims.framed import framed
     from raygrid.victims.loading import load_into, load_tensors
     from raygrid.victims.victim import Victim
 
@@ -71,4 +73,6 @@ def build(params: ModuleParams, info: VictimInfo) -> "Victim":
         )
     if params.weights is not None:
         load_into(model, load_tensors(Path(params.weights), info.weights_sha256), info.id)
+    if params.task == "verification":
+        model = framed(model, frame_crop(params), params.input[1])
     return Victim(model, info)

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 from raygrid.errors import UsageError
-from raygrid.victims.bring_inputs import checked, file_sha256
+from raygrid.victims.bring_inputs import checked, file_sha256, for_task
 from raygrid.victims.catalog_bring import OnnxParams, Shape
 from raygrid.victims.info import VictimInfo
 
@@ -35,8 +35,8 @@ def identify(params: OnnxParams, id: str) -> VictimInfo:  # noqa: A002 - the reg
     """
     sha256 = file_sha256(id, "file", params.file, params.sha256)
     graph = read_graph(id, params.file)
-    shape = _input_shape(id, graph, params.input)
-    return checked(
+    shape = input_shape(id, graph, params.input)
+    info = checked(
         VictimInfo(
             id=id,
             arch="onnx.file",
@@ -47,6 +47,7 @@ def identify(params: OnnxParams, id: str) -> VictimInfo:  # noqa: A002 - the reg
             weights_sha256=sha256,
         )
     )
+    return for_task(info, params)
 
 
 def read_graph(victim: str, file: str) -> Graph:
@@ -113,7 +114,7 @@ def _dims(value: Any) -> Dims:
     return tuple(dim.dim_value or None for dim in value.type.tensor_type.shape.dim)
 
 
-def _input_shape(victim: str, graph: Graph, given: Shape | None) -> Shape:
+def input_shape(victim: str, graph: Graph, given: Shape | None) -> Shape:
     """Join the graph's [C, H, W] with what the job says."""
     stated = graph.input[1:]
     if given is None and None in stated:

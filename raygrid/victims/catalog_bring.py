@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from raygrid.component import Component, Params
+from raygrid.victims.info import Similarity
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 
@@ -46,6 +47,18 @@ class NormalizedParams(Params):
     """Divides after that, one value a channel. Default: the published model's own, else 1."""
 
 
+class TaskParams(NormalizedParams):
+    """What a brought model is for."""
+
+    task: Literal["classification", "verification"] = "classification"
+    """`verification`: it embeds faces that it finds in canonical frames, and `classes` is the width of its embeddings."""
+    similarity: Similarity = "cosine"
+    """How embeddings are compared, for verification; l2: by the negative Euclidean distance."""
+    crop: tuple[float, float, float] | None = None
+    """Left, top and side of the square of the canonical frame that a face embedder takes, in pixels; it is resized to `input`.
+    Default: the whole frame, [0, 0, 160]. ArcFace's is [24, 24, 112]."""
+
+
 class TorchvisionParams(NormalizedParams):
     """A classifier of torchvision."""
 
@@ -76,12 +89,12 @@ class TimmParams(NormalizedParams):
     """Channels, height, width, to which other sizes are resized. Default: that of the name's tag."""
 
 
-class ModuleParams(NormalizedParams):
+class ModuleParams(TaskParams):
     """A model built by the user's own Python code."""
 
     target: Target
-    """`path/file.py:callable` or `pkg.mod:callable`; it returns an nn.Module that maps [B, C, H, W] to logits. A file
-    is hashed alone and can import installed packages only; of a package all .py files are hashed."""
+    """`path/file.py:callable` or `pkg.mod:callable`; it returns an nn.Module that maps [B, C, H, W] to logits, or to
+    embeddings. A file is hashed alone and can import installed packages only; of a package all .py files are hashed."""
     input: Shape
     """Channels, height, width."""
     classes: int
@@ -97,8 +110,8 @@ class ModuleParams(NormalizedParams):
     """Keyword arguments of the callable."""
 
 
-class OnnxParams(NormalizedParams):
-    """A classifier in an ONNX file, converted to torch so that gradients exist."""
+class OnnxParams(TaskParams):
+    """A classifier or a face embedder in an ONNX file, converted to torch so that gradients exist."""
 
     file: File
     """The .onnx file: one float input [B, C, H, W], one output [B, classes]. Weights in side files are refused."""
@@ -183,7 +196,7 @@ COMPONENTS: tuple[Component, ...] = (
     Component(
         kind="victim",
         name="onnx",
-        summary="A classifier in an ONNX file (pip install 'raygrid[onnx]').",
+        summary="A classifier or a face embedder in an ONNX file (pip install 'raygrid[onnx]').",
         params=OnnxParams,
         shorthand="file",
         identify="raygrid.victims.bring_onnx:identify",

@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import Literal
 
 from raygrid.component import Component, Params
 from raygrid.pins import ASSETS
-from raygrid.victims.info import VictimInfo
+from raygrid.victims.info import Similarity, VictimInfo
 
 FRAME = (3, 160, 160)
-"""Shape of a canonical frame; see `raygrid/victims/face_crops.py`."""
+"""Shape of a canonical frame; see `raygrid/data/alignment.py`."""
+ARCFACE_CROP = "cuts ArcFace's 112x112 out of the middle of the canonical frame"
 DLIB_AVERAGE = (122.782, 117.001, 104.298)
 """dlib takes the average color of its training images off RGB 0..255 and divides by 256."""
 IMAGENET_AVERAGE = (123.68, 116.779, 103.939)
@@ -23,7 +23,7 @@ def _embedder(
     mean: tuple[float, ...],
     std: tuple[float, ...],
     resize: str,
-    similarity: Literal["cosine", "l2"] = "cosine",
+    similarity: Similarity = "cosine",
 ) -> VictimInfo:
     return VictimInfo(
         id=name,
@@ -50,7 +50,7 @@ INFOS = {
             128,
             tuple(value / 255 for value in DLIB_AVERAGE),
             (256 / 255,) * 3,
-            "cuts dlib's chip out of the canonical frame and resizes it to 150x150, bilinearly",
+            "cuts dlib's chip, 103.06x103.06 at (29.33, 44.42), out of the canonical frame and resizes it to 150x150",
             "l2",
         ),
         _embedder(
@@ -59,7 +59,7 @@ INFOS = {
             1024,
             tuple(value / 255 for value in IMAGENET_AVERAGE),
             (1 / 255,) * 3,
-            "cuts a square out of the canonical frame and resizes it to 224x224, bilinearly",
+            "cuts 112x112 at (24, 30) out of the canonical frame and resizes it to 224x224",
         ),
         _embedder(
             "mobileface",
@@ -67,8 +67,9 @@ INFOS = {
             256,
             (0.5,) * 3,
             (128 / 255,) * 3,
-            "cuts ArcFace's 112x112 out of the middle of the canonical frame",
+            ARCFACE_CROP,
         ),
+        _embedder("fr-feature", "v1", 512, (127 / 255,) * 3, (128 / 255,) * 3, ARCFACE_CROP),
     )
 }
 """By registry name."""
@@ -81,6 +82,7 @@ def _identify(name: str, params: Params, id: str) -> VictimInfo:  # noqa: A002 -
 identify_dlib_resnet = partial(_identify, "dlib-resnet")
 identify_faceres = partial(_identify, "faceres")
 identify_mobileface = partial(_identify, "mobileface")
+identify_fr_feature = partial(_identify, "fr-feature")
 
 
 def _component(name: str, summary: str, module: str, source: str) -> Component:
@@ -113,5 +115,11 @@ COMPONENTS: tuple[Component, ...] = (
         "A small face embedder, 256 numbers by the cosine, 0.5 M parameters.",
         "mobileface",
         f"becauseofAI, MobileFace (2018); weights from {ASSETS['mobileface'].origin} (an archive of 145 MB)",
+    ),
+    _component(
+        "fr-feature",
+        "A MobileFaceNet, 512 numbers by the cosine, 1.2 M parameters (pip install 'raygrid[onnx]').",
+        "mobilefacenet",
+        f"Chen et al., CCBR 2018; weights of a vendor from {ASSETS['fr-feature'].origin} (an archive of 41 MB)",
     ),
 )

@@ -1,32 +1,19 @@
-"""The canonical frame of a face, and the fixed parts of it that face embedders take.
+"""The parts of a canonical frame that face embedders take.
 
-A canonical frame is RGB, 160 x 160 pixels in [0, 1]. The similarity transform that fits best (Umeyama 1991) has brought the eyes,
-the nose and the corners of the mouth to `LANDMARKS`, so that what an embedder takes is the same part of every frame. Coordinates
-are those of the centers of pixels: the first is (0, 0).
+In a canonical frame (see `raygrid/data/alignment.py`) every face has its eyes, nose and mouth in the same places, so that what an
+embedder takes is the same part of every frame. Coordinates are those of the middles of pixels: the first is (0, 0).
 """
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from raygrid.data.alignment import CROP, MARGIN, SIDE, TEMPLATE
+
 Points = tuple[tuple[float, float], ...]
 """(x, y) of the left eye, the right eye, the nose, the left and the right corner of the mouth, as seen in the image."""
-
-SIDE = 160
-"""Height and width of a canonical frame."""
-MARGIN = 24
-"""Around ArcFace's crop of 112 x 112, which lies in the middle of the frame."""
-ARCFACE: Points = (
-    (38.2946, 51.6963),
-    (73.5318, 51.5014),
-    (56.0252, 71.7366),
-    (41.5493, 92.3655),
-    (70.7299, 92.2041),
-)
-"""Where ArcFace (Deng et al., CVPR 2019) puts the landmarks in its crop."""
-LANDMARKS: Points = tuple((x + MARGIN, y + MARGIN) for x, y in ARCFACE)
-"""Where they are in a canonical frame."""
 
 
 class Box(NamedTuple):
@@ -35,11 +22,21 @@ class Box(NamedTuple):
     left: float
     top: float
     step: float
-    """Pixels of the frame from one pixel to the next. At most 1: nothing is smoothed."""
+    """Pixels of the frame from one pixel to the next."""
     size: int
 
 
-ARCFACE_BOX = Box(MARGIN, MARGIN, 1.0, 112)
+ARCFACE_BOX = Box(MARGIN, MARGIN, 1.0, CROP)
+"""The middle of the frame, untouched."""
+
+
+def square(left: float, top: float, side: float, size: int) -> Box:
+    """Return the box that covers the frame from the edges `left` and `top` on, `side` pixels wide, resized to `size`.
+
+    The edges of pixels count here: 0 is the left edge of the first, 160 the right edge of the last.
+    """
+    step = side / size
+    return Box(left + (step - 1) / 2, top + (step - 1) / 2, step, size)
 
 
 def fitted(template: Points, size: int) -> Box:
@@ -53,17 +50,18 @@ def fitted(template: Points, size: int) -> Box:
         The least squares over scale and position, measured in the frame. A box is not turned: ArcFace's template, which is not
         symmetric, would ask for a fraction of a degree.
     """
-    there, here = torch.tensor(template, dtype=torch.float64), torch.tensor(LANDMARKS, dtype=torch.float64)
+    there, here = np.array(template), TEMPLATE
     offsets = there - there.mean(0)
-    step = float((offsets * (here - here.mean(0))).sum() / offsets.square().sum())
+    step = float((offsets * (here - here.mean(0))).sum() / np.square(offsets).sum())
     left, top = (here.mean(0) - step * there.mean(0)).tolist()
     return Box(left, top, step, size)
 
 
 class Crop(nn.Module):
-    """Cut a box out of frames [B, C, 160, 160] and resize it to [B, C, size, size], bilinearly; edge pixels go on outside.
+    """Cut a box out of frames [B, C, 160, 160] and resize it to [B, C, size, size], bilinearly, with antialiasing when shrinking.
 
-    The result is linear in the frame: two products with fixed matrices, whose gradients are the same in every run on any device.
+    Outside of the frame its edge pixels go on. Two products with fixed matrices do it, whose gradient is as plain: torch's own
+    resampling adds up gradients on a GPU in an order that differs from run to run.
     """
 
     rows: Tensor
@@ -71,19 +69,25 @@ class Crop(nn.Module):
 
     def __init__(self, box: Box) -> None:
         super().__init__()
-        self.box = box
-        self.register_buffer("rows", _weights(box.top, box.step, box.size), persistent=False)
-        self.register_buffer("columns", _weights(box.left, box.step, box.size).T.contiguous(), persistent=False)
+        rows, self.height = _weights(box.top, box.step, box.size)
+        columns, self.width = _weights(box.left, box.step, box.size)
+        self.register_buffer("rows", rows, persistent=False)
+        self.register_buffer("columns", columns.T.contiguous(), persistent=False)
+        self.untouched = all(torch.equal(weights, torch.eye(box.size)) for weights in (rows, columns))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Cut and resize. Without resizing, values pass as they are."""
-        left, top, step, size = self.box
-        if step == 1 and float(left).is_integer() and float(top).is_integer():
-            return x[:, :, int(top) : int(top) + size, int(left) : int(left) + size]
-        return self.rows @ (x @ self.columns)
+        """Cut and resize."""
+        part = x[:, :, self.height, self.width]
+        return part if self.untouched else self.rows @ (part @ self.columns)
 
 
-def _weights(start: float, step: float, size: int) -> Tensor:
-    """Return the weights [size, 160] of linear interpolation at start, start + step, ..."""
+def _weights(start: float, step: float, size: int) -> tuple[Tensor, slice]:
+    """Return the weights [size, n] of interpolation at start, start + step, ... and the n pixels of the frame that have any.
+
+    A weight falls off linearly over one pixel, over a step of more than one.
+    """
     at = (start + step * torch.arange(size, dtype=torch.float64)).clamp(0, SIDE - 1)
-    return (1 - (at[:, None] - torch.arange(SIDE)).abs()).clamp_min(0).float()
+    weights = (1 - (at[:, None] - torch.arange(SIDE)).abs() / max(step, 1.0)).clamp_min(0)
+    used = weights.any(0).nonzero().flatten()
+    pixels = slice(int(used[0]), int(used[-1]) + 1)
+    return (weights / weights.sum(1, keepdim=True))[:, pixels].float(), pixels

@@ -10,13 +10,15 @@ from torch import Tensor, nn
 from raygrid.component import Params
 from raygrid.victims import tfjs
 from raygrid.victims.efficientnet_lite import SameConv2d
-from raygrid.victims.face_crops import Box, Crop
+from raygrid.victims.face_crops import Crop, square
 from raygrid.victims.info import VictimInfo
 from raygrid.victims.loading import load_into
 from raygrid.victims.mean import Mean
 from raygrid.victims.victim import Victim
 
-BOX = Box(20.0, 20.0, 0.5, 224)
+BOX = square(24, 30, 112, 224)
+"""The package takes a detector's box, with a margin. Of squares of 96 to 144 pixels at three heights each, this one told 20 people
+of `orl-faces` apart best (EER 0.1 %, and up to 0.8 % for the others); on the other 20 people the EER is then 0.3 %."""
 STEM = 32
 CHANNELS = (64, 128, 128, 256, 256, *(512,) * 6, 1024, 1024)
 """Channels out of each block."""

@@ -19,7 +19,7 @@ class VictimInfo:
     arch: str
     """`architecture.tag`, which separates the architecture from the weights: `efficientnet-lite0.tf-imagenet`."""
     classes: int
-    """Number of classes: outputs are logits [B, classes]."""
+    """Number of classes: outputs are logits [B, classes]. Of a recognizer, tokens: log-probabilities [B, frames, classes]."""
     input_shape: tuple[int, int | None, int | None]
     """Channels, height, width. None where any size is taken (the victim resizes inside, differentiably)."""
     mean: tuple[float, ...]
@@ -36,6 +36,9 @@ class VictimInfo:
     """The most an attack may ask."""
     resize: str = ""
     """How sizes other than the native one are brought to it, inside the victim."""
+    sample_rate: int = 0
+    """Of a victim that hears: samples a second of its waveforms [B, T] in [-1, 1]; `input_shape` is (1, None, None) then. 0: it
+    does not."""
     license: str = ""
     source: str = ""
     members: tuple["VictimInfo", ...] = ()
@@ -43,7 +46,11 @@ class VictimInfo:
 
     def facts(self) -> dict[str, Any]:
         """Everything, as plain JSON values, for keys and manifests; `members` of an ensemble only."""
-        aside = {"members"} if self.task == "verification" else {"members", "similarity"}
+        aside = {
+            "members",
+            *(() if self.task == "verification" else ("similarity",)),
+            *(() if self.task == "transcription" else ("sample_rate",)),
+        }
         facts = {name: value for name, value in asdict(self).items() if name not in aside}
         return {**facts, "members": [member.facts() for member in self.members]} if self.members else facts
 

@@ -4,9 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from raygrid.errors import UsageError
-from raygrid.victims.bring_inputs import file_sha256
-from raygrid.victims.bring_onnx import package, read_graph
+from raygrid.victims.bring_inputs import file_sha256, frame_crop
+from raygrid.victims.bring_onnx import input_shape, package, read_graph
 from raygrid.victims.catalog_bring import OnnxParams
+from raygrid.victims.framed import framed
 from raygrid.victims.info import VictimInfo
 from raygrid.victims.victim import Victim
 
@@ -34,16 +35,19 @@ def build(params: OnnxParams, info: VictimInfo) -> Victim:
     """
     file_sha256(info.id, "file", params.file, info.weights_sha256)
     try:
-        model = package(info.id, "onnx2torch").convert(params.file).eval()
+        model: nn.Module = package(info.id, "onnx2torch").convert(params.file).eval()
     except NotImplementedError as error:
         raise UsageError(
             f'victim "{info.id}": file: onnx2torch cannot convert {params.file}: {error}; export it without this '
             "operator, or bring the model with `use: module`"
         ) from error
-    if read_graph(info.id, params.file).batch is None:
-        return Victim(model, info)
-    shape = [size or 1 for size in info.input_shape]
-    return Victim(rebatched(info.id, model, torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))), info)
+    graph = read_graph(info.id, params.file)
+    shape = input_shape(info.id, graph, params.input)
+    if graph.batch is not None:
+        model = rebatched(info.id, model, torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)))
+    if params.task == "verification":
+        model = framed(model, frame_crop(params), shape[1])
+    return Victim(model, info)
 
 
 def rebatched(victim: str, model: nn.Module, samples: Tensor) -> nn.Module:

@@ -140,13 +140,18 @@ def _find_module(name: str) -> ModuleSpec | None:
         spec = find_spec(top)
     except (ImportError, ValueError):  # ValueError: a module without a spec, such as __main__
         return None
-    path = top
+    folders = _folders(spec)
     for part in rest:
-        if spec is None or spec.submodule_search_locations is None:
+        if not folders:
             return None
-        path = f"{path}.{part}"
-        spec = PathFinder.find_spec(path, list(spec.submodule_search_locations))
+        # Asked for by its last name, since a folder without __init__.py would ask for its parents, imported.
+        spec = PathFinder.find_spec(part, folders)
+        folders = _folders(spec)
     return spec
+
+
+def _folders(spec: ModuleSpec | None) -> list[str]:
+    return list((spec and spec.submodule_search_locations) or [])
 
 
 def _tree_sha256(folders: list[Path]) -> str:

@@ -20,6 +20,7 @@ BUILT_IN = {
     "cifar10-samples": (20, (3, 32, 32), 10),
     "mnist-5k": (1000, (1, 28, 28), 10),
     "road-signs": (1200, (3, 32, 32), 12),
+    "orl-faces": (400, (3, 160, 160), 40),
     "photo-tiles": (len(read_tiles()), (3, 224, 224), 1000),
 }
 

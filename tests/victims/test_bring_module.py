@@ -117,6 +117,12 @@ def test_a_quick_edit_of_equal_length_is_run(file):
     assert bring("module", target=target, **WORDS).model[1].out_features == 7
 
 
+def test_a_module_is_found_in_a_folder_that_has_no_init_file(package):
+    (package / "nets" / "__init__.py").unlink()
+    model = bring("module", target="rgtestpkg.nets.small:make", **WORDS)
+    assert model(pixels(2, 3, 4, 4)).shape == (2, 3)
+
+
 def test_a_module_of_a_package_is_keyed_by_all_of_the_package(package):
     target = "rgtestpkg.nets.small:make"
     before = identify("module", target=target, **WORDS)

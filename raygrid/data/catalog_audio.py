@@ -1,0 +1,81 @@
+"""Data that is heard: parameters and entries. Declarations only: imports neither torch, ray nor pyarrow."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from raygrid.component import Component, Params
+
+Seconds = Annotated[float, Field(ge=0.1, le=60)]
+
+
+class AudioParams(Params):
+    """How recordings are brought to one rate and one length."""
+
+    rate: Annotated[int, Field(ge=4000, le=192_000)] = 16_000
+    """Samples a second that the victims take. Other recordings are resampled (polyphase filter); the table keeps their rate."""
+    seconds: Seconds | None = None
+    """Length of every clip: longer recordings are cut, shorter ones filled up with zeros; the column `samples` says what is not
+    filling. Default: that of the longest."""
+
+
+class CarrierParams(AudioParams):
+    """The same, of recordings that carry a command."""
+
+    seconds: Seconds = 3.0
+    """Length of every clip; longer recordings are cut."""
+
+
+class AudioFolderParams(AudioParams):
+    """Audio files that a person brings."""
+
+    path: str
+    """The folder that holds the files (wav, flac, ogg, mp3), also in sub-folders."""
+    transcripts: str | None = None
+    """A CSV table of what is said, with a header: `file` (path below the folder), `transcript` and, where recordings are not
+    independent, `cluster`. Only its files are read then."""
+    mix: bool = False
+    """Mix stereo down to one channel, their mean. Else stereo is refused."""
+
+
+POCKETSPHINX_SPEECH = Component(
+    kind="data",
+    name="pocketsphinx-speech",
+    summary="10 utterances with transcripts, 1-7 s: five sentences of a novel, five of a card game.",
+    params=AudioParams,
+    build="raygrid.data.speech:pocketsphinx_speech",
+    task="transcription",
+    source="pocketsphinx-testdata 0.8+5prealpha+1-15 (Debian), read as data; LibriVox and CMU",
+    license="BSD-2-Clause (package)",
+)
+MOONSHINE_SPEECH = Component(
+    kind="data",
+    name="moonshine-speech",
+    summary="Two read recordings without transcripts, cut into clips of 3 s.",
+    params=CarrierParams,
+    build="raygrid.data.speech:moonshine_speech",
+    task="transcription",
+    source="moonshine-voice 0.0.4 (PyPI wheel), read as data",
+    license="MIT (package)",
+)
+MUSIC_CARRIERS = Component(
+    kind="data",
+    name="music-carriers",
+    summary="The first 3 s of 12 pieces of music, stereo mixed down: what a hidden command is played in.",
+    params=CarrierParams,
+    build="raygrid.data.speech:music_carriers",
+    task="transcription",
+    source="sonic-pi-samples 3.2.2~repack-8 (Debian), read as data",
+    license="CC0-1.0",
+)
+AUDIO_FOLDER = Component(
+    kind="data",
+    name="audio-folder",
+    summary="Your own audio files, with a table of transcripts if you have one.",
+    params=AudioFolderParams,
+    build="raygrid.data.audio_folder:audio_folder",
+    task="transcription",
+    shorthand="path",
+)
+
+COMPONENTS: tuple[Component, ...] = (POCKETSPHINX_SPEECH, MOONSHINE_SPEECH, MUSIC_CARRIERS, AUDIO_FOLDER)
