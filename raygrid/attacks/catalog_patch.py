@@ -28,7 +28,9 @@ class Sticker(Params):
 
     mask: Literal["square", "disk", "bars", "face", "glasses", "forehead", "mask"] = "square"
     """Where the sticker lies: a square or a disk of `area` at `place`, on any picture; on `road-signs`, two bars across the sign or
-    its whole face; where faces are verified, the frames of `glasses`, a rectangle on the `forehead`, or a medical `mask`."""
+    its whole face; where faces are verified, the frames of `glasses`, a rectangle on the `forehead`, or a medical `mask`. A system
+    aligns faces anew in every view. Say how far apart that leaves them: `{use: view, rotation: 2, scale: 0.03, shift: 0.01}`
+    (MTCNN after default views of 80 ORL photos: 9 in 10 are within 1.5 degrees, 3 % and 1 %)."""
     place: tuple[Place, Place] = (0.5, 0.5)
     """Middle of a square or disk: down and right, as shares of height and width."""
     area: float = Field(0.05, gt=0, le=1)
@@ -36,15 +38,18 @@ class Sticker(Params):
     steps: int = Field(300, ge=1)
     """Steps of Adam."""
     lr: float = Field(0.05, gt=0)
-    """Adam's step size, in input units."""
+    """Adam's step size, in input units. Adam's steps are as long whatever the loss's scale: the default is for faces, too."""
     closeness: float = Field(0.0, ge=0)
-    """Weight of the sticker's distance from what it covers, against the loss, a gap between logits."""
+    """Weight of the sticker's distance from what it covers, against the loss, a gap between logits. Where faces are verified,
+    that is twice a gap between similarities, and all weights must be far smaller: start with 0.01."""
     closeness_norm: Literal["l2", "l1"] = "l2"
     """Norm of that distance."""
     printability: float = Field(0.0, ge=0)
-    """Weight of the non-printability score: how far its pixels' colors lie from the nearest printable ones, summed."""
+    """Weight of the non-printability score: how far its pixels' colors lie from the nearest printable ones, summed. Where
+    faces are verified, start with 0.0003: it makes glasses' score 30 % lower, and 0.001 makes it 60 % lower and halves success."""
     smoothness: float = Field(0.0, ge=0)
-    """Weight of its total variation, summed over its pixels."""
+    """Weight of its total variation, summed over its pixels. Where faces are verified, start with 0.0003: it halves that of
+    glasses, and 0.001 makes it 80 % lower and halves success."""
 
     def passes(self) -> tuple[int, int]:
         """One gradient a step, and a last look."""
