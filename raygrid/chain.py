@@ -38,6 +38,10 @@ class Chain(Params):
         """Whether any of them does."""
         return any(part.params.reaches_inside() for part in self.parts)
 
+    def for_pictures(self) -> bool:
+        """Whether any of them does."""
+        return any(part.params.for_pictures() for part in self.parts)
+
     def reads_classes(self) -> bool:
         """Whether any of them does."""
         return any(part.params.reads_classes() for part in self.parts)

@@ -77,6 +77,10 @@ class Params(BaseModel):
         """Whether a defense with these parameters changes what hidden layers hold, and so has to stand right around the victim."""
         return False
 
+    def for_pictures(self) -> bool:
+        """Whether a defense with these parameters changes pictures, and makes nothing of sound."""
+        return False
+
     def reads_classes(self) -> bool:
         """Whether a defense with these parameters takes a victim's outputs for scores of classes, which embeddings are not."""
         return False
@@ -114,7 +118,9 @@ class Component:
     identify: str | None = None
     """`module:callable` that says, without torch, what a victim is: `params -> VictimInfo`."""
     task: Task = "classification"
-    """Data: what victims do with it. Attacks and channels: `transcription` where they are for sound."""
+    """Data: what victims do with it. Attacks, defenses and channels: `transcription` where they are for sound."""
+    speller: str = ""
+    """Victims that write: `module:callable` that returns what spells a phrase for them, without torch, see `engine/phrases.py`."""
     access: Access = "gradient"
     """Attacks: what the attack asks of its victim."""
     norms: tuple[str, ...] = ()

@@ -369,7 +369,7 @@ def _mistakes(grid: GridSpec, data: Dataset, model: Model, source: Model, attack
         if not fits:
             yield f'{where}: victim "{info.id}" takes inputs {_shape(info.input_shape)} and {data.name} has {_shape(data.shape)}'
         yield from (f'{where}: victim "{info.id}" {wrong}' for wrong in _of_victim(data, info))
-    yield from (f"{where}: {wrong}" for wrong in _of_goal(data, attack))
+    yield from (f"{where}: {wrong}" for wrong in _of_goal(data, attack, model.defense))
     if data.task == "verification":
         yield from (f"{where}: {wrong}" for wrong in _of_faces(data, grid.judge.of(attack).far, attack, model.defense))
     if data.task == "transcription":
@@ -428,13 +428,13 @@ def _of_victim(data: Dataset, info: VictimInfo) -> Iterator[str]:
         )
 
 
-def _of_goal(data: Dataset, attack: AttackSpec) -> Iterator[str]:
+def _of_goal(data: Dataset, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
     """Say what makes no sense of an attack's goal, or of an attack or channel for sound where there is none."""
     name = attack.component.name
     if attack.goal not in GOALS[data.task]:
         goals = ", ".join(GOALS[data.task])
         yield f'attack "{name}": goal {attack.goal} makes no sense on {data.name}, which has the goals {goals}'
-    used = [attack.component, *([attack.channel.component] if attack.channel else [])]
+    used = [attack.component, defense.component, *([attack.channel.component] if attack.channel else [])]
     for component in used:
         sound = component.task == "transcription"
         if sound != (data.task == "transcription") and (sound or component.kind == "channel"):
@@ -450,6 +450,8 @@ def _of_speech(data: Dataset, attack: AttackSpec, defense: DefenseSpec) -> Itera
         yield f'attack "{name}" is fitted on labeled samples, and there are none where speech is transcribed'
     if defense.params.reads_classes():
         yield f'defense "{label(defense.component.name, defense.params)}" goes by scores of classes, and recognizers write tokens'
+    elif defense.params.for_pictures():
+        yield f'defense "{label(defense.component.name, defense.params)}" is for pictures, which {data.name} is not'
 
 
 def _of_faces(data: Dataset, far: float | None, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:

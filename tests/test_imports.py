@@ -73,7 +73,7 @@ MAY_IMPORT = {
     "attacks": {"component", "errors", "metrics"} | SEARCH,
     "victims": WORDS | FILES | {"data.alignment", "randomness"},
     "victims.train_signs": WORDS | FILES | {"channels", "data", "randomness", "victims"},
-    "defenses": WORDS | {"metrics", "randomness", "victims"},
+    "defenses": WORDS | {"channels", "metrics", "randomness", "victims"},
     "data": WORDS | FILES | {"data.alignment", "data.pins", "data.pins_audio"},
     "medium": set(),
     "judge": WORDS | SEARCH | {"medium", "metrics"},

@@ -6,6 +6,7 @@ from raygrid.defenses import (
     catalog_output,
     catalog_preprocess,
     catalog_smoothing,
+    catalog_sound,
     catalog_views,
 )
 
@@ -18,6 +19,7 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     *catalog_noise.COMPONENTS,
     *catalog_preprocess.COMPONENTS,
+    *catalog_sound.COMPONENTS,
     *catalog_views.COMPONENTS,
     *catalog_output.COMPONENTS,
     *catalog_smoothing.COMPONENTS,

@@ -7,7 +7,15 @@ from pydantic import Field, model_validator
 from raygrid.component import Component, Params
 
 
-class Jpeg(Params):
+class Picture(Params):
+    """Parameters of what changes a picture."""
+
+    def for_pictures(self) -> bool:
+        """Always."""
+        return True
+
+
+class Jpeg(Picture):
     """Parameters of JPEG compression."""
 
     quality: int = Field(75, ge=1, le=100)
@@ -16,21 +24,21 @@ class Jpeg(Params):
     """How coarsely color is sampled beside brightness; of no effect on gray pictures."""
 
 
-class BitDepth(Params):
+class BitDepth(Picture):
     """Parameters of fewer levels of brightness."""
 
     bits: int = Field(4, ge=1, le=8)
     """Bits that each value is rounded to: 2^bits levels from 0 to 1. 8 leaves a picture out of a file as it is."""
 
 
-class Median(Params):
+class Median(Picture):
     """Parameters of the median filter."""
 
     size: int = Field(3, ge=1)
     """Side of the window in pixels; 1 changes nothing. Of an even number of values, the upper of the two in the middle is taken."""
 
 
-class TotalVariation(Params):
+class TotalVariation(Picture):
     """Parameters of total variation minimization."""
 
     weight: float = Field(0.03, ge=0)
@@ -51,7 +59,7 @@ class TotalVariation(Params):
         return self
 
 
-class ResizePad(Params):
+class ResizePad(Picture):
     """Parameters of random resizing and padding."""
 
     least: float = Field(0.9, gt=0, le=1)

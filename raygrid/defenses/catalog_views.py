@@ -4,10 +4,11 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from raygrid.component import Component, Params
+from raygrid.component import Component
+from raygrid.defenses.catalog_preprocess import Picture
 
 
-class MultiScale(Params):
+class MultiScale(Picture):
     """Parameters of votes over scales, crops and mirror images."""
 
     scales: tuple[float, ...] = Field((0.8, 1.0, 1.25), min_length=1)
@@ -36,7 +37,7 @@ class MultiScale(Params):
         return self
 
 
-class Squeezing(Params):
+class Squeezing(Picture):
     """Parameters of feature squeezing."""
 
     threshold: float = Field(ge=0, le=2)

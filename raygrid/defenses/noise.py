@@ -135,13 +135,13 @@ class Noisy(Defended):
         size: int,
         ask: Callable[[Victim, Tensor, Draws], Tensor],
     ) -> Tensor:
-        """Return the logits [B, size, classes] of values h [B, ...] of the first site at the draws from `start` on."""
+        """Return the logits [B, size, ...] of values h [B, ...] of the first site at the draws from `start` on."""
         z = self._noise(h[:, None].expand(-1, size, *h.shape[1:]), first, draws, start)
         if self.places:
             logits = self._rest(z, first, draws, start)
         else:
             logits = ask(self.victim, z.flatten(0, 1), draws.copied(range(start, start + size)))
-        return logits.view(len(h), size, -1)
+        return logits.view(len(h), size, *logits.shape[1:])
 
     def _rest(self, z: Tensor, place: int, draws: Draws, start: int) -> Tensor:
         """Return the logits [B * copies, classes] that follow from the values z [B, copies, ...] at a place."""

@@ -65,6 +65,13 @@ VOTES: dict[VoteName, Callable[[Tensor], Tensor]] = {"majority": _majority, "mea
 """Logits of every copy [B, copies, classes] -> of all together [B, classes]."""
 
 
+def _mean_frames(logits: Tensor) -> Tensor:
+    """Logarithms of the mean probabilities, frame by frame."""
+    return logits.log_softmax(-1).logsumexp(1) - math.log(logits.shape[1])
+
+
 def poll(vote: VoteName, task: Task) -> Callable[[Tensor], Tensor]:
-    """Return what makes one answer [B, classes] of those of every copy [B, copies, classes]: of embeddings their mean."""
-    return _mean_embedding if task == "verification" else VOTES[vote]
+    """Return what makes one answer [B, ...] of those of every copy [B, copies, ...]: of embeddings their mean, of what is heard in
+    frames the mean of its probabilities."""
+    others: dict[Task, Callable[[Tensor], Tensor]] = {"verification": _mean_embedding, "transcription": _mean_frames}
+    return others.get(task, VOTES[vote])

@@ -11,6 +11,7 @@ from raygrid.costs import Cost, read_costs
 from raygrid.data.check import check
 from raygrid.data.dataset import Dataset, Shard, fingerprint
 from raygrid.data.pairs import make_trials
+from raygrid.engine.phrases import check_phrases
 from raygrid.errors import UsageError
 from raygrid.grid import Plan, ShardRef, expand
 from raygrid.job import excluded
@@ -57,11 +58,12 @@ def read_inputs(job: Job) -> Inputs:
             fit=next((ShardRef(shard.key, shard.size) for shard in apart), None),
             task=spec.component.task,
             sample_rate=dataset.extra.get("sample_rate", 0),
-            transcripts="transcript" in dataset.table.column_names,
+            transcripts="transcript" in dataset.table.column_names and not dataset.table["transcript"].null_count,
             gallery=next((ShardRef(shard.key, shard.size) for shard in apart[1:]), None),
             calibration=len(set(apart[0].table.column("cluster").to_pylist())) if dataset.people else 0,
             known=dataset.people[0] if dataset.people else 0,
         )
+    check_phrases(job, datasets)
     costs = {
         g.name: read_costs(f"grids.{g.name}.costs", g.costs, data.classes, data.class_names)
         for g in job.grids

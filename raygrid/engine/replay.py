@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import soundfile
 from PIL import Image
 from rich.console import RenderableType
 from rich.markup import escape
@@ -57,7 +58,7 @@ def replay(
     table = inputs.shards[wanted.craft.shard.key]
     now, x_adv, on_file = _recompute(wanted, inputs.shards, sample)
     row = table.column("sample_id").to_pylist().index(sample)
-    files = _save(pixels(table.slice(row, 1))[0], x_adv, on_file, folder)
+    files = _save(pixels(table.slice(row, 1))[0], x_adv, on_file, folder, wanted.model.info.sample_rate)
     return all(before[name] == now[name] for name in VERDICT), _tell(before, now, files)
 
 
@@ -98,18 +99,28 @@ def _recompute(
         return row, None, None
     shape = tuple(example["shape"])
     return row, *(
-        np.frombuffer(example[name], kind).reshape(shape) for name, kind in (("x_adv", "<f4"), ("x_stored", "u1"))
+        np.frombuffer(example[name], kind).reshape(shape)
+        for name, kind in (("x_adv", "<f4"), ("x_stored", "<i2" if len(shape) == 1 else "u1"))
     )
 
 
-def _save(clean: np.ndarray, x_adv: np.ndarray | None, on_file: np.ndarray | None, folder: Path) -> list[Path]:
+def _save(
+    clean: np.ndarray, x_adv: np.ndarray | None, on_file: np.ndarray | None, folder: Path, rate: int
+) -> list[Path]:
+    """Save an example and its original as people look at them, or listen to them."""
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = {"clean.png": np.rint(clean * PICTURE.levels).astype(np.uint8), "adversarial.png": on_file}
     files = []
-    for name, picture in pictures.items():
-        if picture is not None and picture.shape[0] in CHANNELS:
-            files.append(folder / name)
-            Image.fromarray(picture[0] if picture.shape[0] == 1 else picture.transpose(1, 2, 0)).save(files[-1])
+    if clean.ndim == 1:
+        for name, sound in {"clean.wav": clean, "adversarial.wav": on_file}.items():
+            if sound is not None:
+                files.append(folder / name)
+                soundfile.write(files[-1], sound, rate, subtype="PCM_16")
+    else:
+        pictures = {"clean.png": np.rint(clean * PICTURE.levels).astype(np.uint8), "adversarial.png": on_file}
+        for name, picture in pictures.items():
+            if picture is not None and picture.shape[0] in CHANNELS:
+                files.append(folder / name)
+                Image.fromarray(picture[0] if picture.shape[0] == 1 else picture.transpose(1, 2, 0)).save(files[-1])
     if x_adv is not None:
         files.append(folder / "adversarial.npy")
         np.save(files[-1], x_adv)

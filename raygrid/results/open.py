@@ -1,7 +1,7 @@
 """`open_results(path)`: a results folder as DuckDB views, Arrow, pandas, Polars and NumPy arrays."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import groupby
@@ -158,7 +158,7 @@ def _examples(store: Store, trials: pa.Table) -> Iterator[Example]:
 
 def _example(trial: dict[str, Any], row: dict[str, Any]) -> Example:
     x = np.frombuffer(row["x_adv"], "<f4").astype(np.float32).reshape(row["shape"])
-    stored = None if row["x_stored"] is None else np.frombuffer(row["x_stored"], np.uint8).copy().reshape(row["shape"])
+    stored = None if row["x_stored"] is None else _filed(row["x_stored"], row["shape"])
     return Example(trial, x, stored)
 
 
@@ -172,3 +172,9 @@ def _need(package: str) -> None:
 def _one_line(error: duckdb.Error) -> str:
     """Return what DuckDB says, its hint included, without the picture of the line."""
     return " ".join(str(error).partition("\n\nLINE ")[0].split())
+
+
+def _filed(content: bytes, shape: Sequence[int]) -> np.ndarray:
+    """Return what a file holds of an example: pictures [C, H, W] uint8, sound [T] int16."""
+    kind = "<i2" if len(shape) == 1 else "u1"
+    return np.frombuffer(content, kind).copy().reshape(tuple(shape))

@@ -54,6 +54,7 @@ COMPONENTS: tuple[Component, ...] = (
         summary="A phoneme recognizer (CTC) for waveforms at 16 kHz, 191 tokens, 2.1 M parameters.",
         build="raygrid.victims.hama:build",
         identify=f"{__name__}:identify_hama",
+        speller="raygrid.victims.hama_text:hama_text",
         source=f"hamanlp.org (2026), weights from {HAMA.source}; goal texts in phonemes by the package's own speller",
         license=HAMA.license,
     ),

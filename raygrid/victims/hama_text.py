@@ -57,6 +57,10 @@ class HamaText:
         """Return the tokens of a greedy path, one a frame: repeats joined, then blanks dropped."""
         return [token for token, _ in groupby(frames) if token != self.blank]
 
+    def samples(self, tokens: Sequence[int]) -> int:
+        """Return the length of the shortest clip at 16 kHz that gives frames enough to write the tokens."""
+        return (2 * needed_frames(tokens) - 2) * 160
+
     def words(self, tokens: Iterable[int]) -> list[list[str]]:
         """Return the phonemes of each word; words without any are left out."""
         runs = groupby(tokens, lambda token: token == self.boundary)
