@@ -204,14 +204,24 @@ def expand(
                         )
                     for seed in job.seeds:
                         cells = [_cell(grid, data, model, attack, seed) for attack in in_turn(rungs)]
-                        _add(plan, cells, _source(rungs[0], model, infos, data), data)
+                        whole = replace(rungs[0], surrogate_dropout=0.0)
+                        source, enrolls = (_source(attack, model, infos, data) for attack in (rungs[0], whole))
+                        _add(plan, cells, source, enrolls, data)
     if mistakes:
         raise UsageError(*mistakes)
     return plan
 
 
-def _add(plan: Plan, cells: Sequence[Cell], source: Model, data: Dataset) -> None:
-    """Add the units of cells of one series."""
+def _add(plan: Plan, cells: Sequence[Cell], source: Model, enrolls: Model, data: Dataset) -> None:
+    """Add the units of cells of one series.
+
+    Args:
+        plan: takes them.
+        cells: of the series.
+        source: what their examples are crafted on.
+        enrolls: what the attacker's photos are enrolled in, where faces are verified: the source, nothing left out of it.
+        data: what is attacked.
+    """
     parents: dict[str, Score] = {}
     verdicts: dict[str, str] = {}
     """Shard -> key of what the parent judged: what it measured besides changes no example made after it."""
@@ -225,7 +235,7 @@ def _add(plan: Plan, cells: Sequence[Cell], source: Model, data: Dataset) -> Non
         judging = (
             replace(ONCE, far=far) if cell.attack.to_the_end else replace(cell.judging, stored=False)
         )  # all are attacked
-        knows, knows_here = (_enrolled(model, data) for model in (source, cell.model))
+        knows, knows_here = (_enrolled(model, data) for model in (enrolls, cell.model))
         fit = _fit_of(cell.attack.as_crafted, source, data, cell.seed)
         for shard in data.shards:
             parent = parents.get(shard.key) if len(cells) > 1 else None
@@ -345,7 +355,14 @@ def _source(attack: AttackSpec, model: Model, infos: Mapping[str, VictimInfo], d
     if attack.source is None and not attack.elsewhere:
         return model
     source = attack.source or model.victim
-    return _bare(source, infos[source.key], data)
+    return _model(source, infos[source.key], _thinned(attack.surrogate_dropout), data)
+
+
+def _thinned(share: float) -> DefenseSpec:
+    """Return what sets this share of the values behind each convolution to 0."""
+    component = find("defense", "noise" if share else "none")
+    words = {"site": "convolutions", "kind": "dropout", "sigma": share} if share else {}
+    return DefenseSpec(component, component.params.model_validate(words))
 
 
 def _unfitted(grid: GridSpec, data: Dataset) -> Iterator[str]:
@@ -500,7 +517,7 @@ def _cell(grid: GridSpec, data: Dataset, model: Model, attack: AttackSpec, seed:
         if attack.verifies
         else "",
         "far": f"{judging.far:g}" if judging.far is not None else "",
-        "access": attack.access if attack.source is None else f"{attack.access}({attack.source.id})",
+        "access": attack.access if attack.source is None else f"{attack.access}({attack.source_label})",
         "budget": _budget_label(attack),
         "eot": "" if attack.looks == 1 else str(attack.looks),
         "channel": channel_label(attack) or "",

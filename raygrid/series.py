@@ -30,9 +30,12 @@ def ladders(attacks: Iterable[AttackSpec]) -> list[Series]:
         )
         climbs = attack.ladder and attack.access != "transfer" and not alone
         rest = {
-            f.name: getattr(attack, f.name) for f in fields(attack) if f.name not in ("params", *(["eps"] * climbs))
+            f.name: getattr(attack, f.name)
+            for f in fields(attack)
+            if f.name not in ("params", "source", *(["eps"] * climbs))
         }
-        groups.setdefault((attack.params.model_dump_json(), *rest.values()), []).append(attack)
+        source = attack.source.key if attack.source else ""  # parameters may hold what has no hash
+        groups.setdefault((attack.params.model_dump_json(), source, *rest.values()), []).append(attack)
     return [tuple(sorted(group, key=lambda attack: attack.eps)) for group in groups.values()]
 
 

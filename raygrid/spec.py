@@ -187,6 +187,8 @@ class AttackSpec:
     """Where faces are verified: photos of the person that the attacker has."""
     combine: Combine = "mean"
     """How these make one loss."""
+    surrogate_dropout: float = 0.0
+    """Under transfer: share of the values behind each convolution of the surrogate that is set to 0 at each look."""
     ladder: bool = True
     """Whether a success at a smaller eps of the same grid counts, and is not looked for again."""
     stage: StageOf | None = None
@@ -253,6 +255,13 @@ class AttackSpec:
     def radius(self) -> float | None:
         """Radius of the ball, as tables show it; None where there is no ball."""
         return self.eps if self.norm else None
+
+    @property
+    def source_label(self) -> str | None:
+        """Name the surrogate as tables show it; None where there is none."""
+        if self.source is None or not self.surrogate_dropout:
+            return self.source.id if self.source else None
+        return f"{self.source.id}(dropout={self.surrogate_dropout:g})"
 
     @property
     def as_crafted(self) -> "AttackSpec":

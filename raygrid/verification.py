@@ -5,6 +5,7 @@ the scores of that decision over the photos that the attacker knows (`Match`), a
 judged by the person's other photos, each of which is a draw.
 """
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,29 +13,15 @@ from functools import cached_property
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from raygrid.enrollment import MATCH
 from raygrid.goals import Goal
 from raygrid.judge import Look, Outputs, Verdict, run_model
 from raygrid.metrics.verification import Pairs, threshold_at
 from raygrid.randomness import Randomness
+from raygrid.similarity import By, Weakest, among, compare, read, written
 from raygrid.spec import AttackSpec, Combine
-from raygrid.victims.info import Similarity
 
-
-def cosine(a: Tensor, b: Tensor) -> Tensor:
-    """Return the cosines [..., K] of vectors a [..., D] and b [..., K, D]."""
-    return (functional.normalize(a, dim=-1).unsqueeze(-2) * functional.normalize(b, dim=-1)).sum(-1)
-
-
-def nearness(a: Tensor, b: Tensor) -> Tensor:
-    """Return minus the L2 distances [..., K] of vectors a [..., D] and b [..., K, D]."""
-    distance: Tensor = torch.linalg.vector_norm(a.unsqueeze(-2) - b, dim=-1)
-    return -distance
-
-
-SIMILARITIES: dict[Similarity, Callable[[Tensor, Tensor], Tensor]] = {"cosine": cosine, "l2": nearness}
 SHARPNESS = 20.0
 """By how much a similarity that is 1 lower weighs more, in powers of e, where the photos of a person are weighted."""
 
@@ -86,7 +73,7 @@ class Enrolled:
     """Of the photos [P]."""
     impostors: Tensor
     """Similarities of pairs of two people among those set apart for calibration [M]."""
-    similarity: Similarity
+    similarity: By
 
     @cached_property
     def rows(self) -> Mapping[str, int]:
@@ -103,15 +90,15 @@ class Enrolled:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all of it as tensors, for a file."""
-        text = "\n".join((self.similarity, *self.ids)).encode()
-        names = torch.frombuffer(bytearray(text), dtype=torch.uint8)
-        return {"embeddings": self.embeddings, "impostors": self.impostors, "names": names}
+        word, scales = written(self.similarity)
+        names = torch.frombuffer(bytearray(json.dumps([word, *self.ids]).encode()), dtype=torch.uint8)
+        return {"embeddings": self.embeddings, "impostors": self.impostors, "names": names, **scales}
 
     @classmethod
     def read(cls, tensors: Mapping[str, Tensor]) -> "Enrolled":
         """Return what `tensors` made."""
-        similarity, *ids = bytes(tensors["names"].cpu().numpy()).decode().split("\n")
-        return cls(tensors["embeddings"], tuple(ids), tensors["impostors"], "l2" if similarity == "l2" else "cosine")
+        word, *ids = json.loads(bytes(tensors["names"].cpu().numpy()))
+        return cls(tensors["embeddings"], tuple(ids), tensors["impostors"], read(word, tensors.get("scales")))
 
 
 def enroll(
@@ -120,7 +107,7 @@ def enroll(
     ids: Sequence[str],
     calibration: Sequence[bool],
     people: Sequence[int],
-    similarity: Similarity,
+    similarity: By,
     micro_batch: int | None = None,
     numbers: Randomness | None = None,
 ) -> Enrolled:
@@ -132,12 +119,12 @@ def enroll(
         ids: of the photos.
         calibration: which of them set the thresholds.
         people: whom they show.
-        similarity: how the model compares embeddings.
+        similarity: what the model's embeddings are compared by; the scales of several that must agree are set on the calibration.
         micro_batch: photos in one pass.
         numbers: of the photos.
 
     Raises:
-        ValueError: the model fails on a photo: each is somebody's reference.
+        ValueError: the model fails on a photo: each is somebody's reference; or an embedder tells nobody from anybody.
     """
     outputs = run_model(model, x, 0, micro_batch, numbers=numbers)
     failed = {ids[i]: why for i in range(len(ids)) if (why := outputs.why(i)) is not None}
@@ -145,17 +132,16 @@ def enroll(
         photo, why = next(iter(failed.items()))
         raise ValueError(f'the victim fails on {len(failed)} of {len(ids)} clean photos; on "{photo}": {why}')
     chosen = [i for i, apart in enumerate(calibration) if apart]
-    pairs = all_pairs(outputs.logits[chosen], [people[i] for i in chosen], similarity)
+    embeddings, whom = outputs.logits[chosen], [people[i] for i in chosen]
+    if isinstance(similarity, Weakest):
+        similarity = similarity.standardized(embeddings, whom)
+    pairs = all_pairs(embeddings, whom, similarity)
     return Enrolled(outputs.logits, tuple(ids), torch.from_numpy(pairs.impostors), similarity)
 
 
-def all_pairs(embeddings: Tensor, people: Sequence[int], similarity: Similarity) -> Pairs:
+def all_pairs(embeddings: Tensor, people: Sequence[int], similarity: By) -> Pairs:
     """Return the similarities of all pairs of embeddings [N, D] of some people."""
-    if similarity == "cosine":
-        unit = functional.normalize(embeddings, dim=1)
-        table = unit @ unit.T
-    else:
-        table = -torch.cdist(embeddings, embeddings, compute_mode="donot_use_mm_for_euclid_dist")
+    table = among(similarity, embeddings)
     upper = np.triu_indices(len(embeddings), 1)
     numbers = np.unique(np.array(people), return_inverse=True)[1]
     return Pairs(table.cpu().numpy()[upper], numbers)
@@ -172,14 +158,14 @@ class Match:
     judged_ids: Sequence[Sequence[str]]
     known_ids: Sequence[Sequence[str]]
     threshold: float
-    similarity: Similarity
+    similarity: By
     combine: Combine
     hides: bool
     """Whether the attacker wants to be told from the person, and not to be taken for him."""
 
     def __call__(self, embeddings: Tensor, index: Tensor) -> Tensor:
         """Return the scores [B, 2] of NO_MATCH and MATCH with the known photos, for embeddings [B, D] of the samples at `index`."""
-        leads = SIMILARITIES[self.similarity](embeddings, self.known[index]) - self.threshold
+        leads = compare(self.similarity, embeddings, self.known[index]) - self.threshold
         lead = -COMBINATIONS[self.combine](-leads) if self.hides else COMBINATIONS[self.combine](leads)
         return torch.stack([-lead, lead], dim=1)
 
@@ -218,7 +204,7 @@ class Match:
             each.shape[-1] != photos.shape[-1]
         ):  # the model failed on every sample, and nobody knows how wide its answers are
             each = each.new_full((*each.shape[:-1], photos.shape[-1]), float("nan"))
-        leads = SIMILARITIES[self.similarity](each, photos) - self.threshold  # [draws, N, P]
+        leads = compare(self.similarity, each, photos) - self.threshold  # [draws, N, P]
         scores = torch.stack([-leads, leads], dim=-1).permute(0, 2, 1, 3).flatten(0, 1)
         if len(scores) == 1:
             return Outputs(scores[0], outputs.errors, alarms=outputs.alarms)

@@ -19,7 +19,8 @@ class Noise(Params):
     """Parameters of noise at the input or in hidden layers."""
 
     site: str = Field("input", min_length=1)
-    """Where it is added: `input`, a layer that `raygrid describe VICTIM` lists, or `all` layers."""
+    """Where it is added: `input`, a layer that `raygrid describe VICTIM` lists, `convolutions`, which is what comes out of each, or
+    `all` layers. The last two take an ensemble member by member, unless there is something to measure or to abstain from."""
     kind: Kind = "gaussian"
     """What is added: Gaussian, uniform or Laplace noise of the standard deviation sigma; Gaussian noise of the deviation sigma
     times the root of each value (`poisson-like`) or times the value (`multiplicative`); `dropout` sets a share of sigma to 0."""
@@ -80,7 +81,7 @@ COMPONENTS: tuple[Component, ...] = (
         kind="defense",
         name="noise",
         summary="Noise at the input, in a hidden layer or in all of them, and votes over its draws.",
-        build="raygrid.defenses.noise:Noisy",
+        build="raygrid.defenses.noise:build",
         fit="raygrid.defenses.noise:measure",
         params=Noise,
         source="Ukita & Ohki, Neural Networks 2023; at every layer Liu et al., ECCV 2018",

@@ -3,14 +3,16 @@ the base of Cohen et al., ICML 2019; at every layer Liu et al., ECCV 2018)."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from raygrid.defenses.catalog_noise import Kind, Noise
 from raygrid.defenses.defended import Defended, answer, soft_answer, some_draws
 from raygrid.defenses.votes import never_none, poll, shares_or_none, tally
 from raygrid.randomness import Draws
+from raygrid.victims.ensemble_model import Several
 from raygrid.victims.victim import Victim
 
 AT_ONCE = 1 << 16
@@ -23,6 +25,8 @@ system for fresh memory each time, and a digit takes 210 instead of 120 us."""
 
 INPUT = "input"
 """The site before all layers."""
+MANY = frozenset({"convolutions", "all"})
+"""Sites that stand for layers of whatever victim there is."""
 
 
 def _gaussian(h: Tensor, sigma: float, draws: Draws, what: str) -> Tensor:
@@ -59,6 +63,22 @@ NOISES: dict[Kind, Callable[[Tensor, float, Draws, str], Tensor]] = {
     "dropout": _dropout,
 }
 """(values [B, copies, ...], sigma, draws, what they are for) -> values with noise."""
+
+
+def build(params: Noise, victim: Victim, fitted: Mapping[str, Tensor] | None = None) -> Victim:
+    """Put noise into a victim, or, at sites that every victim has, into each member of an ensemble.
+
+    Raises:
+        UsageError: there is no such layer, or the victim abstains already and is to do so again.
+    """
+    if (
+        isinstance(victim.model, Several)
+        and params.site in MANY
+        and params.unit == "absolute"
+        and params.abstain is None
+    ):
+        return NoisyMembers(params, victim, victim.model)
+    return Noisy(params, victim, fitted)
 
 
 class Noisy(Defended):
@@ -158,6 +178,32 @@ class Noisy(Defended):
         return NOISES[self.params.kind](h, self.sigmas[place], draws, f"{place}/{start}")
 
 
+class NoisyMembers(Defended):
+    """An ensemble with noise inside each of its members, which draw for themselves: each puts its own draws to the vote."""
+
+    def __init__(self, params: Noise, victim: Victim, several: Several) -> None:
+        super().__init__(victim, random=params.draws_at_random())
+        self.several = several
+        self.noisy = nn.ModuleList(Noisy(params, member) for member in several.victims)
+
+    def forward(self, x: Tensor, draws: Draws | None = None) -> Tensor:
+        """Return the outputs [B, classes] of all members together for pixels [B, C, H, W]."""
+        draws = draws or some_draws(len(x))
+        return self._joined(self.victim.inside(x, draws), draws, answer)
+
+    def soft(self, x: Tensor, draws: Draws | None = None) -> Tensor:
+        """Return them at one draw of the noise."""
+        draws = draws or some_draws(len(x))
+        return self._joined(self.victim.softly_inside(x, draws), draws, soft_answer)
+
+    def _joined(self, x: Tensor, draws: Draws, ask: Callable[[Victim, Tensor, Draws], Tensor]) -> Tensor:
+        outputs = []
+        for member in self.noisy:
+            outputs.append(ask(cast(Noisy, member), x, draws))
+            draws = draws.behind()
+        return self.several.joined(outputs)
+
+
 def measure(params: Noise, victim: Victim, x: Tensor, micro_batch: int | None) -> dict[str, Tensor]:
     """Measure what sigma is relative to, on clean pixels x [N, C, H, W]: a number for the input, or for each layer."""
     parts = torch.split(x, micro_batch or len(x))
@@ -178,4 +224,6 @@ def _layers(params: Noise, victim: Victim) -> list[str]:
     """Return the hidden layers that get noise; none where the input does."""
     if params.site == "all":
         return victim.layers.all()
+    if params.site == "convolutions":
+        return victim.layers.convolutions()
     return [] if params.site == INPUT else [params.site]

@@ -18,6 +18,7 @@ from raygrid.grid import Fit
 from raygrid.kernel import Batch, Fitted, fit, numbers_of
 from raygrid.results.folder import Row, artifact_name, commit_fit, read_artifact
 from raygrid.results.store import Store
+from raygrid.similarity import by_of
 from raygrid.spec import AttackSpec
 from raygrid.verification import enroll
 from raygrid.victims.victim import Victim
@@ -84,7 +85,7 @@ def enroll_unit(store: Store, unit: Fit, batch: Batch, table: pa.Table, model: V
         UsageError: the disk is full.
     """
     started = time.perf_counter()
-    calibration, similarity = table.column(CALIBRATION).to_pylist(), unit.model.info.similarity
+    calibration, similarity = table.column(CALIBRATION).to_pylist(), by_of(unit.model.info)
     people = table.column("label").to_pylist()
     enrolled = enroll(
         model, batch.x, batch.ids, calibration, people, similarity, micro_batch, numbers_of(batch, unit.seed)

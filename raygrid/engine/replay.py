@@ -85,7 +85,10 @@ def _recompute(
         while unit is not None:  # what it inherited is recomputed too
             units[:0] = [unit.craft, unit]
             unit = unit.craft.parent
-        tasks = [Task(fit.model, fit.shard.key, (fit,), "replay") for fit in dict.fromkeys(fits_of(units))]
+        tasks = [
+            Task(fit.model, fit.shard.key, (fit,), "replay")
+            for fit in {fit.key: fit for fit in fits_of(units)}.values()
+        ]
         tasks.append(Task(score.model, score.craft.shard.key, tuple(units), "replay"))
         for report in host.run(tasks, *(shards[task.shard] for task in tasks)):
             if report.error:

@@ -35,7 +35,7 @@ def cell_row(cell: Cell) -> Row:
         "target": None if attack.target is None else str(attack.target),
         "access": attack.access,
         "awareness": attack.averages,
-        "source": attack.source.id if attack.source else None,
+        "source": attack.source_label,
         "info_level": INFO_LEVELS[attack.access],
         "channel": channel_label(attack),
         "norm": attack.norm or None,

@@ -96,6 +96,8 @@ def _of_access(this: str, component: Component, fields: AttackFields, *, has_sou
         yield "access", 'access "transfer" needs "source", the victim to craft on'
     if access != "transfer" and has_source:
         yield "source", f'is for access "transfer", not "{access}"; make it an attack of its own'
+    if access != "transfer" and fields.surrogate_dropout:
+        yield "surrogate_dropout", f'is for access "transfer", not "{access}": no other has a surrogate'
     if component.access == "none" and access != "none":
         yield "access", f'{this} asks nothing of any victim; its access is "none"'
     elif access != "transfer" and ACCESS_ORDER.index(access) < ACCESS_ORDER.index(component.access):

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from raygrid.component import Kind, Params
+from raygrid.ensemble import Rule
 from raygrid.spec import AttackerAccess, Awareness, Combine, GoalName, Perceptual
 
 
@@ -100,6 +101,15 @@ class VictimFields(Params):
     """Name in tables, unique within the grid. Default: what `use` says; the values of its axes follow."""
 
 
+class EnsembleFields(VictimFields):
+    """What a job may say of an ensemble, besides its members."""
+
+    rule: Rule = Field(default="mean", json_schema_extra=_ONE)
+    """How the members answer together: by the mean of their probabilities, and of embedders of their cosines, where one whose
+    cosines vary more counts for more; or, of embedders alone, `all`: two photos match only where every member says so, at one
+    threshold in standard deviations of each member's impostors, so that `judge.far` is that of the whole."""
+
+
 class DefenseFields(Params):
     """What a job may say of any defense: nothing yet but its parameters."""
 
@@ -148,6 +158,9 @@ class AttackFields(Params):
     eot: int | None = Field(default=None, ge=1)
     """Draws of the randomness of victim, defense and channel that each look of the attack averages over; each costs a pass.
     Default: 20 where the attacker knows of a defense that draws at random, else 1."""
+    surrogate_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Under transfer: share of the values behind each convolution of `source` that is set to 0 while crafting, others at each look,
+    so that an example has to work on many thinned copies of it (Zhong & Deng 2020)."""
     ladder: bool = Field(default=True, json_schema_extra=_ONE)
     """Whether a success at a smaller eps of the grid counts at the larger ones, where it is judged again, and is not looked for
     anew. Not for transfer, nor for minimal-norm attacks, which look once for all eps."""
@@ -164,7 +177,7 @@ FIELDS: dict[Kind, type[Params]] = {
 CHAIN = "chain"
 """The key of a mapping that composes a defense of a list of defenses, the first of which meets the input first."""
 ENSEMBLE = "ensemble"
-"""The key of a mapping that composes a victim of a list of victims, which answer by the mean of their probabilities."""
+"""The key of a mapping that composes a victim of a list of victims, which answer together."""
 
 EXCLUDE_KEYS = ("victim", "defense", "attack", "norm", "eps", "goal", "access", "source", "channel", "awareness")
 """What `exclude` can name besides the parameters of the grid's attacks."""

@@ -17,6 +17,7 @@ from raygrid.job.fields import (
     ChannelFields,
     DataFields,
     DefenseFields,
+    EnsembleFields,
     GridFields,
     VictimFields,
 )
@@ -155,7 +156,7 @@ class GridReader:
         return [_victim(use) for use in uses.alternatives], uses.resolved
 
     def _ensemble(self, node: Node, listed: Node) -> tuple[list[ReadVictim], Json | None]:
-        fields = read_fields(VictimFields, node, Thing("an ensemble", (ENSEMBLE,)), self._mistakes)
+        fields = read_fields(EnsembleFields, node, Thing("an ensemble", (ENSEMBLE,)), self._mistakes)
         if not isinstance(listed.value, tuple):
             self._mistakes.add(listed, f"must be a list of victims, not {show(listed)}")
             return [], None
@@ -167,10 +168,10 @@ class GridReader:
         members = [self._victim(item) for item in items]
         if not (fields and members):
             return [], None
-        name, victims = fields[0].id, []
+        name, rule, victims = fields[0].id, fields[0].rule, []
         for choice in product(*(alternatives for alternatives, _ in members)):
             told = tuple(text for member in choice for text in member.told)
-            spec = ensemble([member.spec for member in choice], name and "-".join([name, *told]))
+            spec = ensemble([member.spec for member in choice], name and "-".join([name, *told]), rule)
             victims.append(ReadVictim(spec, told, node.child("id")))
         said = {ENSEMBLE: [written for _, written in members]}
         return victims, {**said, **fields[0].model_dump(mode="json", exclude_none=True)}
@@ -310,6 +311,7 @@ def _attack(use: Use[AttackFields], source: VictimSpec | None, channel: ChannelS
         phrase=fields.phrase,
         photos=fields.photos,
         combine=fields.combine,
+        surrogate_dropout=fields.surrogate_dropout,
         ladder=fields.ladder,
     )
 

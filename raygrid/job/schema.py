@@ -4,9 +4,10 @@ from typing import Any
 
 from raygrid import registry
 from raygrid.component import Component, Kind, Params
-from raygrid.job.fields import CHAIN, ENSEMBLE, EXCLUDE_KEYS, FIELDS, GridFields, JobFields, VictimFields
+from raygrid.job.fields import CHAIN, ENSEMBLE, EXCLUDE_KEYS, FIELDS, EnsembleFields, GridFields, JobFields
 from raygrid.job.reading import Schema, is_axis, schema_of
 from raygrid.job.uses import Table
+from raygrid.spec import TRANSCRIPTION_GOALS, VERIFICATION_GOALS
 
 Json = dict[str, Any]
 
@@ -85,8 +86,8 @@ def _composite(kind: Kind) -> list[Json]:
         about = "Defenses one after another; the first meets the input first."
         return [_object({CHAIN: _composed_of(kind, about)}, [CHAIN])]
     if kind == "victim":
-        about = "Victims that answer together, by the mean of their probabilities."
-        shared = {key: _ref(f"{kind}-fields/properties/{key}") for key in VictimFields.model_fields}
+        about = "Victims that answer together."
+        shared = _fields(EnsembleFields)
         return [_object({ENSEMBLE: _composed_of(kind, about), **shared}, [ENSEMBLE])]
     return []
 
@@ -107,7 +108,9 @@ def _use(kind: Kind, component: Component) -> Json:
         # Beside the reference, which brings the description: what this attack knows.
         properties["norm"] |= _one_or_list({"enum": list(component.norms)}) if component.norms else {"const": None}
         properties["eps"] |= {} if component.norms else {"const": None}
-        properties["goal"] |= _one_or_list({"enum": list(component.goals)})
+        # Who can make an answer wrong can do so to the two answers of a decision.
+        decisions = (*VERIFICATION_GOALS, *TRANSCRIPTION_GOALS) if "untargeted" in component.goals else ()
+        properties["goal"] |= _one_or_list({"enum": [*component.goals, *decisions]})
         properties["source"] = {
             "description": "Under `access: transfer`, the victim to craft on: the id of one of the grid, or a use.",
             **_one_or_list(_ref("source")),

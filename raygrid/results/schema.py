@@ -99,7 +99,11 @@ CELL = (
         "What was averaged over while crafting: none, channel, defense, all that lay before the victim; input, hidden or "
         "input+hidden noise that the attack imagines by itself; or several, joined by +.",
     ),
-    Column("source", "string", "Under transfer: the surrogate that the examples were crafted on."),
+    Column(
+        "source",
+        "string",
+        "Under transfer: the surrogate that the examples were crafted on; with dropout in it, how much.",
+    ),
     Column("info_level", "string", "How much of the defense the attacker knows."),
     Column("channel", "string", "The physical path between the example and the victim."),
     Column("norm", "string", "Norm of the ball: linf, l2, l1, l0; null for an attack that keeps to no ball."),
@@ -215,7 +219,8 @@ RESULT = (
     Column(
         "similarity",
         "float64",
-        "Similarity of the example to the photos that judge, the mean: cosine, or minus the L2 distance of embeddings. "
+        "Similarity of the example to the photos that judge, the mean: cosine, or minus the L2 distance of embeddings, or what "
+        "the least of several embedders says, in standard deviations of its impostors. "
         "`draws` has one row for each of these photos, `draws_fooled` counts them, and none of them was known to the attacker.",
     ),
     Column("clean_similarity", "float64", "The same of the clean photo."),

@@ -70,7 +70,8 @@ def for_task(info: VictimInfo, params: TaskParams) -> VictimInfo:
         UsageError: an embedder's input is no RGB square, its crop is no part of a frame, or a classifier has words of an embedder.
     """
     if params.task == "classification":
-        if given := sorted({"similarity", "crop"} & params.model_fields_set):
+        words = params.model_dump(exclude_defaults=True).keys()  # a resolved job has all defaults written out
+        if given := sorted({"similarity", "crop"} & words):
             raise UsageError(f'victim "{info.id}": {given[0]}: only for face embedders; say `task: verification`')
         return info
     channels, height, width = info.input_shape

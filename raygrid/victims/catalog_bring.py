@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from raygrid.component import Component, Params
-from raygrid.victims.info import Similarity
+from raygrid.victims.info import Alone
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 
@@ -52,7 +52,7 @@ class TaskParams(NormalizedParams):
 
     task: Literal["classification", "verification"] = "classification"
     """`verification`: it embeds faces that it finds in canonical frames, and `classes` is the width of its embeddings."""
-    similarity: Similarity = "cosine"
+    similarity: Alone = "cosine"
     """How embeddings are compared, for verification; l2: by the negative Euclidean distance."""
     crop: tuple[float, float, float] | None = None
     """Left, top and side of the square of the canonical frame that a face embedder takes, in pixels; it is resized to `input`.

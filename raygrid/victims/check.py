@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from raygrid.victims.ensemble_model import Together
+from raygrid.victims.ensemble_model import Several
 from raygrid.victims.user_code import blame
 from raygrid.victims.victim import Victim
 
@@ -41,7 +41,7 @@ def check_victim(
     may_be = {"may_be_masked": may_be_masked, "may_be_random": may_be_random}
     faults = [
         f'member "{member.info.id}": {fault}'
-        for member in (victim.model.victims if isinstance(victim.model, Together) else ())
+        for member in (victim.model.victims if isinstance(victim.model, Several) else ())
         for fault in _faults(member, x, labels, classes_of_data, **may_be) or _twice_normalized(member, x)
     ]
     return faults or _faults(victim, x, labels, classes_of_data, **may_be)
@@ -205,7 +205,11 @@ def _masked_gradient(victim: Victim, x: Tensor) -> list[str]:
 
 def _twice_normalized(member: Victim, x: Tensor) -> list[str]:
     with torch.no_grad():
-        if member.info.access == "decision" or not _are_probabilities(member(x)):
+        if (
+            member.info.task != "classification"
+            or member.info.access == "decision"
+            or not _are_probabilities(member(x))
+        ):
             return []
     return [
         "output: the victim returns probabilities, and an ensemble would take a softmax of them once more; return the logits "

@@ -6,8 +6,10 @@ from typing import Any, Literal
 from raygrid.component import Access, Params, Task, resolve
 from raygrid.errors import UsageError
 
-Similarity = Literal["cosine", "l2"]
-"""How embeddings are compared: by their cosine, or by minus their L2 distance."""
+Alone = Literal["cosine", "l2"]
+"""How an embedder compares: by the cosine, or by minus the L2 distance."""
+Similarity = Literal["cosine", "l2", "weakest"]
+"""How a victim does: `weakest` is several embedders that must all agree, see similarity.py."""
 
 
 @dataclass(frozen=True)

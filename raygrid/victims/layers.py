@@ -44,6 +44,11 @@ class Stage:
     rectified: bool
     """Whether the output is never negative."""
 
+    @property
+    def convolves(self) -> bool:
+        """Whether there is a convolution in it."""
+        return isinstance(self.run, nn.Module) and any(_convolves(module) for module in self.run.modules())
+
 
 class Layers:
     """A network [B, ...] -> [B, classes] in stages. A layer is what comes out of a stage, the last one's aside.
@@ -83,6 +88,17 @@ class Layers:
             raise UsageError(f'victim "{self.name}" can\'t be cut into layers, since {why}')
         return self.names
 
+    def convolutions(self) -> list[str]:
+        """Return the names of the layers that come out of convolutions; of a block that can't be cut, what comes out of it.
+
+        Raises:
+            UsageError: it can't be cut, or has none.
+        """
+        names = [stage.name for stage in self.stages[:-1] if stage.convolves]
+        if self.all() and not names:
+            raise UsageError(f'victim "{self.name}" has no convolution before its last layer')
+        return names
+
     def place(self, layer: str) -> int:
         """Return how many stages come before the layer.
 
@@ -111,6 +127,12 @@ class Layers:
         for stage in self.stages[start:stop]:
             h = stage.run(h)
         return h
+
+
+def _convolves(module: nn.Module) -> bool:
+    if isinstance(module, fx.GraphModule):
+        return any(node.op == "call_function" and "conv" in _operation(node, {}) for node in module.graph.nodes)
+    return isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d)
 
 
 def _is_chain(model: nn.Module) -> bool:

@@ -18,7 +18,7 @@ from raygrid.registry import find, parse
 from raygrid.victims.info import VictimInfo
 from raygrid.victims.victim import Victim
 
-SITES = ["input", "relu1", "hidden", "all"]
+SITES = ["input", "relu1", "hidden", "convolutions", "all"]
 
 
 def noisy(model=None, **params):

@@ -83,6 +83,7 @@ def test_the_manifest_tells_what_each_member_is(job):
     assert manifest["job"]["grids"]["digits"]["victims"][0] == {
         "ensemble": [{"use": "mnist-cnn"}, {"use": "mnist-cnn-adv"}],
         "id": "ours",
+        "rule": "mean",
     }
 
 
@@ -111,7 +112,7 @@ def test_code_of_a_member_runs_again_only_where_it_is_trusted(tmp_path):
 
 
 def test_a_job_that_looks_into_it_is_refused_before_any_work(tmp_path):
-    noise = {"use": "noise", "site": "all", "sigma": 0.1}
+    noise = {"use": "noise", "site": "relu1", "sigma": 0.1}
     job = load(tmp_path, data=DIGITS, victims=[OURS], defenses=[noise])
     with pytest.raises(UsageError, match='victim "ours" can\'t be cut into layers, since it is an ensemble'):
         run_here(job)

@@ -152,6 +152,7 @@ def test_a_source_is_a_victim_of_the_grid_or_one_of_its_own(load, source, ids):
     [
         ("{ensemble: [efficientnet-lite0, efficientnet-lite1]}", ["efficientnet-lite0+efficientnet-lite1"]),
         ("{ensemble: [efficientnet-lite0, {use: torchvision:a, id: mine}], id: ours}", ["ours"]),
+        ("{ensemble: [efficientnet-lite0, torchvision:a], rule: all}", ["efficientnet-lite0&torchvision:a"]),
         ("{ensemble: [efficientnet-lite0, {use: torchvision:a, id: mine}]}", ["efficientnet-lite0+mine"]),
         (
             "{ensemble: [{use: torchvision, name: [a, b], trust: [true, false]}, {use: torchvision, name: [c]}], id: e}",

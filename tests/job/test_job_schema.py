@@ -116,6 +116,9 @@ def test_the_schema_knows_a_chain_when_it_sees_one(validator, load, defenses):
 ENSEMBLES = {
     "{ensemble: [efficientnet-lite0, {use: torchvision, name: [a, b]}], id: both}": True,
     "{ensemble: [torchvision:x]}": True,
+    "{ensemble: [efficientnet-lite0, torchvision:x], rule: all}": True,
+    "{ensemble: [efficientnet-lite0, torchvision:x], rule: some}": False,
+    "{ensemble: [efficientnet-lite0, torchvision:x], rule: [mean, all]}": False,
     "{ensemble: efficientnet-lite0}": False,
     "{ensemble: []}": False,
     "{ensemble: [torchvision]}": False,

@@ -16,6 +16,7 @@ from raygrid.component import resolve
 from raygrid.ensemble import ensemble
 from raygrid.errors import UsageError
 from raygrid.pins import ASSETS
+from raygrid.randomness import Randomness
 from raygrid.registry import find, parse
 from raygrid.spec import VictimSpec
 from raygrid.victims.catalog_builtin import INFOS
@@ -206,6 +207,7 @@ MISFITS = [
             "its members take different inputs: mnist-cnn 1x28x28, sign-cnn 3x32x32",
         ],
     ),
+    ([("hama", {}), ("hama", {})], ["its members write down what they hear, and texts have no mean"]),
 ]
 
 
@@ -272,9 +274,9 @@ def test_it_has_no_layers_and_says_why():
     with pytest.raises(UsageError, match=re.escape(why)):
         whole.layers.place("relu1")
     noise = find("defense", "noise")
-    for site in ("all", "relu1"):
+    for words in ({"site": "relu1"}, {"site": "all", "votes": 20, "abstain": 0.01}):
         with pytest.raises(UsageError, match=re.escape(why)):
-            resolve(noise.build)(parse(noise, {"site": site, "sigma": 0.1}), whole)
+            resolve(noise.build)(parse(noise, {"sigma": 0.1, **words}), whole)
     x, _ = digits(3)
     (first, *_) = layer_distances(whole, 1 - x, x)
     assert list(first) == ["input", "output"] and all(math.isfinite(value) for value in first.values())
@@ -288,6 +290,44 @@ def test_it_can_be_defended_as_any_victim():
     assert torch.equal(defended(x), whole(x.round()))
     with pytest.raises(UsageError, match="it is an ensemble"):
         defended.layers.place("relu1")
+
+
+NAMES = ("mnist-cnn", "mnist-cnn-adv")
+
+
+def noisy(model, **words):
+    noise = find("defense", "noise")
+    return resolve(noise.build)(parse(noise, {"site": "convolutions", "kind": "dropout", "sigma": 0.2, **words}), model)
+
+
+@pytest.mark.parametrize("site", ["convolutions", "all"])
+def test_noise_in_all_layers_is_in_those_of_every_member_who_draw_for_themselves(site):
+    x, _ = digits(6)
+    numbers = Randomness(0, "defense", [str(i) for i in range(6)])
+    draws = numbers.draws(torch.arange(6), ["judge/0"] * 6)
+    whole = noisy(built(*map(spec, NAMES)), site=site)
+    assert whole.random and torch.equal(whole(x, draws), whole(x, draws))
+    behind = draws.behind(), draws.behind().behind()
+    parts = [noisy(victim(name), site=site)(x, own).softmax(1) for name, own in zip(NAMES, behind, strict=True)]
+    assert torch.allclose(whole(x, draws).exp(), sum(parts) / 2, atol=1e-6)
+    assert torch.allclose(whole.soft(x, draws), whole(x, draws), atol=1e-6)
+    alone = whole(x[2:3], numbers.draws(torch.tensor([2]), ["judge/0"]))
+    assert torch.allclose(alone, whole(x, draws)[2:3], atol=1e-4)
+    assert not torch.allclose(whole(x), whole(x, draws), atol=1e-3)
+
+
+def test_no_noise_in_any_member_changes_nothing():
+    x, _ = digits(4)
+    whole = built(*map(spec, NAMES))
+    quiet = noisy(whole, sigma=0.0)
+    assert not quiet.random and torch.equal(quiet(x), whole(x)) and torch.equal(quiet.soft(x), whole(x))
+
+
+def test_an_attacker_has_gradients_through_the_noise_in_every_member():
+    x, _ = digits(3)
+    x = x.requires_grad_()
+    (gradient,) = torch.autograd.grad(noisy(built(*map(spec, NAMES))).soft(x)[:, 1].sum(), x)
+    assert bool((gradient.flatten(1).norm(dim=1) > 0).all())
 
 
 def test_faults_of_members_are_told_though_the_whole_looks_sound(file):
@@ -313,3 +353,37 @@ def test_members_that_are_sure_of_all_they_see_pass_for_what_they_are():
     x, labels = digits(32)
     whole = built(spec("mnist-cnn-distilled"), spec("mnist-cnn-distilled"))
     assert all(check_victim(whole, x[i : i + 8], labels[i : i + 8], 10) == [] for i in range(0, 32, 8))
+
+
+FACES = ("mobileface", "dlib-resnet")
+
+
+@pytest.mark.parametrize(
+    ("rule", "named", "similarity"), [("mean", "+", "cosine"), ("all", "&", "weakest")], ids=["mean", "all"]
+)
+def test_embedders_side_by_side_are_an_embedder(rule, named, similarity):
+    whole = ensemble([spec(name) for name in FACES], rule=rule)
+    info = resolve(whole.component.identify)(whole.params, whole.id)
+    assert (info.task, info.classes, info.similarity) == ("verification", 256 + 128, similarity)
+    assert info.id == named.join(FACES) and info.arch == f"mobileface.v1{named}dlib-resnet.v1"
+    assert info.facts()["similarity"] == similarity and [m["id"] for m in info.facts()["members"]] == list(FACES)
+
+
+def test_rules_tell_ensembles_of_one_name_apart():
+    mean, every = (ensemble([spec(name) for name in FACES], "ours", rule) for rule in ("mean", "all"))
+    assert mean.key != every.key
+    assert pickle.loads(pickle.dumps(every)).params.rule == "all"
+
+
+def test_members_that_do_different_things_are_told():
+    with pytest.raises(UsageError) as told:
+        info_of(spec("mobileface"), spec("efficientnet-lite0"), name="ours")
+    assert list(told.value.messages) == [
+        'victim "ours": ensemble: its members do different things: mobileface verification, efficientnet-lite0 classification'
+    ]
+
+
+def test_classes_have_no_match_that_all_could_find():
+    whole = ensemble([spec("mnist-cnn"), spec("mnist-cnn-adv")], rule="all")
+    with pytest.raises(UsageError, match='ensemble: rule "all" is for embedders, each of which finds a match or none'):
+        resolve(whole.component.identify)(whole.params, whole.id)

@@ -73,6 +73,27 @@ def test_layers_are_cut_through_a_wrapper_that_resizes():
     assert layers.names[:3] == ["resize", "net.conv1", "net.bn1"]
 
 
+class Functional(nn.Module):
+    """Convolves by a function, and halves."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3, 3, 3, 3))
+
+    def forward(self, x):
+        return nn.functional.max_pool2d(nn.functional.conv2d(x, self.weight), 2).flatten(1)
+
+
+def test_convolutions_are_found_by_themselves_in_blocks_and_as_functions():
+    assert victim("mnist-cnn").layers.convolutions() == ["conv1", "conv2"]
+    blocks = Layers(torchvision.models.resnet18(num_classes=3).eval(), "resnet18").convolutions()
+    assert blocks == ["conv1", "add", *(f"add_{i}" for i in range(1, 8))]
+    assert Layers(Functional().eval(), "functional").convolutions() == ["conv2d"]
+    dense = Layers(nn.Sequential(nn.Flatten(), nn.Linear(4, 4), nn.Linear(4, 2)), "dense")
+    with pytest.raises(UsageError, match='"dense" has no convolution before its last layer'):
+        dense.convolutions()
+
+
 def test_values_of_a_layer_can_be_used_twice_though_the_network_works_in_place():
     net = nn.Sequential(nn.Linear(4, 4), nn.ReLU(inplace=True), nn.Linear(4, 2)).eval()
     layers = Layers(net, "net")
