@@ -386,7 +386,7 @@ def _mistakes(grid: GridSpec, data: Dataset, model: Model, source: Model, attack
         if not fits:
             yield f'{where}: victim "{info.id}" takes inputs {_shape(info.input_shape)} and {data.name} has {_shape(data.shape)}'
         yield from (f'{where}: victim "{info.id}" {wrong}' for wrong in _of_victim(data, info))
-    yield from (f"{where}: {wrong}" for wrong in _of_goal(data, attack, model.defense))
+    yield from (f"{where}: {wrong}" for wrong in _of_goal(data, grid.judge, attack, model.defense))
     if data.task == "verification":
         yield from (f"{where}: {wrong}" for wrong in _of_faces(data, grid.judge.of(attack).far, attack, model.defense))
     if data.task == "transcription":
@@ -445,12 +445,17 @@ def _of_victim(data: Dataset, info: VictimInfo) -> Iterator[str]:
         )
 
 
-def _of_goal(data: Dataset, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
-    """Say what makes no sense of an attack's goal, or of an attack or channel for sound where there is none."""
+def _of_goal(data: Dataset, judge: JudgeSpec, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
+    """Say what makes no sense of an attack's goal, of what is said of faces, or of an attack or channel for sound, where there are
+    none."""
     name = attack.component.name
     if attack.goal not in GOALS[data.task]:
         goals = ", ".join(GOALS[data.task])
         yield f'attack "{name}": goal {attack.goal} makes no sense on {data.name}, which has the goals {goals}'
+    elif data.task != "verification" and (attack.photos != 1 or attack.combine != "mean"):
+        yield f'attack "{name}": "photos" and "combine" are for data whose faces are verified, and {data.name} is no such data'
+    if data.task != "verification" and judge.far is not None:
+        yield f"judge.far: is for data whose faces are verified, and {data.name} is no such data"
     used = [attack.component, defense.component, *([attack.channel.component] if attack.channel else [])]
     for component in used:
         sound = component.task == "transcription"
@@ -474,6 +479,11 @@ def _of_speech(data: Dataset, attack: AttackSpec, defense: DefenseSpec) -> Itera
 def _of_faces(data: Dataset, far: float | None, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
     """Say what makes no sense of an attack where faces are verified."""
     name = attack.component.name
+    if attack.component.suite or attack.stage is not None:
+        yield (
+            f'attack "{name}" is a suite, whose attacks go on with what the judge left: on {data.name} that would tell them of the '
+            "photos that nobody but the judge has; give one attack of it"
+        )
     if attack.photos > data.known:
         yield (
             f'attack "{name}": an attacker may have {data.known} photos of a person of {data.name}, not {attack.photos}; '

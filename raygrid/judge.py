@@ -160,6 +160,12 @@ class Outputs:
         return self.errors.get(i, "the victim's outputs are not finite")
 
 
+def looks_needed(broken_at: int | None, draws: int, looks: int) -> int | None:
+    """Return how many of the looks at a sample must meet the goal, several at each draw, where `broken_at` of the draws must: as
+    large a share; None: more than half, which more than half of the draws is, too."""
+    return None if broken_at is None or broken_at == draws // 2 + 1 else broken_at * (looks // draws)
+
+
 def run_model(
     model: Callable[[Tensor], Tensor],
     x: Tensor,
@@ -339,6 +345,7 @@ def judge(
     answers_as_they_are = clean, adversarial
     if match is not None:
         clean, adversarial, filed = (match.judged_by(outputs) for outputs in (clean, adversarial, filed))
+        broken_at = looks_needed(broken_at, draws, adversarial.draws)
     distances = measure(x_adv, x, lpips)
     distances_on_file = measure(read_back(stored(x_adv.nan_to_num(), x), x), x, lpips)
 

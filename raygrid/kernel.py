@@ -16,7 +16,7 @@ from raygrid.channels.sound import Sound
 from raygrid.component import Access, resolve
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal, make_goal
-from raygrid.judge import TRACEBACK_FRAMES, Comparison, Outputs, Verdict, judge, run_model
+from raygrid.judge import TRACEBACK_FRAMES, Comparison, Outputs, Verdict, judge, looks_needed, run_model
 from raygrid.medium import medium_of
 from raygrid.metrics.distances import Learned
 from raygrid.oracle import Channel, Oracle, SampleError
@@ -229,7 +229,7 @@ def craft(
             goal = goal_of(attack, batch.take(where), seed)
             match = comparison_of(attack, batch.take(where), model, enrolled, judging.far)
             at = clean.at(positions) if match is None else match.judged_by(clean.at(positions))
-            met = at.often(goal.success, judging.broken_at)
+            met = at.often(goal.success, looks_needed(judging.broken_at, clean.draws, at.draws))
             _attack(model, batch.take(where), where, goal, met, match, attack, seed, access, fitted, result)
         except torch.OutOfMemoryError:
             size = min(result.micro_batch or len(where), len(where))

@@ -126,7 +126,7 @@ def enroll(
     Raises:
         ValueError: the model fails on a photo: each is somebody's reference; or an embedder tells nobody from anybody.
     """
-    outputs = run_model(model, x, 0, micro_batch, numbers=numbers)
+    outputs = run_model(model, x, 1, micro_batch, numbers=numbers)  # a row of no columns would count as finite
     failed = {ids[i]: why for i in range(len(ids)) if (why := outputs.why(i)) is not None}
     if failed:
         photo, why = next(iter(failed.items()))

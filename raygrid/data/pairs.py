@@ -31,8 +31,8 @@ def make_trials(photos: Dataset, fit: int, known: int, judged: int) -> tuple[Dat
     """Make trials out of photos.
 
     Every photo of the people who are not set apart attacks once: as a target person, drawn so that everybody is targeted by as many
-    others as he targets, or against the attacker's own other photos. No photo has two of these parts: to attack, to be known to the
-    attacker, to judge, or to calibrate.
+    others as he targets, or against the attacker's own other photos. In no trial has a photo two of these parts: to attack, to be
+    known to the attacker, to judge; and no photo that calibrates has any.
 
     Args:
         photos: their clusters are the people.

@@ -1,32 +1,13 @@
-"""What verification adds to the result tables: whose photos a trial compares, and how well a victim tells people apart."""
+"""What an enrollment adds to the result tables: how well a victim tells people apart."""
 
 from collections.abc import Iterator, Sequence
 
-import pyarrow as pa
-
 from raygrid.engine.rows import Row
-from raygrid.enrollment import ANSWERS, MATCH, NO_MATCH
-from raygrid.grid import Score
 from raygrid.metrics.verification import auc, threshold_at
 from raygrid.verification import Enrolled, all_pairs
 
 FARS = (0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.003, 0.002, 0.001, 5e-4, 3e-4, 2e-4, 1e-4, 1e-5, 1e-6)
 """False accept rates at which a victim is described, down to one accepted pair of the calibration."""
-
-
-def face_rows(score: Score, table: pa.Table, threshold: float) -> list[Row]:
-    """Return the columns that a photo of a shard brings to its trial where faces are verified; its label is the right answer."""
-    hides = score.cell.attack.goal == "dodge"
-    people, targets = (table.column(name).to_pylist() for name in ("person", "target"))
-    return [
-        {
-            "label": ANSWERS[MATCH if hides else NO_MATCH],
-            "person": person,
-            "target_person": person if hides else target,
-            "threshold": threshold,
-        }
-        for person, target in zip(people, targets, strict=True)
-    ]
 
 
 def verification_rows(enrolled: Enrolled, calibration: Sequence[bool], people: Sequence[int]) -> Iterator[Row]:

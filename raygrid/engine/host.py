@@ -20,10 +20,9 @@ from raygrid.component import resolve
 from raygrid.data.dataset import pixels
 from raygrid.data.pairs import REFERENCES
 from raygrid.defenses.noise import AT_ONCE
-from raygrid.engine.face_rows import face_rows
 from raygrid.engine.fitting import enroll_unit, fit_unit, found, read_fitted
 from raygrid.engine.outcome_rows import craft_rows, draw_rows, verdict_row
-from raygrid.engine.rows import sample_rows, trial_key
+from raygrid.engine.rows import face_rows, sample_rows, trial_key
 from raygrid.engine.work import Preflight, Report, Task, Unit
 from raygrid.enrollment import ANSWERS, Enrollment
 from raygrid.errors import UsageError

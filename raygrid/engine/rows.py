@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from raygrid.data.dataset import CORE_COLUMNS
 from raygrid.data.pairs import REFERENCES
+from raygrid.enrollment import ANSWERS, MATCH, NO_MATCH
 from raygrid.grid import Cell, Score, channel_label
 
 Row = dict[str, Any]
@@ -77,6 +78,24 @@ def sample_rows(table: pa.Table) -> list[Row]:
     return [
         {**row, "label": str(row["label"]), "metadata": json.dumps(more, default=str) if more else None}
         for row, more in zip(core, extra, strict=True)
+    ]
+
+
+def face_rows(score: Score, table: pa.Table, threshold: float | None) -> list[Row]:
+    """Return the columns that a photo of a shard brings to its trial where faces are verified; its label is the right answer.
+
+    The threshold is None where the unit failed before there was one.
+    """
+    hides = score.cell.attack.goal == "dodge"
+    people, targets = (table.column(name).to_pylist() for name in ("person", "target"))
+    return [
+        {
+            "label": ANSWERS[MATCH if hides else NO_MATCH],
+            "person": person,
+            "target_person": person if hides else target,
+            "threshold": threshold,
+        }
+        for person, target in zip(people, targets, strict=True)
     ]
 
 

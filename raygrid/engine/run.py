@@ -21,7 +21,7 @@ from raygrid.engine.inputs import Inputs
 from raygrid.engine.measures import facts
 from raygrid.engine.preflight import preflight, preflights
 from raygrid.engine.progress import Progress
-from raygrid.engine.rows import failure_rows, index_rows, sample_rows
+from raygrid.engine.rows import face_rows, failure_rows, index_rows, sample_rows
 from raygrid.engine.work import plan_tasks
 from raygrid.errors import UsageError
 from raygrid.grid import Score
@@ -165,7 +165,11 @@ class Recorder:
 
     def failed(self, score: Score, status: str, error: str) -> None:
         """A score unit failed as a whole."""
-        samples = sample_rows(self.inputs.shards[score.craft.shard.key])
+        table = self.inputs.shards[score.craft.shard.key]
+        samples = sample_rows(table)
+        if score.enrolled is not None:
+            faces = face_rows(score, table, None)
+            samples = [{**sample, **face} for sample, face in zip(samples, faces, strict=True)]
         commit_failure(self.store, score.key, failure_rows(score, samples, status, error), score.craft.shard.size)
         self.failures += 1
         self.progress.failed(score)

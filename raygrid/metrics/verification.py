@@ -6,7 +6,7 @@ out at a time (the jackknife; Efron & Stein 1981), and pairs of people are what 
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import ceil, floor, sqrt
+from math import ceil, floor, log10, sqrt
 
 import numpy as np
 
@@ -83,13 +83,9 @@ class Pairs:
         if not den:
             raise ValueError("there is no such pair: a rate needs two people, and two photos of one")
         share = num / den
-        effective = float(min(den, clusters))
-        if 0 < num < den:
-            left = (num - self._of_each(hits)) / np.maximum(den - self._of_each(among), 1)
-            spread = _jackknife(left)
-            effective = share * (1 - share) / spread if spread > 0 else effective
-        effective = min(effective, float(den))
-        return Rate(num, den, *wilson(share * effective, effective))
+        remain = den - self._of_each(among)
+        left = (num - self._of_each(hits))[remain > 0] / remain[remain > 0]
+        return Rate(num, den, *_interval(share, left, min(den, clusters), den))
 
     def _of_each(self, pairs: np.ndarray) -> np.ndarray:
         """Return how many of some pairs each person is part of [P]."""
@@ -105,16 +101,20 @@ class Pairs:
 
     @cached_property
     def eer(self) -> tuple[float, float, float]:
-        """The equal error rate, where FAR and FRR meet, with a 95 % interval over people (normal, on the jackknife's variance)."""
+        """The equal error rate, where FAR and FRR meet, with a 95 % interval over people: Wilson's over as many independent tries
+        as have the variance that leaving people out shows, and over the people where that shows none."""
         edges = np.unique(np.quantile(self.similarity, np.linspace(0, 1, BINS + 1)))
         place = np.searchsorted(edges, self.similarity, side="right")
         sides = (self.genuine, ~self.genuine)
         own, others = (np.bincount(place[side], minlength=len(edges) + 1) for side in sides)
-        of_each = zip(*(self._histograms(place, side, len(edges) + 1) for side in sides), strict=True)
+        of_people = [self._histograms(place, side, len(edges) + 1) for side in sides]
         exact = equal_error_rate(self.similarity[self.genuine], self.impostors)
-        left = [_eer_of(own - genuine, others - impostor) for genuine, impostor in of_each]
-        spread = 1.96 * sqrt(_jackknife(np.array(left)))
-        return exact, max(0.0, exact - spread), min(1.0, exact + spread)
+        left = [
+            _eer_of(own - genuine, others - impostor)
+            for genuine, impostor in zip(*of_people, strict=True)
+            if (own - genuine).any() and (others - impostor).any()
+        ]
+        return exact, *_interval(exact, np.array(left), len(of_people[0]), int(self.genuine.sum()))
 
     def _histograms(self, place: np.ndarray, among: np.ndarray, bins: int) -> np.ndarray:
         """Return where the pairs of each person lie [P, bins]."""
@@ -124,6 +124,14 @@ class Pairs:
         np.add.at(found, (other[different], place[among][different]), 1)
         of_each: np.ndarray = found[np.unique(self.people)]
         return of_each
+
+
+def _interval(share: float, left_out: np.ndarray, people: int, most: int) -> tuple[float, float]:
+    """Return Wilson's interval of a share over as many independent tries, `most` at most, as have the variance that leaving people
+    out shows; over `people` where it shows none: nobody knows then how large it is."""
+    spread = _jackknife(left_out) if 0 < share < 1 else 0.0
+    effective = min(share * (1 - share) / spread, float(most)) if spread > 0 else float(min(people, most))
+    return wilson(share * effective, effective)
 
 
 def _jackknife(left_out: np.ndarray) -> float:
@@ -176,6 +184,14 @@ def people_needed(far: float) -> int:
     return ceil((1 + sqrt(1 + 8 * pairs)) / 2)
 
 
+def _or_more(pairs: int) -> str:
+    """Say which rate one of so many pairs is, rounded up to two digits; nothing where that is all of them."""
+    if pairs < 2:
+        return ""
+    unit = 10.0 ** (floor(log10(1 / pairs)) - 1)
+    return f", or a far of {ceil(1 / pairs / unit - 1e-9) * unit:.2g} or more"
+
+
 def check_far(far: float, people: int) -> str | None:
     """Say why a false accept rate can't be told from so many calibration people; None where it can."""
     needed = people_needed(far)
@@ -184,5 +200,5 @@ def check_far(far: float, people: int) -> str | None:
     pairs = people * (people - 1) // 2
     return (
         f"far {far:g} is less than one in the {pairs} pairs of people that {people} calibration people make: photos of one pair "
-        f"are no independent tries; it needs {needed} people, or a far of {1 / max(pairs, 1):.2g} or more"
+        f"are no independent tries; it needs {needed} people{_or_more(pairs)}"
     )
