@@ -3,21 +3,19 @@
 Pure: datasets and victims come in as what they are (shards with fingerprints, VictimInfo), and neither torch nor ray is needed.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any
 
-from raygrid.component import ACCESS_ORDER, Params, Task
+from raygrid.component import Params
 from raygrid.enrollment import ENROLLMENT, Enrollment
 from raygrid.errors import UsageError
-from raygrid.job import check_defended, check_eps
 from raygrid.keys import content_key
-from raygrid.metrics.verification import check_far
+from raygrid.misfits import mistakes_of, unfitted
 from raygrid.registry import find, label
 from raygrid.series import in_turn, ladders
 from raygrid.spec import (
-    GOALS,
     ONCE,
     AttackSpec,
     DefenseSpec,
@@ -25,9 +23,9 @@ from raygrid.spec import (
     Job,
     JudgeSpec,
     Judging,
-    Perceptual,
     VictimSpec,
 )
+from raygrid.units import Cell, Craft, Dataset, Fit, Model, Plan, Score
 from raygrid.victims.info import VictimInfo
 
 CRAFT_VERSION = 3
@@ -39,133 +37,7 @@ FIT_VERSION = 1
 MEASURES = {"lpips": 1, "layers": 1}
 """Versions of what a grid may ask for; bumped when its value on unchanged examples changes."""
 PRECISION = "float32"
-LEVELS = (1 / 255, 1 / 32768)
-"""The least eps at which a file can differ from the clean one: 8 bits of a picture, 16 of sound."""
-ALMOST = 0.999
-"""What rounding may take from an eps."""
-
 Json = dict[str, Any]
-
-
-class ShardRef(NamedTuple):
-    """A shard as the plan sees it: its fingerprint and its size, without its samples."""
-
-    key: str
-    size: int
-
-
-class Model(NamedTuple):
-    """A victim behind a defense: what examples are crafted on and judged by."""
-
-    victim: VictimSpec
-    info: VictimInfo
-    defense: DefenseSpec
-    digest: str
-    fit: "Fit | None" = None
-    """What the defense has to find out first, on the bare victim."""
-
-
-class Fit(NamedTuple):
-    """Find out what later units share, on samples that are set apart."""
-
-    key: str
-    model: Model
-    what: AttackSpec | DefenseSpec | Enrollment
-    seed: int
-    shard: ShardRef
-    classes: int
-
-
-class Cell(NamedTuple):
-    """What a result table shows as one line."""
-
-    id: str
-    grid: str
-    data: str
-    classes: int
-    """Number of classes of the dataset."""
-    model: Model
-    attack: AttackSpec
-    seed: int
-    judging: Judging = ONCE
-    perceptual: tuple[Perceptual, ...] = ()
-    """What is measured of its examples besides."""
-    layers: bool = False
-    """Whether their distance to the original is measured at every layer."""
-
-
-class Craft(NamedTuple):
-    """Make the examples of one shard on one model."""
-
-    key: str
-    model: Model
-    attack: AttackSpec
-    seed: int
-    shard: ShardRef
-    classes: int
-    parent: "Score | None" = None
-    """The unit whose successes it inherits: the stage before it, or the next smaller eps. Judged on the same model."""
-    judging: Judging = ONCE
-    """What decides that a sample needs no attack."""
-    fit: Fit | None = None
-    """What the attack has to find out first."""
-    enrolled: Fit | None = None
-    """The clean photos as the model knows them, where faces are verified."""
-
-
-class Score(NamedTuple):
-    """Judge the examples of one craft unit on one model."""
-
-    key: str
-    craft: Craft
-    model: Model
-    cell: Cell
-    enrolled: Fit | None = None
-    """The clean photos as the model knows them, where faces are verified."""
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A dataset as the plan sees it."""
-
-    name: str
-    label: str
-    """The name with the parameters that differ from their defaults; tells apart datasets of one grid."""
-    classes: int
-    classes_stated: bool
-    """Whether victims must have just as many classes; else that many at least."""
-    shape: tuple[int, int, int]
-    shards: tuple[ShardRef, ...]
-    fit: ShardRef | None = None
-    """The samples that are set apart for fitting."""
-    task: Task = "classification"
-    """What victims do with it."""
-    sample_rate: int = 0
-    """Samples a second of sound; 0: it is none."""
-    transcripts: bool = False
-    """Whether what is said is known."""
-    gallery: ShardRef | None = None
-    """All photos, where faces are verified."""
-    calibration: int = 0
-    """How many people the thresholds are set on."""
-    known: int = 0
-    """Photos of each person that an attacker may have."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All units of a job. A score unit that two grids share stands in it twice, with the same key."""
-
-    crafts: dict[str, Craft]
-    scores: list[Score]
-    cells: dict[str, Cell]
-
-    @property
-    def fits(self) -> dict[str, Fit]:
-        """What is to be fitted first, by key."""
-        found = [fit for craft in self.crafts.values() for fit in (craft.fit, craft.model.fit, craft.enrolled)]
-        found += [fit for score in self.scores for fit in (score.model.fit, score.enrolled)]
-        return {fit.key: fit for fit in found if fit is not None}
 
 
 def expand(
@@ -194,13 +66,13 @@ def expand(
     for grid in job.grids:
         for spec in grid.data:
             data = datasets[spec.key]
-            mistakes.update(dict.fromkeys(_unfitted(grid, data)))
+            mistakes.update(dict.fromkeys(unfitted(grid, data)))
             for model in (_model(v, infos[v.key], d, data) for v in grid.victims for d in grid.defenses):
                 attacks = (a for a in grid.attacks if not excluded(grid, model.victim, model.defense, a))
                 for rungs in ladders(attack.facing(model.defense, filed=grid.judge.stored) for attack in attacks):
                     for rung in rungs:
                         mistakes.update(
-                            dict.fromkeys(_mistakes(grid, data, model, _source(rung, model, infos, data), rung))
+                            dict.fromkeys(mistakes_of(grid, data, model, _source(rung, model, infos, data), rung))
                         )
                     for seed in job.seeds:
                         cells = [_cell(grid, data, model, attack, seed) for attack in in_turn(rungs)]
@@ -363,145 +235,6 @@ def _thinned(share: float) -> DefenseSpec:
     component = find("defense", "noise" if share else "none")
     words = {"site": "convolutions", "kind": "dropout", "sigma": share} if share else {}
     return DefenseSpec(component, component.params.model_validate(words))
-
-
-def _unfitted(grid: GridSpec, data: Dataset) -> Iterator[str]:
-    """Name what has to be fitted, where no samples are set apart for that."""
-    if data.fit is not None:
-        return
-    used: tuple[AttackSpec | DefenseSpec, ...] = (*grid.attacks, *grid.defenses)
-    for what in used:
-        if what.params.needs_fit():
-            yield (
-                f'grids.{grid.name}: {what.component.kind} "{label(what.component.name, what.params)}" is fitted on samples of its '
-                'own: say how many to set apart, such as "splits: {fit: 200}"'
-            )
-
-
-def _mistakes(grid: GridSpec, data: Dataset, model: Model, source: Model, attack: AttackSpec) -> Iterator[str]:
-    """Say what makes a combination impossible, in words that name the fix."""
-    where, name = f"grids.{grid.name}", attack.component.name
-    for info in (model.info, source.info):
-        fits = all(want in (None, have) for want, have in zip(info.input_shape, data.shape, strict=True))
-        if not fits:
-            yield f'{where}: victim "{info.id}" takes inputs {_shape(info.input_shape)} and {data.name} has {_shape(data.shape)}'
-        yield from (f'{where}: victim "{info.id}" {wrong}' for wrong in _of_victim(data, info))
-    yield from (f"{where}: {wrong}" for wrong in _of_goal(data, grid.judge, attack, model.defense))
-    if data.task == "verification":
-        yield from (f"{where}: {wrong}" for wrong in _of_faces(data, grid.judge.of(attack).far, attack, model.defense))
-    if data.task == "transcription":
-        yield from (f"{where}: {wrong}" for wrong in _of_speech(data, attack, model.defense))
-    if ACCESS_ORDER.index(attack.component.access) > ACCESS_ORDER.index(source.info.access):
-        needs = f'{where}: attack "{name}" needs {attack.component.access} access and victim "{source.info.id}"'
-        bare = (
-            f'gives {source.info.access} at most; exclude the pair ("exclude: [{{victim: {source.info.id}, attack: {name}}}]"), '
-            "or attack it by access: transfer"
-        )
-        hidden = (
-            f'behind defense "{source.defense.component.name}" gives {source.info.access} at most; say awareness: none, which '
-            "crafts on the bare victim, or access: transfer, or exclude the pair"
-        )
-        yield f"{needs} {bare if source.defense.is_none else hidden}"
-    level = LEVELS[data.task == "transcription"]
-    if grid.judge.stored and attack.norm != "l0" and attack.radius is not None and attack.radius < level * ALMOST:
-        yield (
-            f'{where}: attack "{name}": eps {attack.radius:g} is less than a level, 1/{1 / level:g}, and judge.stored shows '
-            "files that hold whole levels: nothing would change"
-        )
-    if wrong := check_defended(attack):
-        yield f'{where}: attack "{name}" behind defense "{model.defense.component.name}": {wrong}'
-    if attack.target is not None and attack.target >= data.classes:
-        yield f'{where}: target {attack.target} of attack "{name}" is no class of {data.name}: 0..{data.classes - 1}'
-    if wrong := check_eps(attack, data.shape):
-        yield f"{where}: {wrong}"
-    if attack.params.only_on() not in (None, data.name):
-        yield (
-            f'{where}: attack "{label(name, attack.params)}" knows its way about samples of {attack.params.only_on()} only, '
-            f"not of {data.name}"
-        )
-    if attack.params.only_on_faces() and data.gallery is None:
-        yield (
-            f'{where}: attack "{label(name, attack.params)}" knows its way about faces only, where they are verified, not about '
-            f"samples of {data.name}"
-        )
-    elif wrong := attack.params.misfit(data.shape):
-        yield f'{where}: attack "{label(name, attack.params)}" on {data.name}: {wrong}'
-
-
-def _of_victim(data: Dataset, info: VictimInfo) -> Iterator[str]:
-    """Say what keeps a victim from being asked about the data."""
-    if info.task != data.task:
-        yield f"does {info.task} and {data.name} is for {data.task}: give each a grid of its own"
-    elif info.sample_rate != data.sample_rate:
-        yield (
-            f"hears {info.sample_rate} samples a second and {data.name} has {data.sample_rate}; say rate: {info.sample_rate} of "
-            "the data"
-        )
-    elif info.task == "classification" and (
-        info.classes < data.classes or (data.classes_stated and info.classes != data.classes)
-    ):
-        yield (
-            f"has {info.classes} classes and {data.name} has {data.classes}, so that a label would not mean the same to both"
-        )
-
-
-def _of_goal(data: Dataset, judge: JudgeSpec, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
-    """Say what makes no sense of an attack's goal, of what is said of faces, or of an attack or channel for sound, where there are
-    none."""
-    name = attack.component.name
-    if attack.goal not in GOALS[data.task]:
-        goals = ", ".join(GOALS[data.task])
-        yield f'attack "{name}": goal {attack.goal} makes no sense on {data.name}, which has the goals {goals}'
-    elif data.task != "verification" and (attack.photos != 1 or attack.combine != "mean"):
-        yield f'attack "{name}": "photos" and "combine" are for data whose faces are verified, and {data.name} is no such data'
-    if data.task != "verification" and judge.far is not None:
-        yield f"judge.far: is for data whose faces are verified, and {data.name} is no such data"
-    used = [attack.component, defense.component, *([attack.channel.component] if attack.channel else [])]
-    for component in used:
-        sound = component.task == "transcription"
-        if sound != (data.task == "transcription") and (sound or component.kind == "channel"):
-            yield f'{component.kind} "{component.name}" is for {"sound" if sound else "pictures"}, which {data.name} is not'
-
-
-def _of_speech(data: Dataset, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
-    """Say what makes no sense of an attack where speech is transcribed."""
-    name = attack.component.name
-    if attack.goal == "garble" and not data.transcripts:
-        yield f'attack "{name}": to garble speech, it must be known what is said, and {data.name} has no transcripts'
-    if attack.params.needs_fit():
-        yield f'attack "{name}" is fitted on labeled samples, and there are none where speech is transcribed'
-    if defense.params.reads_classes():
-        yield f'defense "{label(defense.component.name, defense.params)}" goes by scores of classes, and recognizers write tokens'
-    elif defense.params.for_pictures():
-        yield f'defense "{label(defense.component.name, defense.params)}" is for pictures, which {data.name} is not'
-
-
-def _of_faces(data: Dataset, far: float | None, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
-    """Say what makes no sense of an attack where faces are verified."""
-    name = attack.component.name
-    if attack.component.suite or attack.stage is not None:
-        yield (
-            f'attack "{name}" is a suite, whose attacks go on with what the judge left: on {data.name} that would tell them of the '
-            "photos that nobody but the judge has; give one attack of it"
-        )
-    if attack.photos > data.known:
-        yield (
-            f'attack "{name}": an attacker may have {data.known} photos of a person of {data.name}, not {attack.photos}; '
-            "say more as its `known`"
-        )
-    if attack.params.needs_fit():
-        yield f'attack "{name}" is fitted on labeled samples, and there are none where faces are verified'
-    if defense.params.reads_classes():
-        yield (
-            f'defense "{label(defense.component.name, defense.params)}" goes by scores of classes, and victims of {data.name} give '
-            "embeddings: of votes take the mean (vote: mean)"
-        )
-    if far is not None and (wrong := check_far(far, data.calibration)):
-        yield f"judge.far: {wrong}"
-
-
-def _shape(shape: Sequence[int | None]) -> str:
-    return "x".join("any" if size is None else str(size) for size in shape)
 
 
 def _values(params: Params) -> Json:

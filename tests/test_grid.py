@@ -8,9 +8,10 @@ import pytest
 from raygrid import grid
 from raygrid.component import resolve
 from raygrid.errors import UsageError
-from raygrid.grid import Dataset, ShardRef, expand, format_eps, label
+from raygrid.grid import expand, format_eps, label
 from raygrid.job import excluded, load_job
 from raygrid.registry import components, find
+from raygrid.units import Dataset, ShardRef
 
 DIGITS = {
     "data": "mnist-5k",

@@ -4,7 +4,7 @@ import pytest
 from test_grid import DIGITS, job_of, keys, plan
 
 from raygrid.errors import UsageError
-from raygrid.grid import ShardRef
+from raygrid.units import ShardRef
 
 NOISE = {"use": "noise", "site": "relu2", "sigma": 0.5}
 PGD = {"use": "pgd", "norm": "linf", "eps": [0.1, 0.2], "steps": 5}

@@ -4,8 +4,9 @@ import pytest
 from test_grid import DIGITS, SHARDS, TRANSFER, job_of, keys, plan, with_grid
 
 from raygrid.errors import UsageError
-from raygrid.grid import CRAFT_VERSION, JUDGE_VERSION, Enrollment, ShardRef
+from raygrid.grid import CRAFT_VERSION, JUDGE_VERSION, Enrollment
 from raygrid.keys import content_key
+from raygrid.units import ShardRef
 
 PGD = {"use": "pgd", "norm": "linf", "eps": "8/255", "steps": 5}
 GALLERY, FIT = ShardRef("c" * 32, 400), ShardRef("d" * 32, 200)

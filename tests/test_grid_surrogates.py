@@ -5,7 +5,7 @@ from test_grid import DIGITS, TRANSFER, job_of, keys, plan
 
 from raygrid.engine.rows import cell_row
 from raygrid.errors import UsageError
-from raygrid.grid import ShardRef
+from raygrid.units import ShardRef
 
 FACES = {
     "task": "verification",

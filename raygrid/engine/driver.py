@@ -14,8 +14,8 @@ from typing import Any, Protocol
 from raygrid.engine.executor import Executor, Outcome
 from raygrid.engine.work import Backlog, Report, Task, Unit
 from raygrid.errors import UsageError
-from raygrid.grid import Craft, Fit, Score
 from raygrid.results.folder import WHOLE_CRAFT, Parts
+from raygrid.units import Craft, Fit, Score
 
 IN_FLIGHT = 2
 """Batches a host has at a time, so that it never waits for the driver (1, 2 and 4 gave 86, 87 and 86 % of 10 ms calls)."""

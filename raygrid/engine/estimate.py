@@ -11,11 +11,11 @@ from raygrid.engine.measures import measurable
 from raygrid.engine.placement import HostWishes, place
 from raygrid.engine.run import Done, what_is_done
 from raygrid.errors import UsageError
-from raygrid.grid import Craft, Plan
 from raygrid.results.folder import MARKER, check
 from raygrid.results.open import open_results
 from raygrid.results.store import open_store
 from raygrid.spec import Job
+from raygrid.units import Craft, Plan
 
 PACE_SQL = """
 SELECT t.victim, sum(c.seconds) / sum(c.forwards + c.backwards) AS seconds

@@ -14,12 +14,12 @@ from raygrid.component import resolve
 from raygrid.data.pairs import CALIBRATION
 from raygrid.engine.face_rows import verification_rows
 from raygrid.enrollment import Enrollment
-from raygrid.grid import Fit
 from raygrid.kernel import Batch, Fitted, fit, numbers_of
 from raygrid.results.folder import Row, artifact_name, commit_fit, read_artifact
 from raygrid.results.store import Store
 from raygrid.similarity import by_of
 from raygrid.spec import AttackSpec
+from raygrid.units import Fit
 from raygrid.verification import enroll
 from raygrid.victims.victim import Victim
 

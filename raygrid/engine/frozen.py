@@ -7,10 +7,10 @@ from pathlib import Path
 
 from raygrid.engine.inputs import Inputs
 from raygrid.errors import UsageError
-from raygrid.grid import Score
 from raygrid.job import load_job
 from raygrid.results.open import Results
 from raygrid.spec import Job
+from raygrid.units import Score
 
 
 def frozen_job(found: Results, *, trust: bool) -> Job:

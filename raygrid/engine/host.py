@@ -27,7 +27,6 @@ from raygrid.engine.work import Preflight, Report, Task, Unit
 from raygrid.enrollment import ANSWERS, Enrollment
 from raygrid.errors import UsageError
 from raygrid.evidence import CONDITIONS, UNKNOWN, Record, answers_differ, left_of, unknown_in_suite
-from raygrid.grid import Craft, Fit, Model, Score
 from raygrid.judge import TRACEBACK_FRAMES, Outputs, run_model, vouched
 from raygrid.kernel import Batch, Inherited, channel_of, comparison_of, craft, goal_of, numbers_of, plays_of, score
 from raygrid.metrics.lpips import Lpips
@@ -35,6 +34,7 @@ from raygrid.metrics.lpips import load as load_lpips
 from raygrid.results.folder import commit_craft, commit_trials, read_crafts, read_examples, read_trials
 from raygrid.results.store import open_store
 from raygrid.transcription import Hearing
+from raygrid.units import Craft, Fit, Model, Score
 from raygrid.verification import Enrolled, Match, References
 from raygrid.victims.check import check_victim
 from raygrid.victims.instability import layer_distances

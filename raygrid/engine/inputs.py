@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from raygrid import grid
+from raygrid import units
 from raygrid.component import resolve
 from raygrid.costs import Cost, read_costs
 from raygrid.data.check import check
@@ -13,10 +13,11 @@ from raygrid.data.dataset import Dataset, Shard, fingerprint
 from raygrid.data.pairs import make_trials
 from raygrid.engine.phrases import check_phrases
 from raygrid.errors import UsageError
-from raygrid.grid import Plan, ShardRef, expand
+from raygrid.grid import expand
 from raygrid.job import excluded
 from raygrid.registry import label
 from raygrid.spec import DataSpec, Job, VictimSpec
+from raygrid.units import Plan, ShardRef
 from raygrid.victims.info import VictimInfo, identified
 
 
@@ -42,13 +43,13 @@ def read_inputs(job: Job) -> Inputs:
     infos = {spec.key: _identify(spec) for spec in _victims(job)}
     datasets: dict[str, Dataset] = {}
     shards: dict[str, pa.Table] = {}
-    planned: dict[str, grid.Dataset] = {}
+    planned: dict[str, units.Dataset] = {}
     for where, spec in {s.key: (f"grids.{g.name}.data", s) for g in job.grids for s in g.data}.values():
         dataset, apart = _load(where, spec)
         datasets[spec.key] = dataset
         cut = list(dataset.shards(spec.shard))
         shards |= {shard.key: shard.table for shard in (*cut, *apart)}
-        planned[spec.key] = grid.Dataset(
+        planned[spec.key] = units.Dataset(
             name=dataset.name,
             label=label(dataset.name, spec.params),
             classes=dataset.classes,

@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 
 from raygrid.engine.rows import Row
-from raygrid.grid import Craft, Score
 from raygrid.judge import NO_ANSWER, Verdict, stored
 from raygrid.kernel import Batch, Crafted
+from raygrid.units import Craft, Score
 
 
 def craft_rows(unit: Craft, batch: Batch, made: Crafted, table: pa.Table) -> tuple[list[Row], list[Row]]:

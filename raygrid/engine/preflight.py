@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from raygrid.engine.executor import Executor
 from raygrid.engine.work import Preflight, Task
 from raygrid.errors import UsageError
-from raygrid.grid import Score
+from raygrid.units import Score
 
 WAIT_SECONDS = 0.5
 LIMIT_SECONDS = 900.0

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from raygrid.grid import Score
+from raygrid.units import Score
 
 LINE_SECONDS = 10.0
 """Between two lines where there is no terminal."""

@@ -19,10 +19,10 @@ from raygrid.engine.host import VictimHost
 from raygrid.engine.inputs import read_inputs
 from raygrid.engine.work import Task, fits_of
 from raygrid.errors import UsageError
-from raygrid.grid import Craft, Score
 from raygrid.medium import PICTURE
 from raygrid.results.folder import decode, part_name, read_examples
 from raygrid.results.open import Results, open_results
+from raygrid.units import Craft, Score
 
 CHANNELS = {1, 3}
 """Numbers of channels that a picture file can show."""

@@ -9,7 +9,8 @@ import pyarrow as pa
 from raygrid.data.dataset import CORE_COLUMNS
 from raygrid.data.pairs import REFERENCES
 from raygrid.enrollment import ANSWERS, MATCH, NO_MATCH
-from raygrid.grid import Cell, Score, channel_label
+from raygrid.grid import channel_label
+from raygrid.units import Cell, Score
 
 Row = dict[str, Any]
 

@@ -24,7 +24,6 @@ from raygrid.engine.progress import Progress
 from raygrid.engine.rows import face_rows, failure_rows, index_rows, sample_rows
 from raygrid.engine.work import plan_tasks
 from raygrid.errors import UsageError
-from raygrid.grid import Score
 from raygrid.keys import content_key
 from raygrid.pins import ASSETS
 from raygrid.results.folder import commit_failure, keys, part_name, prepare, write_index, write_run
@@ -32,6 +31,7 @@ from raygrid.results.publish import publish
 from raygrid.results.status import write_status
 from raygrid.results.store import STAGING, Store, open_store
 from raygrid.spec import Job
+from raygrid.units import Score
 
 STATUS_SECONDS = 2.0
 """Between two writes of status.json."""

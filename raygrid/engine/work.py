@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from sys import intern
 from typing import NamedTuple
 
-from raygrid.grid import Craft, Fit, Model, Score
 from raygrid.spec import AttackSpec, Perceptual
+from raygrid.units import Craft, Fit, Model, Score
 
 Unit = Fit | Craft | Score
 

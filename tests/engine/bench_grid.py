@@ -12,9 +12,10 @@ from types import SimpleNamespace
 from raygrid.engine.progress import Progress
 from raygrid.engine.rows import index_rows
 from raygrid.engine.work import plan_tasks
-from raygrid.grid import Dataset, ShardRef, expand
+from raygrid.grid import expand
 from raygrid.registry import find
 from raygrid.spec import AttackSpec, DataSpec, DefenseSpec, GridSpec, Job, VictimSpec
+from raygrid.units import Dataset, ShardRef
 from raygrid.victims.catalog_builtin import INFOS
 
 CELLS = 1000

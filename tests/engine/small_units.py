@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 from raygrid.engine.work import Task
-from raygrid.grid import Craft, Model, Score, ShardRef
+from raygrid.units import Craft, Model, Score, ShardRef
 
 
 def model(name):

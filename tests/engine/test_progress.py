@@ -12,9 +12,9 @@ from raygrid.engine.in_process import InProcess
 from raygrid.engine.inputs import read_inputs
 from raygrid.engine.progress import Progress, display, progress_line, progress_table
 from raygrid.engine.run import run
-from raygrid.grid import Cell
 from raygrid.results.status import read_status
 from raygrid.results.store import open_store
+from raygrid.units import Cell
 
 
 def score(name, victim):

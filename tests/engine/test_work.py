@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from small_units import craft, keys, model, score, task, white_box
 
 from raygrid.engine.work import LOAD_SECONDS, TARGET_SECONDS, Backlog, plan_tasks
-from raygrid.grid import Fit, ShardRef
+from raygrid.units import Fit, ShardRef
 
 
 def backlog_of(*tasks, seconds=None):

@@ -1,0 +1,161 @@
+"""Why a combination of data, victim, defense and attack makes no sense, in words that name the fix. Pure, like grid.py."""
+
+from collections.abc import Iterator, Sequence
+
+from raygrid.component import ACCESS_ORDER
+from raygrid.job import check_defended, check_eps
+from raygrid.metrics.verification import check_far
+from raygrid.registry import label
+from raygrid.spec import (
+    GOALS,
+    AttackSpec,
+    DefenseSpec,
+    GridSpec,
+    JudgeSpec,
+)
+from raygrid.units import Dataset, Model
+from raygrid.victims.info import VictimInfo
+
+LEVELS = (1 / 255, 1 / 32768)
+"""The least eps at which a file can differ from the clean one: 8 bits of a picture, 16 of sound."""
+ALMOST = 0.999
+"""What rounding may take from an eps."""
+
+
+def unfitted(grid: GridSpec, data: Dataset) -> Iterator[str]:
+    """Name what has to be fitted, where no samples are set apart for that."""
+    if data.fit is not None:
+        return
+    used: tuple[AttackSpec | DefenseSpec, ...] = (*grid.attacks, *grid.defenses)
+    for what in used:
+        if what.params.needs_fit():
+            yield (
+                f'grids.{grid.name}: {what.component.kind} "{label(what.component.name, what.params)}" is fitted on samples of its '
+                'own: say how many to set apart, such as "splits: {fit: 200}"'
+            )
+
+
+def mistakes_of(grid: GridSpec, data: Dataset, model: Model, source: Model, attack: AttackSpec) -> Iterator[str]:
+    """Say what makes a combination impossible, in words that name the fix."""
+    where, name = f"grids.{grid.name}", attack.component.name
+    for info in (model.info, source.info):
+        fits = all(want in (None, have) for want, have in zip(info.input_shape, data.shape, strict=True))
+        if not fits:
+            yield f'{where}: victim "{info.id}" takes inputs {_shape(info.input_shape)} and {data.name} has {_shape(data.shape)}'
+        yield from (f'{where}: victim "{info.id}" {wrong}' for wrong in _of_victim(data, info))
+    yield from (f"{where}: {wrong}" for wrong in _of_goal(data, grid.judge, attack, model.defense))
+    if data.task == "verification":
+        yield from (f"{where}: {wrong}" for wrong in _of_faces(data, grid.judge.of(attack).far, attack, model.defense))
+    if data.task == "transcription":
+        yield from (f"{where}: {wrong}" for wrong in _of_speech(data, attack, model.defense))
+    if ACCESS_ORDER.index(attack.component.access) > ACCESS_ORDER.index(source.info.access):
+        needs = f'{where}: attack "{name}" needs {attack.component.access} access and victim "{source.info.id}"'
+        bare = (
+            f'gives {source.info.access} at most; exclude the pair ("exclude: [{{victim: {source.info.id}, attack: {name}}}]"), '
+            "or attack it by access: transfer"
+        )
+        hidden = (
+            f'behind defense "{source.defense.component.name}" gives {source.info.access} at most; say awareness: none, which '
+            "crafts on the bare victim, or access: transfer, or exclude the pair"
+        )
+        yield f"{needs} {bare if source.defense.is_none else hidden}"
+    level = LEVELS[data.task == "transcription"]
+    if grid.judge.stored and attack.norm != "l0" and attack.radius is not None and attack.radius < level * ALMOST:
+        yield (
+            f'{where}: attack "{name}": eps {attack.radius:g} is less than a level, 1/{1 / level:g}, and judge.stored shows '
+            "files that hold whole levels: nothing would change"
+        )
+    if wrong := check_defended(attack):
+        yield f'{where}: attack "{name}" behind defense "{model.defense.component.name}": {wrong}'
+    if attack.target is not None and attack.target >= data.classes:
+        yield f'{where}: target {attack.target} of attack "{name}" is no class of {data.name}: 0..{data.classes - 1}'
+    if wrong := check_eps(attack, data.shape):
+        yield f"{where}: {wrong}"
+    if attack.params.only_on() not in (None, data.name):
+        yield (
+            f'{where}: attack "{label(name, attack.params)}" knows its way about samples of {attack.params.only_on()} only, '
+            f"not of {data.name}"
+        )
+    if attack.params.only_on_faces() and data.task != "verification":
+        yield (
+            f'{where}: attack "{label(name, attack.params)}" knows its way about faces only, where they are verified, not about '
+            f"samples of {data.name}"
+        )
+    elif wrong := attack.params.misfit(data.shape):
+        yield f'{where}: attack "{label(name, attack.params)}" on {data.name}: {wrong}'
+
+
+def _of_victim(data: Dataset, info: VictimInfo) -> Iterator[str]:
+    """Say what keeps a victim from being asked about the data."""
+    if info.task != data.task:
+        yield f"does {info.task} and {data.name} is for {data.task}: give each a grid of its own"
+    elif info.sample_rate != data.sample_rate:
+        yield (
+            f"hears {info.sample_rate} samples a second and {data.name} has {data.sample_rate}; say rate: {info.sample_rate} of "
+            "the data"
+        )
+    elif info.task == "classification" and (
+        info.classes < data.classes or (data.classes_stated and info.classes != data.classes)
+    ):
+        yield (
+            f"has {info.classes} classes and {data.name} has {data.classes}, so that a label would not mean the same to both"
+        )
+
+
+def _of_goal(data: Dataset, judge: JudgeSpec, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
+    """Say what makes no sense of an attack's goal, of what is said of faces, or of an attack or channel for sound, where there are
+    none."""
+    name = attack.component.name
+    if attack.goal not in GOALS[data.task]:
+        goals = ", ".join(GOALS[data.task])
+        yield f'attack "{name}": goal {attack.goal} makes no sense on {data.name}, which has the goals {goals}'
+    elif data.task != "verification" and (attack.photos != 1 or attack.combine != "mean"):
+        yield f'attack "{name}": "photos" and "combine" are for data whose faces are verified, and {data.name} is no such data'
+    if data.task != "verification" and judge.far is not None:
+        yield f"judge.far: is for data whose faces are verified, and {data.name} is no such data"
+    used = [attack.component, defense.component, *([attack.channel.component] if attack.channel else [])]
+    for component in used:
+        sound = component.task == "transcription"
+        if sound != (data.task == "transcription") and (sound or component.kind == "channel"):
+            yield f'{component.kind} "{component.name}" is for {"sound" if sound else "pictures"}, which {data.name} is not'
+
+
+def _of_speech(data: Dataset, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
+    """Say what makes no sense of an attack where speech is transcribed."""
+    name = attack.component.name
+    if attack.goal == "garble" and not data.transcripts:
+        yield f'attack "{name}": to garble speech, it must be known what is said, and {data.name} has no transcripts'
+    if attack.params.needs_fit():
+        yield f'attack "{name}" is fitted on labeled samples, and there are none where speech is transcribed'
+    if defense.params.reads_classes():
+        yield f'defense "{label(defense.component.name, defense.params)}" goes by scores of classes, and recognizers write tokens'
+    elif defense.params.for_pictures():
+        yield f'defense "{label(defense.component.name, defense.params)}" is for pictures, which {data.name} is not'
+
+
+def _of_faces(data: Dataset, far: float | None, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
+    """Say what makes no sense of an attack where faces are verified."""
+    name = attack.component.name
+    if attack.component.suite or attack.stage is not None:
+        yield (
+            f'attack "{name}" is a suite, whose attacks go on with what the judge left: on {data.name} that would tell them of the '
+            "photos that nobody but the judge has; give one attack of it"
+        )
+    if attack.photos > data.known:
+        yield (
+            f'attack "{name}": an attacker may have {data.known} photos of a person of {data.name}, not {attack.photos}; '
+            "say more as its `known`"
+        )
+    if attack.params.needs_fit():
+        yield f'attack "{name}" is fitted on labeled samples, and there are none where faces are verified'
+    if defense.params.reads_classes():
+        yield (
+            f'defense "{label(defense.component.name, defense.params)}" goes by scores of classes, and victims of {data.name} give '
+            "embeddings: of votes take the mean (vote: mean)"
+        )
+    if far is not None and (wrong := check_far(far, data.calibration)):
+        yield f"judge.far: {wrong}"
+
+
+def _shape(shape: Sequence[int | None]) -> str:
+    return "x".join("any" if size is None else str(size) for size in shape)
