@@ -39,6 +39,10 @@ class Params(BaseModel):
         """Name the only dataset on whose samples an attack with these parameters knows its way about; None: any will do."""
         return None
 
+    def only_on_faces(self) -> bool:
+        """Whether an attack with these parameters knows its way about canonical frames of faces only."""
+        return False
+
     def averages_over(self) -> str:
         """Name the randomness that an attack with these parameters imagines and averages over by itself: `input` or `hidden` noise,
         or `input+hidden`; empty: none."""

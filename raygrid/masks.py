@@ -1,13 +1,14 @@
-"""Which pixels of its samples an attack may change: squares, disks, the faces of drawn signs, and the places of patches."""
+"""Which pixels of its samples an attack may change: squares, disks, parts of drawn signs and of faces, the places of patches."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from raygrid.attacks.catalog_patch import ON_SIGNS, Insects, Sticker
+from raygrid.attacks.catalog_patch import Insects, Sticker
 from raygrid.attacks.catalog_universal import Patch
 from raygrid.attacks.corners import corners
+from raygrid.data.face_parts import face_mask
 from raygrid.data.signs import Part, sign_mask
 
 
@@ -16,16 +17,21 @@ def sticker_mask(params: Sticker, sample_ids: Sequence[str], shape: tuple[int, i
 
     Args:
         params: of the sticker.
-        sample_ids: the N samples; masks on signs follow from their ids.
+        sample_ids: the N samples; masks on signs follow from their ids, and those on faces lie where they do on every frame.
         shape: C, H, W of the samples.
 
     Raises:
         ValueError: a mask on signs for samples that are not square, or not of `road-signs`; a sign too small for any pixel.
     """
     _, height, width = shape
-    if params.mask not in ON_SIGNS:
-        return patch_mask(params, height, width).expand(len(sample_ids), 1, height, width)
-    return _on_signs(sample_ids, shape, "bars" if params.mask == "bars" else "face")
+    match params.mask:
+        case "bars" | "face" as part:
+            return _on_signs(sample_ids, shape, part)
+        case "glasses" | "forehead" | "mask" as worn:
+            mask = torch.from_numpy(face_mask(worn))
+        case "square" | "disk":
+            mask = patch_mask(params, height, width)
+    return mask.expand(len(sample_ids), 1, height, width)
 
 
 def insect_mask(params: Insects, sample_ids: Sequence[str], shape: tuple[int, int, int]) -> Tensor:

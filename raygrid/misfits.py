@@ -76,7 +76,12 @@ def mistakes_of(grid: GridSpec, data: Dataset, model: Model, source: Model, atta
             f'{where}: attack "{label(name, attack.params)}" knows its way about samples of {attack.params.only_on()} only, '
             f"not of {data.name}"
         )
-    if wrong := attack.params.misfit(data.shape):
+    if attack.params.only_on_faces() and data.task != "verification":
+        yield (
+            f'{where}: attack "{label(name, attack.params)}" knows its way about faces only, where they are verified, not about '
+            f"samples of {data.name}"
+        )
+    elif wrong := attack.params.misfit(data.shape):
         yield f'{where}: attack "{label(name, attack.params)}" on {data.name}: {wrong}'
 
 

@@ -85,20 +85,28 @@ def _penalty_gradient(
     z: Tensor, x: Tensor, constraint: Constraint, weights: dict[str, float], norm: Literal["l2", "l1"]
 ) -> Tensor:
     """Return the gradient [B, C, H, W] of what is asked of stickers besides fooling; 0 where all weights are."""
-    if not any(weights.values()):
+    if not any(weights.values()) or not len(z):
         return torch.zeros_like(z)
-    mask = constraint.mask
-    size = z[0, 0].numel() if mask is None else mask.flatten(1).sum(1)  # the measures are means, the penalties sums
+    mask = z.new_ones(1, 1, *z.shape[2:], dtype=torch.bool) if constraint.mask is None else constraint.mask
+    size = mask.flatten(1).sum(1)  # the measures are means, the penalties sums
+    down, across = (_span(mask.any(0)[0].any(other)) for other in (1, 0))  # of a frame, glasses need the tenth part
+    box = (..., down, across)
     penalties = {
         "closeness": lambda at: _distance(at - x, norm),
-        "printability": lambda at: size * non_printability(at, printable_colors().to(at), mask),
-        "smoothness": lambda at: size * total_variation(at, mask),
+        "printability": lambda at: size * non_printability(at[box], printable_colors().to(at), mask[box]),
+        "smoothness": lambda at: size * total_variation(at[box], mask[box]),
     }
     with torch.enable_grad():
         at = z.detach().requires_grad_(True)
         total = torch.stack([weight * penalties[name](at).sum() for name, weight in weights.items() if weight]).sum()
         (gradient,) = torch.autograd.grad(total, at)
     return gradient
+
+
+def _span(on: Tensor) -> slice:
+    """Return the shortest slice that holds all places where on [N] is true."""
+    where = on.nonzero()
+    return slice(int(where[0]), int(where[-1]) + 1)
 
 
 def _distance(delta: Tensor, norm: Literal["l2", "l1"]) -> Tensor:

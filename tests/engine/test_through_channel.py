@@ -114,6 +114,10 @@ def test_stickers_are_cut_to_their_masks_and_insects_to_their_signs(tmp_path):
             {"data": DIGITS, "victims": BOTH, "attacks": [{"use": "sticker", "mask": "bars"}]},
             'attack "sticker(mask=bars)" knows its way about samples of road-signs only, not of mnist-5k',
         ),
+        (
+            {**SIGNS, "attacks": [{"use": "sticker", "mask": "glasses"}]},
+            'attack "sticker(mask=glasses)" knows its way about faces only, where they are verified, not about',
+        ),
         ({**SIGNS, "attacks": [{"use": "sticker", "eps": 0.1}]}, "keeps to no ball around the input and takes no eps"),
     ],
 )
