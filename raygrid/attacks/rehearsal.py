@@ -5,17 +5,23 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from scipy.fft import next_fast_len
 from torch import Tensor
 
 from raygrid.attacks.room_search import Curriculum, choose_rooms
 from raygrid.channels.catalog_audio import Room
-from raygrid.channels.noise import added
+from raygrid.channels.noise import PINK_FROM, added
 from raygrid.channels.room import reverberated
 from raygrid.channels.room_bank import Bank, bank
 from raygrid.channels.sound import RATE
 from raygrid.goals import Goal
 from raygrid.oracle import GradientQuery, Oracle, SampleError, Sight
 from raygrid.randomness import Randomness
+
+COLORS = (0.0, 1.5)
+"""Noise of power 1 / f^a above 20 Hz; a play's a lies between these, uniformly: white is 0, pink 1."""
+SOFTER = 30.0
+"""A play's noise is up to so many dB softer than the loudest, uniformly."""
 
 
 @dataclass(frozen=True)
@@ -127,9 +133,19 @@ class Practice:
         return Plays(self.validation, rooms, chosen, self._noise("validate/noise", who, self.validation, length, std))
 
     def _noise(self, purpose: str, who: Tensor, plays: int, length: int, std: Tensor) -> Tensor | None:
+        """Return Gaussian noise [B, K, T], of another color and level each play."""
         if not self.noise:
             return None
-        return self.randomness.normal(purpose, who, torch.empty(1, plays, length)).mul_(std[:, None, None])
+        n = next_fast_len(length, real=True)
+        parts = self.randomness.normal(purpose, who, torch.empty(1, plays, n + 2))
+        u = self.randomness.uniform(f"{purpose}/color", who, torch.empty(1, plays, 2))
+        f = torch.fft.rfftfreq(n, 1 / RATE).clamp_min(PINK_FROM)
+        exponent = COLORS[0] + (COLORS[1] - COLORS[0]) * u[..., :1]
+        shape = torch.exp(-exponent / 2 * f.log())
+        shape = shape / (2 * shape.square().mean(-1, keepdim=True)).sqrt()
+        level = std[:, None, None] * 10 ** (-SOFTER / 20 * u[..., 1:])
+        spectrum = torch.view_as_complex(parts.view(len(who), plays, -1, 2)) * (shape * level)
+        return torch.fft.irfft(spectrum, n, norm="ortho")[..., :length]
 
 
 def rehearse(oracle: Oracle, goal: Goal, z: Tensor, on: Tensor, plays: Plays) -> tuple[GradientQuery, Heard]:
