@@ -99,6 +99,7 @@ def channel_chain(specs: Sequence[ChannelSpec]) -> ChannelSpec:
     parts = _parts(specs)
     component = Component(
         kind="channel",
+        task="transcription",
         name="+".join(part.use for part in parts),
         summary="Channels one after another.",
         build="raygrid.channels.chain:chained",

@@ -60,6 +60,11 @@ class Params(BaseModel):
         """Whether a component with these parameters uses what its `fit` finds."""
         return False
 
+    def rehearses(self) -> bool:
+        """Whether an attack with these parameters plays its examples in rooms of its own while it crafts, and needs no channel for
+        that."""
+        return False
+
     def draws_at_random(self) -> bool:
         """Whether a defense with these parameters makes a victim answer at random."""
         return False
@@ -109,7 +114,7 @@ class Component:
     identify: str | None = None
     """`module:callable` that says, without torch, what a victim is: `params -> VictimInfo`."""
     task: Task = "classification"
-    """Data: what victims do with it."""
+    """Data: what victims do with it. Attacks and channels: `transcription` where they are for sound."""
     access: Access = "gradient"
     """Attacks: what the attack asks of its victim."""
     norms: tuple[str, ...] = ()

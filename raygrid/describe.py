@@ -112,11 +112,15 @@ def _facts(component: Component) -> Iterator[tuple[str, str]]:
         yield f"stages ({component.norms[0]})", ", ".join(_stage(stage) for stage in listed)
     if component.identify and not any(field.is_required() for field in component.params.model_fields.values()):
         info: VictimInfo = resolve(component.identify)(component.params(), component.name)
-        yield "input", f"{' x '.join(str(size or 'any') for size in info.input_shape)}, pixels in [0, 1]"
-        yield "inside", f"(x - {list(info.mean)}) / {list(info.std)}{f', {info.resize}' if info.resize else ''}"
+        if info.task == "transcription":
+            yield "input", f"waveforms of any length in [-1, 1], {info.sample_rate} samples a second"
+            yield "tokens", str(info.classes)
+        else:
+            yield "input", f"{' x '.join(str(size or 'any') for size in info.input_shape)}, pixels in [0, 1]"
+            yield "inside", f"(x - {list(info.mean)}) / {list(info.std)}{f', {info.resize}' if info.resize else ''}"
         if info.task == "verification":
             yield "gives", f"an embedding of {info.classes} numbers, compared by {info.similarity}"
-        else:
+        elif info.task == "classification":
             yield "classes", str(info.classes)
         yield "access", f"{info.access} at most"
         yield "weights sha256", info.weights_sha256
@@ -142,7 +146,10 @@ def _layers(component: Component) -> RenderableType:
         victim = resolve(component.build)(params, info)
     except UsageError as error:
         return f"  layers: not known, since the victim can't be loaded: {escape(str(error))}"
-    x = torch.zeros(1, *[side or ANY_SIDE for side in info.input_shape])
+    sides = [side or ANY_SIDE for side in info.input_shape]
+    x = torch.zeros(1, *([info.sample_rate] if info.sample_rate else sides))
+    if not victim.layers.names:
+        return "  layers: none; it can't be cut"
     table = Table(
         "layer", "shape of one sample", title="layers, where a defense or an attack may reach in", title_justify="left"
     )

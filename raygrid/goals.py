@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from raygrid.randomness import Randomness
-from raygrid.spec import VERIFICATION_GOALS, GoalName
+from raygrid.spec import TRANSCRIPTION_GOALS, VERIFICATION_GOALS, GoalName
 
 LossName = Literal["ce", "margin", "dlr"]
 
@@ -148,7 +148,8 @@ def make_goal(
 
     Args:
         name: untargeted, targeted (every sample to `target`), random-target (a class other than the true one, drawn by sample),
-            impersonate (from no match to match) or dodge (from match to no match).
+            impersonate (from no match to match), dodge (from match to no match), transcribe (from missed to heard) or garble (from
+            understood to garbled).
         labels: true classes [N].
         classes: number of classes.
         target: the class that `targeted` asks for.
@@ -161,6 +162,8 @@ def make_goal(
         return Goal(name, labels)
     if name in VERIFICATION_GOALS:  # classes are no match and match, and the right answer is the same for all
         return Goal(name, torch.full_like(labels, int(name == "dodge")))
+    if name in TRANSCRIPTION_GOALS:  # likewise: missed and heard, or garbled and understood
+        return Goal(name, torch.full_like(labels, int(name == "garble")))
     if name == "targeted":
         if target is None or not 0 <= target < classes:
             raise ValueError(f"goal targeted needs a target in 0..{classes - 1}, not {target}")

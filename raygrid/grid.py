@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any, NamedTuple
 
-from raygrid.component import ACCESS_ORDER, Params
+from raygrid.component import ACCESS_ORDER, Params, Task
 from raygrid.enrollment import ENROLLMENT, Enrollment
 from raygrid.errors import UsageError
 from raygrid.job import check_defended, check_eps
@@ -17,8 +17,8 @@ from raygrid.metrics.verification import check_far
 from raygrid.registry import find, label
 from raygrid.series import in_turn, ladders
 from raygrid.spec import (
+    GOALS,
     ONCE,
-    VERIFICATION_GOALS,
     AttackSpec,
     DefenseSpec,
     GridSpec,
@@ -39,8 +39,10 @@ FIT_VERSION = 1
 MEASURES = {"lpips": 1, "layers": 1}
 """Versions of what a grid may ask for; bumped when its value on unchanged examples changes."""
 PRECISION = "float32"
-LEVEL = 0.999 / 255
-"""The least eps, rounding aside, at which a file of 8 bits can differ from the clean one."""
+LEVELS = (1 / 255, 1 / 32768)
+"""The least eps at which a file can differ from the clean one: 8 bits of a picture, 16 of sound."""
+ALMOST = 0.999
+"""What rounding may take from an eps."""
 
 Json = dict[str, Any]
 
@@ -136,6 +138,12 @@ class Dataset:
     shards: tuple[ShardRef, ...]
     fit: ShardRef | None = None
     """The samples that are set apart for fitting."""
+    task: Task = "classification"
+    """What victims do with it."""
+    sample_rate: int = 0
+    """Samples a second of sound; 0: it is none."""
+    transcripts: bool = False
+    """Whether what is said is known."""
     gallery: ShardRef | None = None
     """All photos, where faces are verified."""
     calibration: int = 0
@@ -312,6 +320,7 @@ def _attack_digest(attack: AttackSpec) -> str:
             **({"channel": _channel(attack)[0] if attack.through else "unseen"} if attack.channel else {}),
             **({"judged": "elsewhere"} if attack.elsewhere else {}),
             **({"filed": True} if attack.filed else {}),
+            **({"phrase": attack.phrase} if attack.transcribes else {}),
             **({"photos": attack.photos, "combine": attack.combine} if attack.verifies else {}),
         }
     )
@@ -359,18 +368,12 @@ def _mistakes(grid: GridSpec, data: Dataset, model: Model, source: Model, attack
         fits = all(want in (None, have) for want, have in zip(info.input_shape, data.shape, strict=True))
         if not fits:
             yield f'{where}: victim "{info.id}" takes inputs {_shape(info.input_shape)} and {data.name} has {_shape(data.shape)}'
-        verifies = data.gallery is not None
-        if (info.task == "verification") != verifies:
-            yield (
-                f'{where}: victim "{info.id}" does {info.task} and {data.name} is for '
-                f"{'verification' if verifies else 'classification'}: give each a grid of its own"
-            )
-        elif not verifies and (info.classes < data.classes or (data.classes_stated and info.classes != data.classes)):
-            yield (
-                f'{where}: victim "{info.id}" has {info.classes} classes and {data.name} has {data.classes}, '
-                "so that a label would not mean the same to both"
-            )
-    yield from (f"{where}: {wrong}" for wrong in _of_faces(data, grid.judge.of(attack).far, attack, model.defense))
+        yield from (f'{where}: victim "{info.id}" {wrong}' for wrong in _of_victim(data, info))
+    yield from (f"{where}: {wrong}" for wrong in _of_goal(data, attack))
+    if data.task == "verification":
+        yield from (f"{where}: {wrong}" for wrong in _of_faces(data, grid.judge.of(attack).far, attack, model.defense))
+    if data.task == "transcription":
+        yield from (f"{where}: {wrong}" for wrong in _of_speech(data, attack, model.defense))
     if ACCESS_ORDER.index(attack.component.access) > ACCESS_ORDER.index(source.info.access):
         needs = f'{where}: attack "{name}" needs {attack.component.access} access and victim "{source.info.id}"'
         bare = (
@@ -382,10 +385,11 @@ def _mistakes(grid: GridSpec, data: Dataset, model: Model, source: Model, attack
             "crafts on the bare victim, or access: transfer, or exclude the pair"
         )
         yield f"{needs} {bare if source.defense.is_none else hidden}"
-    if grid.judge.stored and attack.norm != "l0" and attack.radius is not None and attack.radius < LEVEL:
+    level = LEVELS[data.task == "transcription"]
+    if grid.judge.stored and attack.norm != "l0" and attack.radius is not None and attack.radius < level * ALMOST:
         yield (
-            f'{where}: attack "{name}": eps {attack.radius:g} is less than a level, 1/255, and judge.stored shows files that hold '
-            "whole levels: nothing would change"
+            f'{where}: attack "{name}": eps {attack.radius:g} is less than a level, 1/{1 / level:g}, and judge.stored shows '
+            "files that hold whole levels: nothing would change"
         )
     if wrong := check_defended(attack):
         yield f'{where}: attack "{name}" behind defense "{model.defense.component.name}": {wrong}'
@@ -402,14 +406,50 @@ def _mistakes(grid: GridSpec, data: Dataset, model: Model, source: Model, attack
         yield f'{where}: attack "{label(name, attack.params)}" on {data.name}: {wrong}'
 
 
-def _of_faces(data: Dataset, far: float | None, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
-    """Say what makes no sense of an attack where faces are verified, or of a goal where none are."""
+def _of_victim(data: Dataset, info: VictimInfo) -> Iterator[str]:
+    """Say what keeps a victim from being asked about the data."""
+    if info.task != data.task:
+        yield f"does {info.task} and {data.name} is for {data.task}: give each a grid of its own"
+    elif info.sample_rate != data.sample_rate:
+        yield (
+            f"hears {info.sample_rate} samples a second and {data.name} has {data.sample_rate}; say rate: {info.sample_rate} of "
+            "the data"
+        )
+    elif info.task == "classification" and (
+        info.classes < data.classes or (data.classes_stated and info.classes != data.classes)
+    ):
+        yield (
+            f"has {info.classes} classes and {data.name} has {data.classes}, so that a label would not mean the same to both"
+        )
+
+
+def _of_goal(data: Dataset, attack: AttackSpec) -> Iterator[str]:
+    """Say what makes no sense of an attack's goal, or of an attack or channel for sound where there is none."""
     name = attack.component.name
-    if attack.verifies != (data.gallery is not None):
-        goals = ", ".join(VERIFICATION_GOALS) if data.gallery is not None else "untargeted, targeted, random-target"
+    if attack.goal not in GOALS[data.task]:
+        goals = ", ".join(GOALS[data.task])
         yield f'attack "{name}": goal {attack.goal} makes no sense on {data.name}, which has the goals {goals}'
-    if data.gallery is None:
-        return
+    used = [attack.component, *([attack.channel.component] if attack.channel else [])]
+    for component in used:
+        sound = component.task == "transcription"
+        if sound != (data.task == "transcription") and (sound or component.kind == "channel"):
+            yield f'{component.kind} "{component.name}" is for {"sound" if sound else "pictures"}, which {data.name} is not'
+
+
+def _of_speech(data: Dataset, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
+    """Say what makes no sense of an attack where speech is transcribed."""
+    name = attack.component.name
+    if attack.goal == "garble" and not data.transcripts:
+        yield f'attack "{name}": to garble speech, it must be known what is said, and {data.name} has no transcripts'
+    if attack.params.needs_fit():
+        yield f'attack "{name}" is fitted on labeled samples, and there are none where speech is transcribed'
+    if defense.params.reads_classes():
+        yield f'defense "{label(defense.component.name, defense.params)}" goes by scores of classes, and recognizers write tokens'
+
+
+def _of_faces(data: Dataset, far: float | None, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
+    """Say what makes no sense of an attack where faces are verified."""
+    name = attack.component.name
     if attack.photos > data.known:
         yield (
             f'attack "{name}": an attacker may have {data.known} photos of a person of {data.name}, not {attack.photos}; '
@@ -437,7 +477,8 @@ def _values(params: Params) -> Json:
 
 def _cell(grid: GridSpec, data: Dataset, model: Model, attack: AttackSpec, seed: int) -> Cell:
     random = model.defense.params.draws_at_random()
-    judging, usual = grid.judge.of(attack, random=random), JudgeSpec().of(attack, random=random)
+    sound = data.task == "transcription"
+    judging, usual = grid.judge.of(attack, random=random), JudgeSpec(stored=sound).of(attack, random=random)
     parts = {
         "grid": grid.name,
         "data": data.label,
@@ -447,6 +488,7 @@ def _cell(grid: GridSpec, data: Dataset, model: Model, attack: AttackSpec, seed:
         "norm": attack.norm,
         "eps": format_eps(attack.eps) if attack.norm else "",
         "goal": attack.goal if attack.target is None else f"{attack.goal}({attack.target})",
+        "phrase": f'"{attack.phrase}"' if attack.phrase else "",
         "photos": f"{attack.photos}{'' if attack.combine == 'mean' else f',{attack.combine}'}"
         if attack.verifies
         else "",

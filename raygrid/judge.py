@@ -11,7 +11,9 @@ from torch import Tensor
 
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
+from raygrid.medium import medium_of
 from raygrid.metrics.distances import Distances, Learned, measure
+from raygrid.metrics.transcription import ErrorRate
 from raygrid.oracle import Channel
 from raygrid.randomness import Randomness
 
@@ -19,12 +21,10 @@ Status = Literal["robust", "broken", "clean_wrong", "invalid", "error", "timeout
 
 NO_ANSWER = -1
 """The prediction of a victim that abstains."""
-LEVELS = 255
-"""An 8-bit file holds multiples of 1/255."""
 TRACEBACK_FRAMES = -6
 """The innermost frames, where the cause stands."""
 LEVEL_GUARD = 1e-3
-"""Levels by which x + eps may miss a multiple of 1/255 through float32 rounding, and still counts as that level."""
+"""Levels by which x + eps may miss one through float32 rounding, and still counts as that level."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,14 @@ class Look:
     similarity: float | None = None
     """To that photo."""
     clean_similarity: float | None = None
+    heard: str | None = None
+    """What a recognizer wrote of the example at this play."""
+    clean_heard: str | None = None
+    """What it wrote of the clean clip."""
+    distance: ErrorRate | None = None
+    """Edits from what the goal is about to what was heard."""
+    clean_errors: ErrorRate | None = None
+    """Edits from what is truly said to what was heard of the clean clip; None where nobody speaks."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,11 @@ class Verdict(Distances):
     """Looks at the photos that the attacker had."""
     known_fooled: int | None = None
     """How many of these met the goal."""
+    heard: str | None = None
+    """What a recognizer wrote of the example, most often."""
+    clean_heard: str | None = None
+    edit_distance: float | None = None
+    """Edits from what the goal is about to what was heard: the mean of all plays."""
 
 
 class Comparison(Protocol):
@@ -245,24 +258,30 @@ def _run_once(
                 pending += [where[len(where) // 2 :], where[: len(where) // 2]]
         else:
             if logits is None:
-                logits = part.new_full((len(x), part.shape[1]), float("nan"))
+                logits = part.new_full((len(x), *part.shape[1:]), float("nan"))
             logits[where] = part
     return Outputs(x.new_full((len(x), classes), float("nan")) if logits is None else logits, errors)
 
 
 def _logits(outputs: object, samples: int) -> Tensor:
-    if not isinstance(outputs, Tensor) or outputs.dim() != 2 or len(outputs) != samples:
+    if not isinstance(outputs, Tensor) or outputs.dim() not in (2, 3) or len(outputs) != samples:
         found = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
         raise ValueError(f"a victim returns logits [B, classes], here [{samples}, classes], not {found}")
     return outputs.float()
 
 
 def stored(x_adv: Tensor, x: Tensor) -> Tensor:
-    """Return x_adv [B, ...] as an 8-bit file holds it (uint8), each value rounded towards the clean input x."""
-    levels = x_adv.double() * LEVELS
+    """Return x_adv [B, ...] as a file holds it (pictures uint8, sound int16), each value rounded towards the clean input x."""
+    medium = medium_of(x)
+    levels = x_adv.double() * medium.levels
     up = (levels + LEVEL_GUARD).floor()
     down = (levels - LEVEL_GUARD).ceil()
-    return torch.where(x_adv >= x, up, down).clamp(0, LEVELS).to(torch.uint8)
+    return torch.where(x_adv >= x, up, down).clamp(medium.low * medium.levels, medium.most).to(medium.dtype)
+
+
+def read_back(filed: Tensor, x: Tensor) -> Tensor:
+    """Return what a file holds of examples of x [B, ...], as a victim takes it."""
+    return filed.to(x) / medium_of(x).levels
 
 
 def judge(
@@ -308,9 +327,11 @@ def judge(
     """
     classes, draws = clean.logits.shape[1], clean.draws
     allowed = constraint.allows(x_adv, x)
-    shown = torch.where(allowed.view(-1, 1, 1, 1), x_adv, x)  # what is no valid input is not shown to the victim
+    shown = torch.where(
+        allowed.view(-1, *[1] * (x.dim() - 1)), x_adv, x
+    )  # what is no valid input is not shown to the victim
     within = allowed | replace(constraint, eps=math.inf).allows(x_adv, x) if closest else allowed
-    copy, alarms = stored(shown, x).to(x) / LEVELS, clean.alarms is not None
+    copy, alarms = read_back(stored(shown, x), x), clean.alarms is not None
     adversarial = run_model(
         model, copy if on_file else shown, classes, micro_batch, draws, channel, numbers, alarms=alarms
     )
@@ -319,7 +340,7 @@ def judge(
     if match is not None:
         clean, adversarial, filed = (match.judged_by(outputs) for outputs in (clean, adversarial, filed))
     distances = measure(x_adv, x, lpips)
-    distances_on_file = measure(stored(x_adv.nan_to_num(), x).to(x) / LEVELS, x, lpips)
+    distances_on_file = measure(read_back(stored(x_adv.nan_to_num(), x), x), x, lpips)
 
     clean_met, met, met_on_file = (outputs.often(goal.success, broken_at) for outputs in (clean, adversarial, filed))
     fooled = adversarial.count(goal.success)

@@ -7,18 +7,22 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from raygrid.channels.sound import Sound
 from raygrid.component import Access, resolve
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal, make_goal
-from raygrid.judge import TRACEBACK_FRAMES, Outputs, Verdict, judge, run_model
+from raygrid.judge import TRACEBACK_FRAMES, Comparison, Outputs, Verdict, judge, run_model
+from raygrid.medium import medium_of
 from raygrid.metrics.distances import Learned
 from raygrid.oracle import Channel, Oracle, SampleError
 from raygrid.randomness import Randomness
 from raygrid.spec import ONCE, AttackSpec, Judging
+from raygrid.transcription import Hearing, hearing_of
 from raygrid.verification import Enrolled, Match, References, match_of
 
 Model = Callable[[Tensor], Tensor]
@@ -37,12 +41,17 @@ class Batch:
     """Number of classes of the dataset."""
     references: References | None = None
     """Where faces are verified: the photos that each is compared with."""
+    transcripts: Sequence[str | None] | None = None
+    """Of sound: what is said, as far as that is known."""
 
     def take(self, where: Sequence[int]) -> "Batch":
         """Return the samples at these positions."""
         index = torch.tensor(where, dtype=torch.long, device=self.x.device)
         references = None if self.references is None else self.references.take(where)
-        return Batch([self.ids[i] for i in where], self.x[index], self.labels[index], self.classes, references)
+        transcripts = None if self.transcripts is None else [self.transcripts[i] for i in where]
+        return Batch(
+            [self.ids[i] for i in where], self.x[index], self.labels[index], self.classes, references, transcripts
+        )
 
 
 @dataclass
@@ -100,9 +109,10 @@ def goal_of(attack: AttackSpec, batch: Batch, seed: int) -> Goal:
 
 def constraint_of(attack: AttackSpec, batch: Batch) -> Constraint:
     """Return what an attack's examples must keep to: its ball, the box, its mask and its number of pixels."""
-    channels, height, width = batch.x.shape[1:]
+    medium, (channels, height, width) = medium_of(batch.x), (1, 1, *batch.x.shape[1:])[-3:]
     shape = (channels, height, width)
-    constraint = Constraint(attack.norm or "linf", attack.eps, pixels=attack.params.most_pixels(shape))
+    pixels = attack.params.most_pixels(shape)
+    constraint = Constraint(attack.norm or "linf", attack.eps, medium.low, medium.high, pixels=pixels)
     if attack.component.mask is None:
         return constraint
     mask: Tensor = resolve(attack.component.mask)(attack.params, batch.ids, shape)
@@ -121,6 +131,42 @@ def channel_of(attack: AttackSpec, batch: Batch, seed: int) -> Channel | None:
         return seen
 
     return channel
+
+
+def plays_of(attack: AttackSpec, batch: Batch, seed: int, draws: int) -> list[dict[str, list[Any]]] | None:
+    """Return what an attack's channel of sound draws for each of so many judgements, a mapping of columns for each sample; None
+    where there is none."""
+    if attack.channel is None:
+        return None
+    sound, params = resolve(attack.channel.component.build), attack.channel.params
+    if not isinstance(sound, Sound):
+        return None
+    randomness, everyone = Randomness(seed, "channel", batch.ids), torch.arange(len(batch.ids))
+    told = [
+        sound.told(params, sound.draw(params, randomness, f"judge/{draw}", everyone, batch.x)) for draw in range(draws)
+    ]
+    named = {
+        name: name if "." in name else f"{attack.channel.component.name}.{name}" for name in told[0]
+    }  # as a chain's are
+    return [{shown: [play[name][i] for play in told] for name, shown in named.items()} for i in range(len(batch.ids))]
+
+
+def comparison_of(
+    attack: AttackSpec, batch: Batch, model: object, enrolled: Enrolled | None = None, far: float | None = None
+) -> Match | Hearing | None:
+    """Return what makes a decision of a model's outputs, where these are no scores of classes: embeddings that are compared, or
+    what is heard. None for a classifier.
+
+    Args:
+        attack: what faces the decision.
+        batch: the samples.
+        model: what answers.
+        enrolled: the clean photos as the model knows them, where faces are verified.
+        far: the false accept rate that sets its threshold.
+    """
+    if attack.transcribes:
+        return hearing_of(attack, batch.transcripts or [None] * len(batch.ids), model)
+    return match_of(attack, batch.references, enrolled, far)
 
 
 def numbers_of(batch: Batch, seed: int) -> Randomness:
@@ -180,10 +226,8 @@ def craft(
         if not where:
             continue
         try:
-            goal, match = (
-                goal_of(attack, batch.take(where), seed),
-                match_of(attack, batch.take(where).references, enrolled, judging.far),
-            )
+            goal = goal_of(attack, batch.take(where), seed)
+            match = comparison_of(attack, batch.take(where), model, enrolled, judging.far)
             at = clean.at(positions) if match is None else match.judged_by(clean.at(positions))
             met = at.often(goal.success, judging.broken_at)
             _attack(model, batch.take(where), where, goal, met, match, attack, seed, access, fitted, result)
@@ -220,7 +264,7 @@ def score(
     broken_at: int | None = None,
     on_file: bool = False,
     lpips: Learned | None = None,
-    match: Match | None = None,
+    match: Comparison | None = None,
 ) -> list[Verdict]:
     """Judge the examples x_adv [N, C, H, W] of a batch on a model.
 
@@ -237,7 +281,7 @@ def score(
         broken_at: draws that must meet the goal; None: more than half of those of `clean`.
         on_file: whether the copy that an 8-bit file can hold is judged.
         lpips: LPIPS, where it is to be measured.
-        match: what the model compares them with, where faces are verified.
+        match: what makes decisions of the model's outputs, where these are no scores of classes.
     """
     verdicts = judge(
         model,
@@ -285,7 +329,7 @@ def _attack(
     where: list[int],
     goal: Goal,
     met: Tensor,
-    match: Match | None,
+    match: Match | Hearing | None,
     attack: AttackSpec,
     seed: int,
     access: Access,
@@ -326,7 +370,7 @@ def _oracle(
     access: Access,
     micro_batch: int | None,
     skip: Tensor | None = None,
-    readout: Match | None = None,
+    readout: Match | Hearing | None = None,
 ) -> Oracle:
     return Oracle(
         model,

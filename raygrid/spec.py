@@ -4,12 +4,19 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from raygrid.component import Component, Params
+from raygrid.component import Component, Params, Task
 from raygrid.costs import Costs
 
-GoalName = Literal["untargeted", "targeted", "random-target", "impersonate", "dodge"]
+GoalName = Literal["untargeted", "targeted", "random-target", "impersonate", "dodge", "transcribe", "garble"]
 VERIFICATION_GOALS: tuple[GoalName, ...] = ("impersonate", "dodge")
 """What fooling means where a victim compares faces: to be taken for the target person, or not to be known for oneself."""
+TRANSCRIPTION_GOALS: tuple[GoalName, ...] = ("transcribe", "garble")
+"""What fooling means where a victim writes what it hears: a phrase, or anything but what is said."""
+GOALS: dict[Task, tuple[GoalName, ...]] = {
+    "classification": ("untargeted", "targeted", "random-target"),
+    "verification": VERIFICATION_GOALS,
+    "transcription": TRANSCRIPTION_GOALS,
+}
 Combine = Literal["mean", "worst", "weighted"]
 """How several photos of a person make one loss: their mean, the one that is farthest from the goal, or all, those more."""
 FAR = 0.01
@@ -174,6 +181,8 @@ class AttackSpec:
     """Whether the attacker knows of a defense that raises alarms, so that a wrong answer is not all he wants."""
     filed: bool = False
     """Whether the copy that an 8-bit file can hold is judged, which a first success as floats may not survive."""
+    phrase: str | None = None
+    """What `goal: transcribe` wants to be heard."""
     photos: int = 1
     """Where faces are verified: photos of the person that the attacker has."""
     combine: Combine = "mean"
@@ -200,6 +209,11 @@ class AttackSpec:
         return self.goal in VERIFICATION_GOALS
 
     @property
+    def transcribes(self) -> bool:
+        """Whether the goal is about what is heard."""
+        return self.goal in TRANSCRIPTION_GOALS
+
+    @property
     def looks(self) -> int:
         """Draws that each look averages over."""
         return self.eot or 1
@@ -212,8 +226,9 @@ class AttackSpec:
 
     @property
     def through(self) -> ChannelSpec | None:
-        """The channel, where the attacker knows of it."""
-        return self.channel if self.awareness in ("channel", "all") else None
+        """The channel, where the attacker looks through it. One who rehearses in rooms of his own does not."""
+        aware = self.awareness in ("channel", "all") and not self.params.rehearses()
+        return self.channel if aware else None
 
     def facing(self, defense: DefenseSpec, *, filed: bool = False) -> "AttackSpec":
         """Return the attack as it is on a victim behind this defense: what the attacker knows of, and how often it looks; `filed`:

@@ -7,10 +7,12 @@ from models import Tiny, pixels
 
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
-from raygrid.judge import LEVELS, _status, judge, run_model, stored
+from raygrid.judge import _status, judge, run_model, stored
+from raygrid.medium import PICTURE
 from raygrid.metrics.distances import measure
 
 X = pixels(6, 1, 6, 6, seed=3)
+LEVELS = PICTURE.levels
 X = (X * LEVELS).round() / LEVELS
 LABELS = Tiny()(X).argmax(1)
 WIDE = Constraint("linf", 1.0)

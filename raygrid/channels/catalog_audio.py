@@ -159,6 +159,7 @@ class Offset(Params):
 COMPONENTS: tuple[Component, ...] = (
     Component(
         kind="channel",
+        task="transcription",
         name="room",
         summary="A room between loudspeaker and microphone: image-source or measured impulse responses.",
         params=Room,
@@ -168,6 +169,7 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     Component(
         kind="channel",
+        task="transcription",
         name="noise",
         summary="White, pink, babbling or recorded noise, by SNR or level.",
         params=Noise,
@@ -177,6 +179,7 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     Component(
         kind="channel",
+        task="transcription",
         name="band",
         summary="What loudspeaker and microphone let through.",
         params=Band,
@@ -185,6 +188,7 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     Component(
         kind="channel",
+        task="transcription",
         name="resample",
         summary="To a lower sample rate and back.",
         params=Resample,
@@ -192,6 +196,7 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     Component(
         kind="channel",
+        task="transcription",
         name="codec",
         summary="Mu-law companding to a few bits.",
         params=Codec,
@@ -200,6 +205,7 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     Component(
         kind="channel",
+        task="transcription",
         name="gain",
         summary="Louder or softer.",
         params=Gain,
@@ -207,6 +213,7 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     Component(
         kind="channel",
+        task="transcription",
         name="clip",
         summary="An amplifier that saturates.",
         params=Clip,
@@ -214,6 +221,7 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     Component(
         kind="channel",
+        task="transcription",
         name="offset",
         summary="Recording begins earlier or later.",
         params=Offset,

@@ -30,12 +30,13 @@ from raygrid.errors import UsageError
 from raygrid.evidence import CONDITIONS, UNKNOWN, Record, answers_differ, left_of, unknown_in_suite
 from raygrid.grid import Craft, Fit, Model, Score
 from raygrid.judge import TRACEBACK_FRAMES, Outputs, run_model, vouched
-from raygrid.kernel import Batch, Inherited, channel_of, craft, goal_of, numbers_of, score
+from raygrid.kernel import Batch, Inherited, channel_of, comparison_of, craft, goal_of, numbers_of, plays_of, score
 from raygrid.metrics.lpips import Lpips
 from raygrid.metrics.lpips import load as load_lpips
 from raygrid.results.folder import commit_craft, commit_trials, read_crafts, read_examples, read_trials
 from raygrid.results.store import open_store
-from raygrid.verification import Enrolled, Match, References, match_of
+from raygrid.transcription import Hearing
+from raygrid.verification import Enrolled, Match, References
 from raygrid.victims.check import check_victim
 from raygrid.victims.instability import layer_distances
 from raygrid.victims.victim import Victim
@@ -231,7 +232,7 @@ class VictimHost:
         model = self._model(unit.model)
         clean = self._clean(unit, batch)
         examples = self._examples(craft_unit, batch)
-        match = self._match(unit, batch)
+        match = self._comparison(unit, batch)
         started = time.perf_counter()
         verdicts = score(
             model,
@@ -252,7 +253,7 @@ class VictimHost:
         _refuse_if_all_failed({i: v.error or "" for i, v in enumerate(verdicts) if v.status == "error"}, len(verdicts))
         shared = {**trial_key(unit), "seconds": each, "device": self.device.type, "host": platform.node()}
         samples, answers = sample_rows(table), None
-        if match is not None:
+        if isinstance(match, Match):
             faces, answers = face_rows(unit, table, match.threshold), ANSWERS
             samples = [{**sample, **face} for sample, face in zip(samples, faces, strict=True)]
         rows = [
@@ -266,10 +267,11 @@ class VictimHost:
             found = layer_distances(model, examples.x_adv[judged], batch.x[judged], self._at_once(batch))
             for i, distances in zip(judged, found, strict=True):
                 rows[i]["layer_distance"] = distances
+        plays = plays_of(unit.cell.attack, batch, craft_unit.seed, unit.cell.judging.draws)
         looks = [
             row
-            for sample, verdict in zip(batch.ids, verdicts, strict=True)
-            for row in draw_rows(unit, sample, verdict, answers)
+            for i, (sample, verdict) in enumerate(zip(batch.ids, verdicts, strict=True))
+            for row in draw_rows(unit, sample, verdict, answers, None if plays is None else plays[i])
         ]
         commit_trials(self.store, unit.key, rows, craft_unit.shard.size, looks)
         counts: dict[str, int] = {}
@@ -313,7 +315,7 @@ class VictimHost:
 
     def _clean_margins(self, unit: Score, batch: Batch) -> list[float]:
         clean = self._clean(unit, batch)
-        match = self._match(unit, batch)
+        match = self._comparison(unit, batch)
         clean = clean if match is None else match.judged_by(clean)
         margins: list[float] = goal_of(unit.craft.attack, batch, unit.craft.seed).margin(clean.logits).tolist()
         return margins
@@ -388,8 +390,10 @@ class VictimHost:
         tensors = self._fitted(unit)
         return None if tensors is None else Enrolled.read(tensors)
 
-    def _match(self, unit: Score, batch: Batch) -> Match | None:
-        return match_of(unit.cell.attack, batch.references, self._enrolled(unit.enrolled), unit.cell.judging.far)
+    def _comparison(self, unit: Score, batch: Batch) -> Match | Hearing | None:
+        """Return what makes decisions of the outputs of the unit's model, where these are no scores of classes."""
+        enrolled, far = self._enrolled(unit.enrolled), unit.cell.judging.far
+        return comparison_of(unit.cell.attack, batch, self._model(unit.model), enrolled, far)
 
     def _batch(self, key: str, table: pa.Table, classes: int) -> Batch:
         def make() -> Batch:
@@ -398,7 +402,8 @@ class VictimHost:
             references = None
             if set(REFERENCES) <= set(table.column_names):
                 references = References(*(table.column(name).to_pylist() for name in REFERENCES))
-            return Batch(table.column("sample_id").to_pylist(), x, labels, classes, references)
+            transcripts = table.column("transcript").to_pylist() if "transcript" in table.column_names else None
+            return Batch(table.column("sample_id").to_pylist(), x, labels, classes, references, transcripts)
 
         return make() if key == "preflight" else self.batches.get((key, classes), make)
 

@@ -1,7 +1,9 @@
 """What a host computed as rows of the result tables."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import pyarrow as pa
 
@@ -57,26 +59,48 @@ def verdict_row(verdict: Verdict, claimed: bool | None, answers: Sequence[str] |
     del row["looks"]
     for name in ("clean_prediction", "prediction"):
         row[name] = None if row[name] is None else _text(row[name], answers)
-    if answers is not None:
+    heard, clean_heard = row.pop("heard"), row.pop("clean_heard")
+    if heard is not None:
+        row |= {"prediction": heard, "clean_prediction": clean_heard}
+    if answers is not None or heard is not None:
         row["confidence"] = None  # two scores that are a similarity and a threshold make no probability
     return {**row, "attack_claimed": claimed}
 
 
-def draw_rows(score: Score, sample_id: str, verdict: Verdict, answers: Sequence[str] | None = None) -> Iterator[Row]:
-    """Yield the rows of the draws that a sample was judged by; none where there was only one, of faces one at least."""
+def draw_rows(
+    score: Score,
+    sample_id: str,
+    verdict: Verdict,
+    answers: Sequence[str] | None = None,
+    plays: Mapping[str, Sequence[Any]] | None = None,
+) -> Iterator[Row]:
+    """Yield the rows of the draws that a sample was judged by; none where there was only one, of faces and speech one at least.
+
+    Args:
+        score: the unit.
+        sample_id: the sample.
+        verdict: on it.
+        answers: what tables call its classes, where not by their numbers.
+        plays: what a channel of sound drew for each draw.
+    """
     for draw, look in enumerate(verdict.looks):
         yield {
             "unit_key": score.key,
             "sample_id": sample_id,
             "draw": draw,
             "fooled": look.fooled,
-            "prediction": _text(look.prediction, answers),
+            "prediction": _text(look.prediction, answers) if look.heard is None else look.heard,
             "margin": look.margin,
-            "clean_prediction": _text(look.clean_prediction, answers),
+            "clean_prediction": _text(look.clean_prediction, answers) if look.heard is None else look.clean_heard,
             "photo": look.photo,
             "photo_known": None if look.photo is None else look.known,
             "similarity": look.similarity,
             "clean_similarity": look.clean_similarity,
+            "edits": None if look.distance is None else look.distance.edits,
+            "edits_of": None if look.distance is None else look.distance.length,
+            "clean_edits": None if look.clean_errors is None else look.clean_errors.edits,
+            "clean_edits_of": None if look.clean_errors is None else look.clean_errors.length,
+            "play": None if plays is None else json.dumps({name: values[draw] for name, values in plays.items()}),
         }
 
 

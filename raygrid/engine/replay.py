@@ -19,7 +19,7 @@ from raygrid.engine.inputs import read_inputs
 from raygrid.engine.work import Task, fits_of
 from raygrid.errors import UsageError
 from raygrid.grid import Craft, Score
-from raygrid.judge import LEVELS
+from raygrid.medium import PICTURE
 from raygrid.results.folder import decode, part_name, read_examples
 from raygrid.results.open import Results, open_results
 
@@ -104,7 +104,7 @@ def _recompute(
 
 def _save(clean: np.ndarray, x_adv: np.ndarray | None, on_file: np.ndarray | None, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = {"clean.png": np.rint(clean * LEVELS).astype(np.uint8), "adversarial.png": on_file}
+    pictures = {"clean.png": np.rint(clean * PICTURE.levels).astype(np.uint8), "adversarial.png": on_file}
     files = []
     for name, picture in pictures.items():
         if picture is not None and picture.shape[0] in CHANNELS:

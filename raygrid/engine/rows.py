@@ -44,6 +44,7 @@ def cell_row(cell: Cell) -> Row:
         "suite": attack.stage.suite if attack.stage else None,
         "stage": attack.stage.number if attack.stage else None,
         "stages": attack.stage.stages if attack.stage else None,
+        "phrase": attack.phrase,
         "photos": attack.photos if attack.verifies else None,
         "combine": attack.combine if attack.verifies else None,
         "far": cell.judging.far,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from raygrid.component import ACCESS_ORDER, Component, Task
 from raygrid.job.fields import AttackFields, BudgetFields
 from raygrid.job.uses import Problem
-from raygrid.spec import VERIFICATION_GOALS, AttackerAccess, AttackSpec, Awareness, GoalName
+from raygrid.spec import TRANSCRIPTION_GOALS, VERIFICATION_GOALS, AttackerAccess, AttackSpec, Awareness, GoalName
 
 # Radius of the smallest ball, around a corner of the box [0, 1]^d, that holds the whole box.
 _LARGEST: dict[str, Callable[[int], float]] = {"linf": lambda _: 1.0, "l2": math.sqrt, "l1": float, "l0": float}
@@ -24,7 +24,12 @@ def eps_of(fields: AttackFields) -> float:
 
 def goal_of(fields: AttackFields, task: Task) -> GoalName:
     """Return the goal in force, given what victims do with the data."""
-    return fields.goal or ("impersonate" if task == "verification" else "untargeted")
+    usual: dict[Task, GoalName] = {
+        "classification": "untargeted",
+        "verification": "impersonate",
+        "transcription": "transcribe" if fields.phrase else "garble",
+    }
+    return fields.goal or usual[task]
 
 
 def access_of(component: Component, fields: AttackFields) -> AttackerAccess:
@@ -62,7 +67,8 @@ def _of_ball(this: str, component: Component, fields: AttackFields) -> Iterator[
 
 
 def _of_goal(this: str, component: Component, fields: AttackFields) -> Iterator[Problem]:
-    wanted = "untargeted" if fields.goal in (None, *VERIFICATION_GOALS) else fields.goal
+    decisions = (*VERIFICATION_GOALS, *TRANSCRIPTION_GOALS)  # of two classes
+    wanted = "untargeted" if fields.goal in (None, *decisions) else fields.goal
     if wanted not in component.goals:
         yield (
             "goal",
@@ -73,6 +79,10 @@ def _of_goal(this: str, component: Component, fields: AttackFields) -> Iterator[
             "photos",
             f'"photos" and "combine" are for the goals {" and ".join(VERIFICATION_GOALS)}, not "{fields.goal}"',
         )
+    if fields.goal == "transcribe" and fields.phrase is None:
+        yield "goal", 'goal "transcribe" needs "phrase", the words to be heard'
+    if fields.goal not in (None, "transcribe") and fields.phrase is not None:
+        yield "phrase", f'is for goal "transcribe", not "{fields.goal}"'
     if fields.goal == "targeted" and fields.target is None:
         yield "goal", 'goal "targeted" needs "target", the number of the class to reach'
     if fields.goal != "targeted" and fields.target is not None:

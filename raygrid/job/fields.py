@@ -44,9 +44,10 @@ class JudgeFields(Params):
     channel and for random defenses alone."""
     layers: bool = Field(default=False, json_schema_extra=_ONE)
     """Whether the distance between example and original is measured at every layer of the victim."""
-    stored: bool = Field(default=False, json_schema_extra=_ONE)
-    """Whether the copy that an 8-bit file can hold is the one judged, each value rounded towards the clean input, which is then
-    rounded to such a file, too. Off: the example as crafted decides, and `success_stored` says what became of the copy."""
+    stored: bool | None = Field(default=None, json_schema_extra=_ONE)
+    """Whether the copy that a file can hold (8-bit picture, 16-bit sound) is the one judged, each value rounded towards the clean
+    input, which is then rounded to such a file, too. Off: the example as crafted decides, and `success_stored` says what became of
+    the copy. Default: on where speech is transcribed, since a file is what gets played; else off."""
     far: float | None = Field(default=None, gt=0, lt=1, json_schema_extra=_ONE)
     """Where faces are verified: the false accept rate on calibration people that sets the threshold. Default: 0.01."""
 
@@ -126,7 +127,8 @@ class AttackFields(Params):
     it, one that knows none takes none."""
     goal: GoalName | None = None
     """What fooling means: any wrong answer, the class `target`, or a class drawn for each sample; where faces are verified, to be
-    taken for another person (impersonate), or not to be known for oneself (dodge). Default: untargeted, or impersonate."""
+    taken for another person (impersonate), or not to be known for oneself (dodge); where speech is transcribed, that a phrase is
+    heard (transcribe), or not what is said (garble). Default: untargeted, impersonate, transcribe with a phrase and else garble."""
     target: int | None = Field(default=None, ge=0)
     """The class that `goal: targeted` asks for."""
     access: AttackerAccess | None = None
@@ -134,6 +136,8 @@ class AttackFields(Params):
     Default: what the attack needs."""
     budget: BudgetFields = BudgetFields()
     """The most the attack may spend on one sample."""
+    phrase: str | None = Field(default=None, min_length=1)
+    """What `goal: transcribe` wants to be heard."""
     photos: int = Field(default=1, ge=1)
     """Where faces are verified: how many photos of the person the attacker has. Others judge."""
     combine: Combine = "mean"

@@ -1,11 +1,11 @@
 """One grid of a job file -> GridSpec, and the plain JSON of what it says."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from raygrid.chain import chain
+from raygrid.chain import chain, channel_chain
 from raygrid.component import Task
 from raygrid.ensemble import ensemble
 from raygrid.job.attacks import access_of, eps_of, goal_of, norm_of, problems
@@ -38,6 +38,7 @@ from raygrid.spec import (
 USE_KEYS = ("data", "victims", "defenses", "attacks", "exclude")
 
 Json = dict[str, Any]
+S = TypeVar("S", DefenseSpec, ChannelSpec)
 Victims = dict[str, VictimSpec]
 """By id."""
 
@@ -89,7 +90,9 @@ class GridReader:
             "exclude": [{key: _json(value) for key, value in rule.items()} for rule in exclude],
             **said[0].model_dump(mode="json", exclude_none=True),
         }
-        judge = JudgeSpec(**said[0].judge.model_dump())
+        wanted = said[0].judge
+        stored = task == "transcription" if wanted.stored is None else wanted.stored
+        judge = JudgeSpec(wanted.draws, wanted.broken_at, wanted.layers, stored, wanted.far)
         self._check_judge(node, judge, defenses, attacks)
         data = tuple(replace(spec, fit=said[0].splits.fit, stored=judge.stored) for spec in data)
         perceptual = tuple(dict.fromkeys(said[0].perceptual))
@@ -180,28 +183,36 @@ class GridReader:
     def _defense(self, node: Node) -> tuple[list[DefenseSpec], Json | None]:
         """Read a defense or a chain of defenses: all combinations of the axes."""
         if isinstance(node.value, dict) and CHAIN in node.value:
-            return self._chain(node, node.value)
+            return self._chained(node, node.value, "defenses", self._defense, chain)
         uses = read_use("defense", DefenseFields, node, self._table, self._mistakes)
         return [DefenseSpec(use.component, use.params) for use in uses.alternatives], uses.resolved
 
-    def _chain(self, node: Node, said: Mapping[str, Node]) -> tuple[list[DefenseSpec], Json | None]:
+    def _chained(
+        self,
+        node: Node,
+        said: Mapping[str, Node],
+        what: str,
+        read_one: Callable[[Node], tuple[list[S], Json | None]],
+        join: Callable[[Sequence[S]], S],
+    ) -> tuple[list[S], Json | None]:
+        """Read a list of parts that follow one another; `what`: their name, `read_one`: reads a part, `join`: makes one of them."""
         for key in said.keys() - {CHAIN}:
             self._mistakes.add(
                 said[key], f'unknown key "{key}" beside "{CHAIN}", which takes a list alone', said[key].key_at
             )
         if not isinstance(said[CHAIN].value, tuple):
-            self._mistakes.add(said[CHAIN], f"must be a list of defenses, not {show(said[CHAIN])}")
+            self._mistakes.add(said[CHAIN], f"must be a list of {what}, not {show(said[CHAIN])}")
             return [], None
         items = self._items(node, CHAIN)
         for item in items:
             if isinstance(item.value, dict) and CHAIN in item.value:
-                self._mistakes.add(item, f"a {CHAIN} is made of defenses, not of chains: name them in one list")
+                self._mistakes.add(item, f"a {CHAIN} is made of {what}, not of chains: name them in one list")
                 return [], None
-        read = [self._defense(item) for item in items]
-        specs: list[DefenseSpec] = []
+        read = [read_one(item) for item in items]
+        specs: list[S] = []
         for choice in product(*(alternatives for alternatives, _ in read)) if read else ():
             try:
-                specs.append(chain(choice))
+                specs.append(join(choice))
             except ValueError as error:
                 self._mistakes.add(said[CHAIN], str(error), said[CHAIN].key_at)
         return specs, {CHAIN: [part for _, part in read]}
@@ -242,6 +253,9 @@ class GridReader:
         return [victim.spec for victim in read], written
 
     def _channel(self, node: Node) -> tuple[list[ChannelSpec], Json | None]:
+        """Read a channel or a chain of channels: all combinations of the axes."""
+        if isinstance(node.value, dict) and CHAIN in node.value:
+            return self._chained(node, node.value, "channels", self._channel, channel_chain)
         uses = read_use("channel", ChannelFields, node, self._table, self._mistakes)
         return [ChannelSpec(use.component, use.params) for use in uses.alternatives], uses.resolved
 
@@ -293,6 +307,7 @@ def _attack(use: Use[AttackFields], source: VictimSpec | None, channel: ChannelS
         eot=fields.eot,
         channel=channel,
         awareness=fields.awareness or "all",
+        phrase=fields.phrase,
         photos=fields.photos,
         combine=fields.combine,
         ladder=fields.ladder,

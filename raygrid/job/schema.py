@@ -112,10 +112,11 @@ def _use(kind: Kind, component: Component) -> Json:
             "description": "Under `access: transfer`, the victim to craft on: the id of one of the grid, or a use.",
             **_one_or_list(_ref("source")),
         }
+        chain = _object({CHAIN: _composed_of("channel", "Channels of sound one after another.")}, [CHAIN])
         properties["channel"] = {
             "description": "What lies between the example and the victim: judged through it, and crafted through it too unless "
             "`awareness: none`.",
-            **_one_or_list(_ref("channel")),
+            **_one_or_list({"anyOf": [_ref("channel"), chain]}),
         }
     required = [key for key in _required(kind, component) if key != component.shorthand]
     described = f"{component.summary} ({component.source})" if component.source else component.summary

@@ -39,8 +39,8 @@ class Distances:
 
 
 def measure(z: Tensor, x: Tensor, lpips: Learned | None = None) -> list[Distances]:
-    """Return the distances of examples z [B, C, H, W] from clean inputs x [B, C, H, W] in [0, 1]: Lp in float64, the perceptual
-    ones in float32; with LPIPS where it is given."""
+    """Return the distances of examples z from clean inputs x, pictures [B, C, H, W] in [0, 1] or sound [B, T] in [-1, 1]: Lp and
+    SNR in float64, those of pictures alone in float32; with LPIPS where it is given."""
     if not len(x):
         return []
     at_once = max(1, CPU_VALUES // x[0].numel()) if x.device.type == "cpu" else len(x)
@@ -53,17 +53,18 @@ def _measure(z: Tensor, x: Tensor, lpips: Learned | None) -> list[Distances]:
     delta = (z.double() - x.double()).flatten(1)
     size = delta.abs()
     power, noise = x.double().flatten(1).square().sum(1), delta.square().sum(1)
-    ssim, ms_ssim = similarity(z.float(), x.float())
+    pictures = x.dim() == 4
+    ssim, ms_ssim = similarity(z.float(), x.float()) if pictures else (None, None)
     columns = (
         size.amax(1).tolist(),
         noise.sqrt().tolist(),
         size.sum(1).tolist(),
         torch.count_nonzero(delta, 1).double().tolist(),
         _defined(10 * torch.log10(power / noise), len(x)),
-        _defined(psnr(z, x), len(x)),
+        _defined(psnr(z, x) if pictures else None, len(x)),
         _defined(ssim, len(x)),
         _defined(ms_ssim, len(x)),
-        _defined(lpips(z.float(), x.float()) if lpips else None, len(x)),
+        _defined(lpips(z.float(), x.float()) if lpips and pictures else None, len(x)),
     )
     return [Distances(*row) for row in zip(*columns, strict=True)]
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from raygrid.results import checks, faces, geometry, recovery, views
+from raygrid.results import checks, faces, geometry, recovery, speech, views
 from raygrid.results.folder import Parts, index_name, keys, part_name, snapshot_name
 from raygrid.results.schema import (
     CHECKS,
@@ -80,7 +80,7 @@ def connect(
         source(connection, "checks", CHECKS, [store.locate(snapshot_name(run, CHECKS))])
     else:
         connection.execute(checks.VIEW)
-    for statement in (*views.DERIVED, *recovery.VIEWS, geometry.VIEW, *faces.VIEWS):
+    for statement in (*views.DERIVED, *recovery.VIEWS, geometry.VIEW, *faces.VIEWS, *speech.VIEWS):
         connection.execute(statement)
     if sandboxed:
         connection.execute("SET enable_external_access = false; SET lock_configuration = true")

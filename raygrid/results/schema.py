@@ -86,7 +86,11 @@ CELL = (
     Column("defense_params", "json", "Parameters of the defense, defaults included."),
     Column("attack", "string", "Name of the attack."),
     Column("attack_params", "json", "Parameters of the attack, defaults included."),
-    Column("goal", "string", "untargeted, targeted, random-target; of faces that are verified: impersonate, dodge."),
+    Column(
+        "goal",
+        "string",
+        "untargeted, targeted, random-target; of faces that are verified: impersonate, dodge; of speech: transcribe, garble.",
+    ),
     Column("target", "string", "What a targeted goal asks for."),
     Column("access", "string", "What the attacker may ask: gradient, score, decision, transfer, none."),
     Column(
@@ -108,6 +112,7 @@ CELL = (
         "stage", "int64", "Number of the stage, from 1. Each stage attacks what the former left; rows are cumulative."
     ),
     Column("stages", "int64", "How many stages the suite has: the rows of the last one are the suite's verdict."),
+    Column("phrase", "string", "Where speech is transcribed: what the attacker wants to be heard."),
     Column("photos", "int64", "Where faces are verified: photos of the person that the attacker had; null elsewhere."),
     Column("combine", "string", "How these made one loss: mean, worst, weighted."),
     Column(
@@ -221,7 +226,12 @@ RESULT = (
         "string",
         "The fit unit with the clean photos' embeddings and the threshold, see `verification`.",
     ),
-    Column("edit_distance", "float64", "Edit distance between the transcription and what the goal asks for."),
+    Column(
+        "edit_distance",
+        "float64",
+        "Edit distance, in tokens, between what is heard of the example and what the goal is about (the phrase, or what is said): "
+        "the mean of all plays. `prediction` is what is heard most often.",
+    ),
     Column(
         "seconds",
         "float64",
@@ -257,6 +267,22 @@ DRAWS = Table(
         Column("photo_known", "bool", "Whether the attacker had that photo; such draws judge nothing."),
         Column("similarity", "float64", "Similarity of the example to that photo."),
         Column("clean_similarity", "float64", "That of the clean photo."),
+        Column(
+            "edits",
+            "int64",
+            "Where speech is transcribed: insertions, deletions and substitutions of tokens between what the goal is about (the "
+            "phrase, or what is said) and what was heard of the example.",
+        ),
+        Column("edits_of", "int64", "How many tokens that is about: edits / edits_of is the error rate."),
+        Column(
+            "clean_edits",
+            "int64",
+            "The same between what is said and what was heard of the clean clip; null of no transcript.",
+        ),
+        Column("clean_edits_of", "int64", "How many tokens are said."),
+        Column(
+            "play", "json", "What the channel of sound drew: room.room_id, room.rt60, room.distance, noise.snr_db, ..."
+        ),
     ),
 )
 """Each judgement of a trial that was judged by several draws, one row a draw."""
@@ -404,7 +430,11 @@ EXAMPLES = Table(
         Column("shape", "shape", "Shape of the example, such as [C, H, W]."),
         Column("dtype", "string", "Data type of the clean input as the dataset holds it."),
         Column("x_adv", "binary", "The example as crafted: float32, little endian, C order, in input units."),
-        Column("x_stored", "binary", "The same as a file can hold it: uint8, C order."),
+        Column(
+            "x_stored",
+            "binary",
+            "The same as a file can hold it: pictures uint8, sound int16 (little endian), C order.",
+        ),
     ),
 )
 """The adversarial examples, one row a sample."""

@@ -28,7 +28,7 @@ def check_victim(
 
     Args:
         victim: the victim, on the device of x.
-        x: pixels [B, C, H, W] in [0, 1], B >= 1.
+        x: pixels [B, C, H, W] in [0, 1], or waveforms [B, T] in [-1, 1]; B >= 1.
         labels: true classes [B].
         classes_of_data: number of classes that the data set has.
         may_be_masked: gradients may be zero or saturated: all that asks for them is part of a suite that does not rely on them.
@@ -54,24 +54,35 @@ def _faults(
     if problems:
         return problems
     try:
-        if found := _outputs(victim, x) or _broken_gradient(victim, x):
-            return found
-        masked = [] if may_be_masked else _masked_gradient(victim, x)
-        if repeat := _repeat(victim, x):
-            return masked if may_be_random or victim.abstains else repeat + masked
-        if (
-            victim.random
-        ):  # samples have numbers of their own, and votes that agree twice tell nothing of those of others
-            return masked
-        return [*_independence(victim, x), *masked]
+        return _faults_in_answers(victim, x, may_be_masked=may_be_masked, may_be_random=may_be_random)
     except Exception as error:  # a victim is anyone's code and may raise anything
         return [
             f"the victim raised {blame(error)} on a batch {list(x.shape)}; run it on such a batch by itself to see why"
         ]
 
 
+def _faults_in_answers(victim: Victim, x: Tensor, *, may_be_masked: bool, may_be_random: bool) -> list[str]:
+    writes = victim.info.task == "transcription"
+    if found := (_transcripts if writes else _outputs)(victim, x) or _broken_gradient(victim, x):
+        return found
+    if writes and victim.info.access != "gradient":
+        return []  # texts of other lengths are no numbers to compare
+    masked = [] if may_be_masked else _masked_gradient(victim, x)
+    if repeat := _repeat(victim, x):
+        return masked if may_be_random or victim.abstains else repeat + masked
+    if victim.random:  # samples have numbers of their own, and votes that agree twice tell nothing of those of others
+        return masked
+    return [*_independence(victim, x), *masked]
+
+
 def _shape(victim: Victim, x: Tensor) -> list[str]:
     wanted = victim.info.input_shape
+    hears, sounds = victim.info.task == "transcription", x.ndim == 2
+    if hears and sounds:
+        return []
+    if hears or sounds:
+        takes, has = ("recordings", "pictures") if hears else ("pictures", "recordings")
+        return [f"input: the victim takes {takes}, the data has {has}; choose others"]
     if all(size in {None, have} for size, have in zip(wanted, x.shape[1:], strict=True)):
         return []
     shown = [size or "any" for size in wanted]
@@ -81,7 +92,7 @@ def _shape(victim: Victim, x: Tensor) -> list[str]:
 
 
 def _labels(victim: Victim, labels: Tensor, classes_of_data: int) -> list[str]:
-    if victim.info.task == "verification":  # labels are people, and embeddings have no columns of people
+    if victim.info.task != "classification":  # labels are people, or nothing, and outputs have no columns of them
         return []
     classes = victim.info.classes
     if classes_of_data > classes:
@@ -111,6 +122,24 @@ def _outputs(victim: Victim, x: Tensor) -> list[str]:
     return []
 
 
+def _transcripts(victim: Victim, x: Tensor) -> list[str]:
+    """Hold a recognizer to log-probabilities a frame; one that gives no scores to tokens."""
+    with torch.no_grad():
+        found: object = victim(x)
+    if victim.info.access in {"decision", "none"}:
+        fits = isinstance(found, Tensor) and found.ndim == 2 and len(found) == len(x) and not found.is_floating_point()
+        return [] if fits else ["output: the victim must return its tokens, integers [B, length]"]
+    wanted = (len(x), victim.info.classes)
+    if not isinstance(found, Tensor) or found.ndim != 3 or (found.shape[0], found.shape[2]) != wanted:
+        shape = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        return [
+            f"output: the victim returns {shape}; it must return log-probabilities [{wanted[0]}, frames, {wanted[1]}]"
+        ]
+    if not bool(((found.exp().sum(-1) - 1).abs() < SUM_TOLERANCE).all()):  # NaN misses it too
+        return ["output: the probabilities of a frame's tokens miss a sum of 1; return log_softmax of the scores"]
+    return []
+
+
 def _repeat(victim: Victim, x: Tensor) -> list[str]:
     with torch.no_grad():
         gap = _gap(victim(x), victim(x))
@@ -124,7 +153,8 @@ def _repeat(victim: Victim, x: Tensor) -> list[str]:
 
 def _independence(victim: Victim, x: Tensor) -> list[str]:
     """Hold one sample's output against the batch it is in, and outputs against each other."""
-    pair = torch.cat([x[:1], 1 - x[:1]])
+    other = x[:1].flip(-1) if x.ndim == 2 else 1 - x[:1]  # a waveform upside down sounds the same
+    pair = torch.cat([x[:1], other])
     with torch.no_grad():
         alone, together, batch = victim(x[:1]), victim(pair), victim(x)
     problems = []
@@ -196,7 +226,7 @@ def _gradient(victim: Victim, x: Tensor) -> Tensor | None:
     outputs = getattr(victim, "soft", victim)(pixels)
     if not outputs.requires_grad:
         return None
-    (gradient,) = torch.autograd.grad((outputs.amax(1) - outputs.mean(1)).sum(), pixels, allow_unused=True)
+    (gradient,) = torch.autograd.grad((outputs.amax(-1) - outputs.mean(-1)).sum(), pixels, allow_unused=True)
     return torch.zeros_like(pixels) if gradient is None else gradient
 
 

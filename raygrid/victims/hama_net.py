@@ -73,12 +73,13 @@ class OverTime(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Run it: frames that lie `dilation` apart become neighbors, and the frames between them another column."""
         clips, frames, channels = x.shape
-        filled = F.pad(x, (0, 0, 0, -frames % self.dilation))
-        columns = filled.view(clips, -1, self.dilation, channels).permute(0, 3, 1, 2)
+        gap = -frames % self.dilation
+        columns = (
+            (F.pad(x, (0, 0, 0, gap)) if gap else x).reshape(clips, -1, self.dilation, channels).permute(0, 3, 1, 2)
+        )
         out = F.conv2d(columns, self.weight[..., None], self.bias, padding=(4, 0), groups=channels)
-        return (
-            out.permute(0, 2, 3, 1).reshape(clips, -1, channels)[:, :frames].contiguous()
-        )  # else `linear` is a slow one
+        heard = out.permute(0, 2, 3, 1).reshape(clips, -1, channels)[:, :frames]
+        return heard.contiguous()  # `linear` takes a slow way else
 
 
 class Block(nn.Module):

@@ -86,6 +86,11 @@ class HamaText:
         return found
 
 
+def frames(samples: int) -> int:
+    """Return how many frames the recognizer gives for a clip of so many samples at 16 kHz: one every 20 ms, of the first 30 s."""
+    return (min(samples // 160 + 1, 3000) + 1) // 2
+
+
 def needed_frames(tokens: Sequence[int]) -> int:
     """Return how many frames CTC needs at least to write the tokens: one each, and a blank between two that are the same."""
     return len(tokens) + sum(first == second for first, second in pairwise(tokens))

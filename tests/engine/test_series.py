@@ -10,7 +10,7 @@ import raygrid
 from raygrid.component import resolve
 from raygrid.data.dataset import pixels
 from raygrid.engine.replay import replay
-from raygrid.engine.session import result_tables
+from raygrid.engine.result_tables import result_tables
 from raygrid.registry import find
 from raygrid.results.open import open_results
 

@@ -4,7 +4,7 @@ import pytest
 from small_jobs import BOTH, DIGITS, PGD, load, parts, run_here, shown, table
 
 from raygrid.engine.replay import replay
-from raygrid.engine.session import result_tables
+from raygrid.engine.result_tables import result_tables
 from raygrid.errors import UsageError
 from raygrid.results.open import open_results
 

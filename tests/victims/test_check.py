@@ -145,3 +145,8 @@ def test_the_input_shape_must_fit_the_data(shape, message):
 )
 def test_the_classes_must_fit_the_data(labels, classes_of_data, message):
     assert check_victim(victim_of(logits), pixels(3, 3, 5, 5), labels, classes_of_data) == [message]
+
+
+def test_a_victim_of_pictures_is_not_asked_about_recordings():
+    (fault,) = check_victim(victim_of(logits), torch.rand(3, 100), LABELS, CLASSES)
+    assert fault == "input: the victim takes pictures, the data has recordings; choose others"

@@ -1,5 +1,6 @@
 """The phoneme recognizer against the file it was read from, and on speech whose words are known."""
 
+import re
 from functools import reduce
 from operator import add
 
@@ -15,8 +16,9 @@ from raygrid.errors import UsageError
 from raygrid.metrics.transcription import token_errors
 from raygrid.pins import ASSETS
 from raygrid.registry import find
+from raygrid.victims.check import check_victim
 from raygrid.victims.hama_net import BLANK_BIAS
-from raygrid.victims.hama_text import hama_text, needed_frames
+from raygrid.victims.hama_text import frames, hama_text, needed_frames
 from raygrid.victims.recognizer import Recognizer
 
 PHRASE = "call nine one one"
@@ -126,6 +128,11 @@ def test_layers_can_be_looked_into_and_resumed_from(victim, noise, layer):
     assert torch.equal(victim.resume(victim.features(noise, layer), layer), victim(noise))
 
 
+@pytest.mark.parametrize("samples", [201, 319, 320, 479, 480, 16_000, 16_161, 31 * 16_000])
+def test_the_number_of_frames_is_known_without_the_net(victim, samples):
+    assert victim(torch.full((1, samples), 0.1)).shape[1] == frames(samples)
+
+
 def test_only_the_first_thirty_seconds_are_heard(victim):
     assert victim(torch.full((1, 31 * 16_000), 0.1)).shape[1] == 1500
 
@@ -146,6 +153,39 @@ def test_filling_up_with_zeros_is_heard_so_clips_are_judged_at_their_own_length(
 def test_what_is_no_batch_of_waveforms_is_refused(victim, shape):
     with pytest.raises(UsageError, match=r"takes waveforms \[B, T\] of at least 201 samples \(13 ms\)"):
         victim(torch.zeros(shape))
+
+
+def test_it_passes_the_preflight_on_speech_and_not_on_pictures(victim, noise):
+    labels = torch.zeros(3, dtype=torch.long)
+    assert check_victim(victim, noise, labels, 1) == []
+    assert "takes recordings, the data has pictures" in check_victim(victim, torch.rand(3, 1, 8, 8), labels, 1)[0]
+
+
+class Faulty(torch.nn.Module):
+    def __init__(self, model, change):
+        super().__init__()
+        self.model, self.change = model, change
+
+    def forward(self, x):
+        return self.change(self.model(x))
+
+
+FAULTS = {
+    "scores": (lambda outputs: outputs + 1, "miss a sum of 1"),
+    "NaN": (lambda outputs: outputs * torch.nan, "miss a sum of 1"),
+    "one frame": (
+        lambda outputs: outputs[:, 0],
+        r"returns \[3, 191\]; it must return log-probabilities \[3, frames, 191\]",
+    ),
+    "no gradient": (torch.Tensor.detach, "no gradient reaches the input"),
+    "over the batch": (lambda outputs: (outputs + outputs.mean(0)).log_softmax(-1), "other samples of its batch"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), FAULTS.values(), ids=FAULTS)
+def test_a_faulty_recognizer_does_not_pass_the_preflight(victim, noise, change, message):
+    faulty = Recognizer(Faulty(victim.model, change), victim.info, victim.text, victim.shortest)
+    assert re.search(message, check_victim(faulty, noise, torch.zeros(3, dtype=torch.long), 1)[0])
 
 
 # The text side, which needs no net
@@ -202,7 +242,7 @@ def test_a_path_is_read_by_joining_repeats_and_dropping_blanks():
 
 def test_the_frames_a_text_needs_are_just_enough_for_ctc():
     goal = [7, 9, 9, 8]
-    for frames, finite in ((needed_frames(goal), True), (needed_frames(goal) - 1, False)):
-        outputs = torch.zeros(frames, 1, 10).log_softmax(-1)
-        loss = ctc_loss(outputs, torch.tensor([goal]), torch.tensor([frames]), torch.tensor([len(goal)]))
+    for given, finite in ((needed_frames(goal), True), (needed_frames(goal) - 1, False)):
+        outputs = torch.zeros(given, 1, 10).log_softmax(-1)
+        loss = ctc_loss(outputs, torch.tensor([goal]), torch.tensor([given]), torch.tensor([len(goal)]))
         assert bool(loss.isfinite()) is finite

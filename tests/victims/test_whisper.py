@@ -11,6 +11,7 @@ from raygrid.data.dataset import pixels
 from raygrid.errors import UsageError
 from raygrid.metrics.transcription import plain, word_errors
 from raygrid.registry import find
+from raygrid.victims.check import check_victim
 from raygrid.victims.ctranslate2 import read_ct2
 from raygrid.victims.whisper import Whisper, byte_of_sign
 
@@ -49,6 +50,10 @@ def test_the_net_is_the_one_of_the_package(victim):
     assert sum(p.numel() for p in victim.parameters()) == 37_764_864
     assert len(victim.vocabulary) == victim.info.classes
     assert victim.info.access == "decision"
+
+
+def test_it_passes_the_preflight(victim, cards):
+    assert check_victim(victim, cards[0][:1], torch.zeros(1, dtype=torch.long), 1) == []
 
 
 def test_it_cannot_be_cut_into_layers(victim):

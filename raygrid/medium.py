@@ -1,0 +1,31 @@
+"""What inputs are made of: pictures, whose values lie in [0, 1], or sound in [-1, 1]; and what a file holds of them."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Medium(NamedTuple):
+    """The range of valid inputs, and how a file divides it."""
+
+    low: float
+    high: float
+    levels: int
+    """A file holds multiples of 1 / levels."""
+    dtype: torch.dtype
+    """As which it holds how many."""
+
+    @property
+    def most(self) -> int:
+        """The largest number that a file holds."""
+        return torch.iinfo(self.dtype).max
+
+
+PICTURE = Medium(0.0, 1.0, 255, torch.uint8)
+SOUND = Medium(-1.0, 1.0, 32768, torch.int16)
+
+
+def medium_of(x: Tensor) -> Medium:
+    """Return what inputs x are: pictures [B, C, H, W], or sound [B, T]."""
+    return SOUND if x.ndim == 2 else PICTURE

@@ -1,0 +1,73 @@
+"""Views over attacks on speech recognizers: what was heard, play by play, and how loud the perturbation was.
+
+`plays` has one row a play: what was heard of the example and of the clean clip, the edits between that and what the goal is about
+(or what is truly said), and where it was played, as far as the channel says: room, split, RT60 in s, distance in m, noise, its SNR.
+`speech_attacks` has one line a cell: `play_rate` is the share of plays that met the goal, with a 95 % interval over clips (Wilson,
+on the effective number of plays); `error_rate` edits over tokens of all plays, `clean_error_rate` the recognizer's own, of the
+clean clips through the same channel; `snr_db` the median of the clips' power over the perturbation's.
+`best_snr` has, for each clip and phrase, the quietest perturbation of all cells that differ in nothing but eps and parameters of
+the attack which every play heard (100 %), and which at least half of them did (as Yakura & Sakuma, IJCAI 2019, lay out tables).
+"""
+# ruff: noqa: S608 - the SQL is put together from constants only
+
+from raygrid.results.schema import CELL
+
+KEY = "run, grid, cell_id, seed"
+
+PLAYS = """
+CREATE VIEW plays AS
+SELECT t.run, t.grid, t.cell_id, t.seed, t.victim, t.defense, t.attack, t.goal, t.phrase, t.channel, t.snr_db, t.sample_id,
+       t.cluster, d.draw, d.fooled, d.prediction AS heard, d.clean_prediction AS clean_heard, d.edits, d.edits_of,
+       d.clean_edits, d.clean_edits_of,        d.play ->> '$."room.room_id"' AS room_id, d.play ->> '$."room.split"' AS split,
+       (d.play ->> '$."room.rt60"')::DOUBLE AS rt60, (d.play ->> '$."room.distance"')::DOUBLE AS distance,
+       d.play ->> '$."noise.kind"' AS noise, (d.play ->> '$."noise.snr_db"')::DOUBLE AS noise_snr_db, d.play
+FROM trials t JOIN main.draws d USING (run, grid, cell_id, unit_key, sample_id)
+WHERE d.edits IS NOT NULL;
+"""
+
+ATTACKS = f"""
+CREATE VIEW raw.speech_clips AS
+SELECT {KEY}, sample_id, any_value(cluster) AS cluster, any_value(snr_db) AS snr_db, count_if(fooled) AS hits, count(*) AS plays,
+       sum(edits) AS edits, sum(edits_of) AS edits_of, sum(clean_edits) AS clean_edits, sum(clean_edits_of) AS clean_edits_of
+FROM plays GROUP BY {KEY}, sample_id;
+
+CREATE VIEW speech_attacks AS
+WITH clusters AS (
+    SELECT {KEY}, cluster, sum(hits) AS k, sum(plays) AS n FROM raw.speech_clips GROUP BY {KEY}, cluster
+),
+spread AS (
+    SELECT {KEY}, sum(k)::BIGINT AS num, sum(n)::BIGINT AS den,
+           sum(n) / design_effect(sum(k), sum(n), count(*), sum(k * k), sum(k * n), sum(n * n)) AS effective
+    FROM clusters GROUP BY {KEY}
+),
+clips AS (
+    SELECT {KEY}, count(*) AS judged, median(snr_db) AS snr_db, sum(edits) / sum(edits_of) AS error_rate,
+           sum(edits)::BIGINT AS error_rate_num, sum(edits_of)::BIGINT AS error_rate_den,
+           sum(clean_edits) / nullif(sum(clean_edits_of), 0) AS clean_error_rate,
+           sum(clean_edits)::BIGINT AS clean_error_rate_num, sum(clean_edits_of)::BIGINT AS clean_error_rate_den
+    FROM raw.speech_clips GROUP BY {KEY}
+)
+SELECT c.*, judged, num / den AS play_rate, num AS play_rate_num, den AS play_rate_den,
+       wilson_low(num / den * effective, effective) AS play_rate_low,
+       wilson_high(num / den * effective, effective) AS play_rate_high,
+       clips.* EXCLUDE ({KEY}, judged)
+FROM spread JOIN clips USING ({KEY}) JOIN cells c USING ({KEY})
+ORDER BY c.grid, c.data, c.victim, c.defense, c.goal, c.phrase, c.attack, c.norm, c.eps, c.seed, c.cell_id;
+"""
+
+VARIES = ("attack_params", "eps", "suite", "stage", "stages")
+"""Columns of a cell that may differ among those of which the quietest counts."""
+SAME = ("run", "grid", *(column.name for column in CELL if column.name not in VARIES))
+
+BEST = f"""
+CREATE VIEW best_snr AS
+SELECT {", ".join(f"c.{column}" for column in SAME)}, s.sample_id,
+       max(s.snr_db) FILTER (s.hits = s.plays) AS snr_db_all_plays,
+       max(s.snr_db) FILTER (2 * s.hits >= s.plays) AS snr_db_half_of_plays,
+       arg_max(s.hits / s.plays, s.snr_db) FILTER (2 * s.hits >= s.plays) AS play_rate_at_half,
+       max(s.plays) AS plays, count(*) AS tried
+FROM raw.speech_clips s JOIN cells c USING ({KEY})
+GROUP BY {", ".join(f"c.{column}" for column in SAME)}, s.sample_id ORDER BY ALL;
+"""
+
+VIEWS = (PLAYS, ATTACKS, BEST)

@@ -1,0 +1,192 @@
+"""Speech as a recognizer hears it: what makes a decision of what it writes, and what a table tells of each play.
+
+The decision of a transcription has two classes. Under the goal `transcribe`, MISSED and HEARD: whether it writes exactly what the
+attacker wants. Under `garble`, GARBLED and UNDERSTOOD: whether so many errors are in what it writes of what is said. Attacks see
+the scores of that decision, whose gradient is that of the CTC loss (connectionist temporal classification; Graves et al., ICML
+2006), and so need to know nothing of speech. Every play through a channel is a draw.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.nn.functional import ctc_loss
+from torch.nn.utils.rnn import pad_sequence
+
+from raygrid.goals import Goal
+from raygrid.judge import Look, Outputs, Verdict
+from raygrid.metrics.transcription import ErrorRate, token_errors
+from raygrid.oracle import SampleError
+from raygrid.spec import AttackSpec
+from raygrid.victims.hama_text import needed_frames
+from raygrid.victims.recognizer import Recognizer, Text
+
+GARBLED_FROM = 0.5
+"""Errors a token of what is said, from which on speech counts as garbled."""
+
+TINY = 1e-6
+"""By how much what is not reached stays behind, however likely all its paths together are."""
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """The decision of a recognizer on N samples."""
+
+    text: Text
+    wanted: Sequence[Sequence[int]]
+    """Tokens of each: what the attacker wants to be heard, or, where he garbles, what is said."""
+    said: Sequence[Sequence[int] | None]
+    """Tokens of what is truly said in each; None where nobody knows, or nobody speaks."""
+    garbles: bool
+
+    def __call__(self, outputs: Tensor, index: Tensor) -> Tensor:
+        """Return the scores [B, 2] of the decision, for log-probabilities [B, frames, tokens] of the samples at `index`.
+
+        The second is the lead of HEARD or UNDERSTOOD over 0: above it, between 0 and 1; else minus the CTC loss a token.
+
+        Raises:
+            SampleError: a clip has too few frames for what it is to say.
+        """
+        wanted = [self.wanted[i] for i in index.tolist()]
+        loss = self._loss(outputs, wanted, index)
+        reached = self._reached(outputs.detach(), wanted)
+        there = loss.detach()
+        lead = torch.where(reached, 1 / (1 + there), -there - TINY)
+        lead = (there - loss) + lead  # the slope of the loss, wherever it stands
+        return torch.stack([torch.zeros_like(lead), lead], dim=1)
+
+    def judged_by(self, outputs: Outputs) -> Outputs:
+        """Return the scores of the decisions, a draw each."""
+        each = outputs.logits[None] if outputs.each is None else outputs.each
+        everyone = torch.arange(each.shape[1], device=each.device)
+        sound = [i for i in range(each.shape[1]) if each.ndim == 4 and outputs.why(i) is None]
+        scores = each.new_full((*each.shape[:2], 2), float("nan"), dtype=torch.float32)
+        for draw, some in enumerate(each):
+            if sound:
+                scores[draw, sound] = self(some[sound], everyone[sound])
+        if len(scores) == 1:
+            return Outputs(scores[0], outputs.errors, alarms=outputs.alarms)
+        return Outputs(scores.mean(0), outputs.errors, scores, outputs.alarms)
+
+    def told(self, verdicts: list[Verdict], goal: Goal, clean: Outputs, outputs: Outputs) -> list[Verdict]:
+        """Return the verdicts with what was heard at each play of the clean clip and of the example."""
+        before, after = (self._heard(some) for some in (clean, outputs))
+        decided = self.judged_by(outputs)
+        scores = decided.logits[None] if decided.each is None else decided.each
+        fooled, margins = ([f(s).tolist() for s in scores] for f in (goal.success, goal.margin))
+        return [
+            verdict
+            if verdict.prediction is None
+            else self._with_plays(
+                verdict,
+                i,
+                [row[i] for row in fooled],
+                [row[i] for row in margins],
+                [draw[i] for draw in before],
+                [draw[i] for draw in after],
+            )
+            for i, verdict in enumerate(verdicts)
+        ]
+
+    def _with_plays(
+        self,
+        verdict: Verdict,
+        i: int,
+        fooled: list[bool],
+        margins: list[float],
+        before: list[list[int]],
+        after: list[list[int]],
+    ) -> Verdict:
+        said = self.said[i]
+        plays = tuple(
+            Look(
+                fooled=met,
+                prediction=int(met != self.garbles),
+                margin=margin,
+                clean_prediction=int(self._is_reached(clean, self.wanted[i])),
+                heard=self.text.written(heard),
+                clean_heard=self.text.written(clean),
+                distance=token_errors(*self._phonemes(self.wanted[i], heard)),
+                clean_errors=None if said is None else token_errors(*self._phonemes(said, clean)),
+            )
+            for met, margin, clean, heard in zip(fooled, margins, before, after, strict=True)
+        )
+        heard, clean_heard = (_most_common(getattr(play, name) for play in plays) for name in ("heard", "clean_heard"))
+        edits = sum(play.distance.edits for play in plays if play.distance is not None)
+        return replace(verdict, looks=plays, heard=heard, clean_heard=clean_heard, edit_distance=edits / len(plays))
+
+    def _heard(self, outputs: Outputs) -> list[list[list[int]]]:
+        """Return the tokens heard at each draw of each sample."""
+        each = outputs.logits[None] if outputs.each is None else outputs.each
+        return (
+            [[self.text.read(path) for path in draw.argmax(-1).tolist()] for draw in each] if each.ndim == 4 else [[]]
+        )
+
+    def _phonemes(self, reference: Sequence[int], heard: Sequence[int]) -> tuple[list[str], list[str]]:
+        return [self.text.tokens[t] for t in reference], [self.text.tokens[t] for t in heard]
+
+    def _reached(self, outputs: Tensor, wanted: Sequence[Sequence[int]]) -> Tensor:
+        heard = [self.text.read(path) for path in outputs.argmax(-1).tolist()]
+        met = [self._is_reached(tokens, own) for tokens, own in zip(heard, wanted, strict=True)]
+        return torch.tensor(met, dtype=torch.bool, device=outputs.device)
+
+    def _is_reached(self, heard: Sequence[int], wanted: Sequence[int]) -> bool:
+        """Whether the second class is the answer: the goal's words are heard, or, where the attacker garbles, still understood."""
+        if not self.garbles:
+            return list(heard) == list(wanted)
+        errors: ErrorRate = token_errors(*self._phonemes(wanted, heard))
+        return (errors.rate or 0.0) < GARBLED_FROM
+
+    def _loss(self, outputs: Tensor, wanted: Sequence[Sequence[int]], index: Tensor) -> Tensor:
+        """Return the CTC loss a token [B]."""
+        frames = outputs.shape[1]
+        short = [place for place, tokens in enumerate(wanted) if needed_frames(tokens) > frames]
+        if short:
+            needed = max(needed_frames(wanted[place]) for place in short)
+            raise SampleError(
+                f"the clip is too short: it gives {frames} frames, and what it is to say needs {needed}; take a longer one",
+                [int(index[place]) for place in short],
+            )
+        lengths = torch.tensor([len(tokens) for tokens in wanted], device=outputs.device)
+        targets = pad_sequence([torch.tensor(tokens) for tokens in wanted], batch_first=True).to(outputs.device)
+        full = torch.full((len(wanted),), frames, device=outputs.device)
+        loss = ctc_loss(outputs.transpose(0, 1), targets, full, lengths, self.text.blank, reduction="none")
+        return loss / lengths
+
+
+def _most_common(heard: Iterable[str | None]) -> str:
+    return Counter(text or "" for text in heard).most_common(1)[0][0]
+
+
+def recognizer_of(model: object) -> Recognizer | None:
+    """Return the recognizer behind all defenses; None where there is none."""
+    while model is not None and not isinstance(model, Recognizer):
+        model = cast(Any, model).__dict__.get("_modules", {}).get("victim")
+    return model
+
+
+def hearing_of(attack: AttackSpec, transcripts: Sequence[str | None], model: object) -> Hearing:
+    """Return the decision that an attack faces on a recognizer.
+
+    Args:
+        attack: of the goal `transcribe`, with its phrase, or `garble`.
+        transcripts: what is said in each sample, as far as that is known.
+        model: the recognizer, behind its defense.
+
+    Raises:
+        ValueError: the model writes no tokens, or speech is to be garbled of which nobody knows what it says.
+        UsageError: the phrase can't be said, or a transcript.
+    """
+    recognizer = recognizer_of(model)
+    if recognizer is None:
+        raise ValueError("transcription needs a recognizer of tokens (CTC)")
+    said = [None if text is None else recognizer.text.spell(text) for text in transcripts]
+    if attack.goal == "garble":
+        if None in said:
+            raise ValueError("to garble speech, its transcript must be known: give data with transcripts")
+        return Hearing(recognizer.text, [tokens or () for tokens in said], said, garbles=True)
+    phrase = recognizer.text.spell(attack.phrase or "")
+    return Hearing(recognizer.text, [phrase] * len(transcripts), said, garbles=False)
