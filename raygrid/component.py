@@ -44,10 +44,6 @@ class Params(BaseModel):
         or `input+hidden`; empty: none."""
         return ""
 
-    def rehearses(self) -> bool:
-        """Whether an attack with these parameters plays its examples through a channel of its own, and so crafts without the grid's."""
-        return False
-
     def looks_into(self) -> str | None:
         """Name the hidden layer that an attack with these parameters looks into; None: none."""
         return None

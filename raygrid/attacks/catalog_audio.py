@@ -12,16 +12,16 @@ Hertz = Annotated[float, Field(ge=0, le=NYQUIST)]
 
 
 class OverTheAir(Params):
-    """Parameters of an attack that survives loudspeaker, room and noise. With no band, no rooms and no noise it is a digital one."""
+    """Parameters of an attack that survives loudspeaker, room and noise. Without band, rooms and noise it is a digital one."""
 
     band: tuple[Hertz, Hertz] | None = (1000.0, 4000.0)
     """Hz between which the perturbation lies, what a loudspeaker plays and a microphone hears well; null: anywhere."""
     rooms: Annotated[int, Field(ge=0, le=10_000)] = 60
     """Training rooms that it rehearses in; 0: none, what is played is what is heard."""
     noise: bool = True
-    """Whether it rehearses in white noise, which grows with its success."""
-    noise_db: Annotated[float, Field(ge=-20, le=120)] = 15.0
-    """Power of what is heard over that of the noise to which it grows, in dB."""
+    """Whether it rehearses in noise, which grows with its success; of another color and level each play."""
+    noise_db: Annotated[float, Field(ge=-20, le=120)] = 14.0
+    """Power of what is heard over that of the loudest noise that it grows to, in dB."""
     plays: Annotated[int, Field(ge=1, le=1000)] = 8
     """Rooms and noises in a step."""
     sampling: Literal["loss", "uniform"] = "loss"
@@ -34,7 +34,7 @@ class OverTheAir(Params):
     """Power of the carrier over that of the perturbation, in dB, at least; null: no limit, only `decay` keeps it small."""
     steps: Annotated[int, Field(ge=1)] = 200
     """Steps of Adam."""
-    lr: Annotated[float, Field(gt=0)] = 0.05
+    lr: Annotated[float, Field(gt=0)] = 0.15
     """Adam's step size, as a share of the carrier's root mean square; it falls to 0 along half a cosine."""
     decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the perturbation that each step takes away; 0.001 in the paper's code, which knows no limit."""
@@ -60,10 +60,12 @@ class OverTheAir(Params):
 COMPONENTS: tuple[Component, ...] = (
     Component(
         kind="attack",
+        task="transcription",
         name="over-the-air",
         summary="A command hidden in a carrier, which a recognizer hears in rooms it was not crafted in.",
         build="raygrid.attacks.over_the_air:over_the_air",
         params=OverTheAir,
         source="Yakura & Sakuma, IJCAI 2019",
+        goals=("untargeted",),
     ),
 )

@@ -19,11 +19,13 @@ from raygrid.goals import Goal
 from raygrid.oracle import Oracle, SampleError
 from raygrid.randomness import Randomness
 
-BETA_1, BETA_2, SMALL = 0.9, 0.999, 1e-12
-"""Adam's constants (Kingma & Ba, ICLR 2015); the last is far below any gradient."""
-GROWTH = 0.9
+BETA_1, BETA_2, SMALL = 0.9, 0.999, 1e-8
+"""Adam's constants (Kingma & Ba, ICLR 2015)."""
+GROWTH = 0.8
 """What is left of the way to full noise after each step in which more than half of the plays met the goal. The paper's code has
 0.99, asks every fifth step, and goes to noise that drowns the carrier."""
+LEAST = 0.03
+"""Loss with which a room counts where the goal was met, or nearly: it is seen again now and then. Losses are those of a token."""
 SPILL = 1e-8
 """Share of a perturbation's energy that may be cut off by the range of valid values, and so come to lie out of its band."""
 CUTS = 60
@@ -58,7 +60,7 @@ def over_the_air(
 ) -> Tensor:
     """Minimize E_{h, w} [J(h * (x + δ) + w)] over δ of a band and a power, by Adam (Yakura & Sakuma, IJCAI 2019, equation 7).
 
-    J is the goal's loss, for a transcription the negative log-likelihood of CTC; h are training rooms, w is white noise. The point
+    J is the goal's loss, for a transcription the negative log-likelihood of CTC; h are training rooms, w is noise. The point
     returned is chosen in validation rooms. Without band, rooms and noise this is the digital attack on recognizers (Carlini &
     Wagner, 2018) with a limit to the power.
 
@@ -71,7 +73,7 @@ def over_the_air(
         band: Hz between which δ lies; None: anywhere.
         rooms: training rooms; 0: the sound itself is heard.
         noise: whether there is any, growing with success.
-        noise_db: the SNR that it grows to, and that of the validation.
+        noise_db: SNR of the loudest that it grows to.
         plays: in each step, each in a room of its own.
         sampling: of rooms, by the loss last seen in each or uniformly.
         validation: number of validation rooms.
@@ -113,7 +115,8 @@ def over_the_air(
                 on, who, here, carrier = on[going], who[going.cpu()], here[going], carrier[going]
                 query, heard = query._replace(gradient=query.gradient[going]), heard.of(going)
         if scene.rooms is not None:
-            last = with_rows(last, who, note_losses(rows(last, who), scene.rooms, heard.losses.cpu()))
+            seen = note_losses(rows(last, who), scene.rooms, heard.losses.cpu().clamp_min(LEAST))
+            last = with_rows(last, who, seen)
         successes = with_rows(successes, who, practice.curriculum.after(rows(successes, who), heard.met.cpu()))
 
         g = query.gradient if band is None else band_mask(query.gradient, *band)
