@@ -16,25 +16,28 @@ class OverTheAir(Params):
 
     band: tuple[Hertz, Hertz] | None = (1000.0, 4000.0)
     """Hz between which the perturbation lies, what a loudspeaker plays and a microphone hears well; null: anywhere."""
-    rooms: Annotated[int, Field(ge=0, le=10_000)] = 60
+    rooms: Annotated[int, Field(ge=0, le=10_000)] = 240
     """Training rooms that it rehearses in; 0: none, what is played is what is heard."""
     noise: bool = True
-    """Whether it rehearses in noise, which grows with its success; of another color and level each play."""
-    noise_db: Annotated[float, Field(ge=-20, le=120)] = 14.0
-    """Power of what is heard over that of the loudest noise that it grows to, in dB."""
+    """Whether it rehearses in noise, of another color and level each play."""
+    noise_db: Annotated[float, Field(ge=-20, le=120)] = 13.0
+    """Power of what is heard over that of the loudest noise, in dB."""
+    grown: bool = False
+    """Whether noise begins with none and grows with each step in which most plays succeed (the paper's curriculum). Else it is there
+    in full from the first step on: without any, phrases were hardly ever heard that were heard in noise."""
     plays: Annotated[int, Field(ge=1, le=1000)] = 8
     """Rooms and noises in a step."""
     sampling: Literal["loss", "uniform"] = "loss"
     """How a step's rooms are drawn: in proportion to the loss last seen in each, once all were seen; or all alike."""
     validation: Annotated[int, Field(ge=1, le=10_000)] = 20
     """Validation rooms, in which the best of its points is chosen."""
-    every: Annotated[int, Field(ge=1)] = 20
+    every: Annotated[int, Field(ge=1)] = 25
     """Steps between two validations; the last step is followed by one in any case."""
     snr_db: Annotated[float, Field(ge=-60, le=120)] | None = 9.0
     """Power of the carrier over that of the perturbation, in dB, at least; null: no limit, only `decay` keeps it small."""
-    steps: Annotated[int, Field(ge=1)] = 200
+    steps: Annotated[int, Field(ge=1)] = 300
     """Steps of Adam."""
-    lr: Annotated[float, Field(gt=0)] = 0.15
+    lr: Annotated[float, Field(gt=0)] = 0.1
     """Adam's step size, as a share of the carrier's root mean square; it falls to 0 along half a cosine."""
     decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the perturbation that each step takes away; 0.001 in the paper's code, which knows no limit."""

@@ -49,6 +49,7 @@ def over_the_air(
     rooms: int,
     noise: bool,
     noise_db: float,
+    grown: bool,
     plays: int,
     sampling: Literal["loss", "uniform"],
     validation: int,
@@ -72,8 +73,9 @@ def over_the_air(
         randomness: of rooms and noise.
         band: Hz between which δ lies; None: anywhere.
         rooms: training rooms; 0: the sound itself is heard.
-        noise: whether there is any, growing with success.
-        noise_db: SNR of the loudest that it grows to.
+        noise: whether there is any.
+        noise_db: SNR of the loudest.
+        grown: whether it grows with success, or is as loud at once.
         plays: in each step, each in a room of its own.
         sampling: of rooms, by the loss last seen in each or uniformly.
         validation: number of validation rooms.
@@ -98,7 +100,9 @@ def over_the_air(
     if silent := (loudness[:, 0] == 0).nonzero()[:, 0].tolist():
         raise SampleError("the carrier is silent, and nothing can be hidden in it", silent)
     limits = Limits(constraint, band, None if snr_db is None else loudness * 10 ** (-snr_db / 20))
-    practice = Practice(randomness, rooms, noise, 10 ** (-noise_db / 20), GROWTH, plays, validation, sampling)
+    practice = Practice(
+        randomness, rooms, noise, 10 ** (-noise_db / 20), GROWTH if grown else None, plays, validation, sampling
+    )
     rate = (lr * loudness).to(x)
 
     delta, m, v = torch.zeros_like(x), torch.zeros_like(x), torch.zeros_like(x)
@@ -117,7 +121,7 @@ def over_the_air(
         if scene.rooms is not None:
             seen = note_losses(rows(last, who), scene.rooms, heard.losses.cpu().clamp_min(LEAST))
             last = with_rows(last, who, seen)
-        successes = with_rows(successes, who, practice.curriculum.after(rows(successes, who), heard.met.cpu()))
+        successes = with_rows(successes, who, practice.louder(rows(successes, who), heard))
 
         g = query.gradient if band is None else band_mask(query.gradient, *band)
         m = with_rows(m, on, BETA_1 * rows(m, on) + (1 - BETA_1) * g)

@@ -20,7 +20,7 @@ from raygrid.randomness import Randomness
 
 COLORS = (0.0, 1.5)
 """Noise of power 1 / f^a above 20 Hz; a play's a lies between these, uniformly: white is 0, pink 1."""
-SOFTER = 15.0
+SOFTER = 20.0
 """A play's noise is up to so many dB softer than the loudest, uniformly."""
 
 
@@ -35,7 +35,7 @@ class Plays:
     rooms: Tensor | None
     """Which [B, K], on the CPU."""
     noise: Tensor | None
-    """[B, K, T], as a share of the root mean square of what is heard; None: none."""
+    """[B, K, T] on the CPU, as a share of the root mean square of what is heard; None: none."""
 
     def heard(self, z: Tensor, at: Tensor) -> Tensor:
         """Return what is heard [b * K, T] of the samples at positions `at` [b], played as z [b, T]. Differentiable in z."""
@@ -45,7 +45,7 @@ class Plays:
             y = reverberated(z[:, None], self.bank.responses[self.rooms[at.cpu()]].to(z))
         if self.noise is not None:
             loudness = torch.linalg.vector_norm(y.detach(), dim=-1, keepdim=True) / z.shape[1] ** 0.5
-            y = added(y, self.noise[at], loudness)
+            y = added(y, self.noise[at.cpu()].to(y), loudness)
         return y.flatten(0, 1)
 
 
@@ -74,8 +74,8 @@ class Practice:
     """Whether there is noise."""
     full: float
     """Standard deviation of the loudest, as a share of the root mean square of what is heard."""
-    growth: float
-    """What is left of the way there after each success."""
+    growth: float | None
+    """What is left of the way there after each success; None: it is as loud from the first step on."""
     asked: int
     """Plays a step, where they differ."""
     validating: int
@@ -98,10 +98,15 @@ class Practice:
         """Plays of a validation."""
         return self.validating if self.varied else 1
 
-    @property
-    def curriculum(self) -> Curriculum:
-        """How noise grows."""
-        return Curriculum(self.full, self.growth)
+    def louder(self, successes: Tensor, heard: Heard) -> Tensor:
+        """Return the successes [B] after a step."""
+        return Curriculum().after(successes, heard.met.cpu())
+
+    def loudest(self, successes: Tensor) -> Tensor:
+        """Return the standard deviation of the loudest noise [B] after so many successes [B]."""
+        if self.growth is None:
+            return torch.full(successes.shape, self.full)
+        return Curriculum(self.full, self.growth).std(successes)
 
     def step(self, k: int, who: Tensor, last: Tensor, successes: Tensor, length: int) -> Plays:
         """Draw the plays of a step.
@@ -120,7 +125,7 @@ class Practice:
             order = self.randomness.uniform("craft/order", who, torch.empty(1, self.rooms))
             by_loss = self.sampling == "loss"
             chosen = choose_rooms(last, u, order) if by_loss else (u * self.rooms).long().clamp_max(self.rooms - 1)
-        std = self.curriculum.std(successes)
+        std = self.loudest(successes)
         return Plays(self.plays, rooms, chosen, self._noise(f"craft/{k}/noise", who, self.plays, length, std))
 
     def validating_plays(self, who: Tensor, length: int) -> Plays:

@@ -170,7 +170,7 @@ def test_of_several_points_the_one_heard_most_often_is_kept_and_then_the_one_of_
 
 
 def test_noise_has_every_color_and_no_more_than_its_level():
-    practice = Practice(Randomness(0, "a", ["s"]), 0, True, 0.5, 0.9, 8, 200, "loss")
+    practice = Practice(Randomness(0, "a", ["s"]), 0, True, 0.5, None, 8, 200, "loss")
     noise = practice.validating_plays(torch.tensor([0]), 16_000).noise[0]
     level = noise.square().mean(1).sqrt()
     assert 0.5 * 10 ** (-SOFTER / 20) * 0.9 < level.min() < level.max() < 0.55
@@ -179,10 +179,19 @@ def test_noise_has_every_color_and_no_more_than_its_level():
     assert tilt.min() < 2 and tilt.max() > 15  # four octaves, of 0 to 4.5 dB each
 
 
+def test_noise_grows_from_none_with_each_success_or_is_there_at_once():
+    successes = torch.tensor([0, 1, 2, 50])
+    grown, full = (Practice(Randomness(0, "a", []), 0, True, 0.5, growth, 8, 8, "loss") for growth in (0.8, None))
+    assert torch.allclose(grown.loudest(successes), torch.tensor([0.0, 0.1, 0.18, 0.5]), atol=1e-4)
+    assert full.loudest(successes).tolist() == [0.5] * 4
+    heard = Heard(torch.zeros(2, 3), torch.tensor([[True, True, False], [True, False, False]]))
+    assert grown.louder(torch.tensor([4, 4]), heard).tolist() == [5, 4]
+
+
 # Costs, numbers, order
 
 
-@pytest.mark.parametrize("params", [FEW, FEW | {"steps": 7}, FEW | {"rooms": 0}, FEW | DIGITAL], ids=str)
+@pytest.mark.parametrize("params", [FEW, FEW | {"steps": 7, "grown": True}, FEW | {"rooms": 0}, FEW | DIGITAL], ids=str)
 def test_spends_all_its_passes_and_no_more_when_nothing_stops_it(params):
     _, oracle = run(carriers(), oracle={"stop_early": False}, **params)
     forwards, backwards = parse(COMPONENT, params).passes()
