@@ -23,8 +23,8 @@ class OverTheAir(Params):
     noise_db: Annotated[float, Field(ge=-20, le=120)] = 13.0
     """Power of what is heard over that of the loudest noise, in dB."""
     grown: bool = False
-    """Whether noise begins with none and grows with each step in which most plays succeed (the paper's curriculum). Else it is there
-    in full from the first step on: without any, phrases were hardly ever heard that were heard in noise."""
+    """Whether noise begins with none and grows with each step in which most plays succeed, as in the paper. Else it is there in
+    full from the first step on: recognizers may be harder to convince without any."""
     plays: Annotated[int, Field(ge=1, le=1000)] = 8
     """Rooms and noises in a step."""
     sampling: Literal["loss", "uniform"] = "loss"
