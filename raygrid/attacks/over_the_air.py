@@ -97,7 +97,8 @@ def over_the_air(
     if x.ndim != 2:
         raise ValueError(f"an attack over the air takes waveforms [N, T], one voice each, not {list(x.shape)}")
     loudness = x.double().square().mean(1, keepdim=True).sqrt()
-    if silent := (loudness[:, 0] == 0).nonzero()[:, 0].tolist():
+    attacked = oracle.active(queries=0)
+    if silent := attacked[loudness[attacked, 0] == 0].tolist():
         raise SampleError("the carrier is silent, and nothing can be hidden in it", silent)
     limits = Limits(constraint, band, None if snr_db is None else loudness * 10 ** (-snr_db / 20))
     practice = Practice(
