@@ -37,7 +37,7 @@ class OverTheAir(Params):
     """Power of the carrier over that of the perturbation, in dB, at least; null: no limit, only `decay` keeps it small."""
     steps: Annotated[int, Field(ge=1)] = 300
     """Steps of Adam."""
-    lr: Annotated[float, Field(gt=0)] = 0.1
+    lr: Annotated[float, Field(gt=0)] = 0.15
     """Adam's step size, as a share of the carrier's root mean square; it falls to 0 along half a cosine."""
     decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the perturbation that each step takes away; 0.001 in the paper's code, which knows no limit."""
