@@ -1,6 +1,7 @@
 """The built-in attacks, family by family. Declarations only: imports neither torch nor ray."""
 
 from raygrid.attacks import (
+    catalog_audio,
     catalog_corruption,
     catalog_feature_space,
     catalog_gradient,
@@ -22,4 +23,5 @@ COMPONENTS = (
     *catalog_patch.COMPONENTS,
     *catalog_feature_space.COMPONENTS,
     *catalog_universal.COMPONENTS,
+    *catalog_audio.COMPONENTS,
 )
