@@ -266,7 +266,7 @@ def seconds(work: Callable[[], object], x: Tensor) -> float:
 
 
 def some_victim(name: str) -> Victim:
-    """Return a built-in victim by its name.
+    """Return a built-in classifier by its name.
 
     Raises:
         UsageError: there is none.
@@ -274,6 +274,8 @@ def some_victim(name: str) -> Victim:
     component = registry.find("victim", name)
     params = registry.parse(component, {})
     info = resolve(component.identify or "")(params, name)
+    if info.task != "classification":
+        raise UsageError(f'victim "{name}" does {info.task}, and the benches time classifiers')
     victim: Victim = resolve(component.build)(params, info)
     return victim
 

@@ -99,7 +99,7 @@ def defense_table(victims: Sequence[str], defenses: Sequence[str], samples: int,
 
     Args:
         victims: names of built-in victims.
-        defenses: as `defended` takes them; empty: every one that is registered.
+        defenses: as `defended` takes them; empty: every one that is not for sound alone.
         samples: in the batch.
         repeats: interleaved repetitions.
         device: a torch device.
@@ -113,7 +113,8 @@ def defense_table(victims: Sequence[str], defenses: Sequence[str], samples: int,
     )
     for heading in ("victim", "defense", "ms", "/ bare", "MB", "/ bare"):
         table.add_column(heading, justify="left" if heading in {"victim", "defense"} else "right")
-    names = defenses or [component.name for component in registry.of_kind("defense")]
+    known = [component for component in registry.of_kind("defense") if component.task == "classification"]
+    names = defenses or [component.name for component in known]
     for name in victims:
         victim = some_victim(name).to(device)
         x = some_samples(victim, samples)[0].to(device)
