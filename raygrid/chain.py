@@ -100,6 +100,8 @@ def channel_chain(specs: Sequence[ChannelSpec]) -> ChannelSpec:
         return specs[0]
     if not specs:
         raise ValueError("a chain of no channels")
+    if pictures := [spec.component.name for spec in specs if spec.component.task != "transcription"]:
+        raise ValueError(f'channel "{pictures[0]}" is for pictures, and a chain takes channels of sound')
     parts = _parts(specs)
     component = Component(
         kind="channel",

@@ -78,7 +78,7 @@ class Params(BaseModel):
         return False
 
     def for_pictures(self) -> bool:
-        """Whether a defense with these parameters changes pictures, and makes nothing of sound."""
+        """Whether an attack or a defense with these parameters changes pictures, and makes nothing of sound."""
         return False
 
     def reads_classes(self) -> bool:

@@ -330,7 +330,10 @@ class Constraint:
         than x in no more pixels than may be."""
         span = self.high - self.low
         inside = (z >= self.low - TOLERANCE * span) & (z <= self.high + TOLERANCE * span)
-        near = self.distance(z, x) <= self.eps + self.ball.tolerance * max(span, self.eps)
+        slack = (
+            self.ball.tolerance * max(span, self.eps) if math.isfinite(self.eps) else 0.0
+        )  # 0 times infinity is no number
+        near = self.distance(z, x) <= self.eps + slack
         same = (z - x).abs() <= TOLERANCE * span
         if self.mask is not None:
             inside &= self.mask | same

@@ -106,7 +106,10 @@ def _facts(component: Component) -> Iterator[tuple[str, str]]:
     if component.kind == "attack":
         yield "access needed", component.access
         yield "norms", ", ".join(component.norms) or "none: it takes no eps"
-        yield "goals", ", ".join(component.goals)
+        decisions = (
+            "; of faces impersonate, dodge; of speech transcribe, garble" if "untargeted" in component.goals else ""
+        )
+        yield "goals", ", ".join(component.goals) + decisions
     if component.suite:
         listed: tuple[Stage, ...] = resolve(component.build)(component.params(), component.norms[0])
         yield f"stages ({component.norms[0]})", ", ".join(_stage(stage) for stage in listed)

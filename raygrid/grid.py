@@ -30,7 +30,7 @@ from raygrid.victims.info import VictimInfo
 
 CRAFT_VERSION = 3
 """Bumped when oracle, goals, constraints or randomness change what an unchanged attack crafts."""
-JUDGE_VERSION = 1
+JUDGE_VERSION = 2
 """Bumped when the judge's verdict on unchanged examples changes."""
 FIT_VERSION = 1
 """Bumped when what an unchanged component fits changes, other than by the above."""

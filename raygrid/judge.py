@@ -200,7 +200,9 @@ def run_model(
     ]
     if draws == 1:
         return runs[0]
-    each = torch.stack([run.logits for run in runs])
+    # Of a draw at which all samples failed nobody knows how wide the answers are.
+    shape = next((run.logits.shape for run in runs if len(run.errors) < len(x)), runs[0].logits.shape)
+    each = torch.stack([run.logits if run.logits.shape == shape else x.new_full(shape, float("nan")) for run in runs])
     errors = {i: why for run in reversed(runs) for i, why in run.errors.items()}
     return Outputs(each.mean(0), errors, each)
 

@@ -47,7 +47,7 @@ def mistakes_of(grid: GridSpec, data: Dataset, model: Model, source: Model, atta
     if data.task == "verification":
         yield from (f"{where}: {wrong}" for wrong in _of_faces(data, grid.judge.of(attack).far, attack, model.defense))
     if data.task == "transcription":
-        yield from (f"{where}: {wrong}" for wrong in _of_speech(data, attack, model.defense))
+        yield from (f"{where}: {wrong}" for wrong in _of_speech(grid, data, attack, model.defense))
     if ACCESS_ORDER.index(attack.component.access) > ACCESS_ORDER.index(source.info.access):
         needs = f'{where}: attack "{name}" needs {attack.component.access} access and victim "{source.info.id}"'
         bare = (
@@ -114,17 +114,26 @@ def _of_goal(data: Dataset, judge: JudgeSpec, attack: AttackSpec, defense: Defen
     if data.task != "verification" and judge.far is not None:
         yield f"judge.far: is for data whose faces are verified, and {data.name} is no such data"
     used = [attack.component, defense.component, *([attack.channel.component] if attack.channel else [])]
+    if attack.phrase is not None and attack.goal != "transcribe":
+        yield f'attack "{name}": "phrase" is for the goal transcribe, not {attack.goal}'
     for component in used:
         sound = component.task == "transcription"
         if sound != (data.task == "transcription") and (sound or component.kind == "channel"):
             yield f'{component.kind} "{component.name}" is for {"sound" if sound else "pictures"}, which {data.name} is not'
 
 
-def _of_speech(data: Dataset, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
+def _of_speech(grid: GridSpec, data: Dataset, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
     """Say what makes no sense of an attack where speech is transcribed."""
     name = attack.component.name
     if attack.goal == "garble" and not data.transcripts:
-        yield f'attack "{name}": to garble speech, it must be known what is said, and {data.name} has no transcripts'
+        yield (
+            f'attack "{name}": to garble speech, it must be known what is said in every clip, and {data.name} has no transcripts, '
+            "or cuts recordings short (`seconds`)"
+        )
+    if grid.perceptual:
+        yield f"perceptual: {', '.join(grid.perceptual)} is of pictures, which {data.name} is not"
+    if attack.params.for_pictures() or attack.component.suite or attack.stage is not None:
+        yield f'attack "{name}" is for pictures, or has stages that are, and {data.name} is sound'
     if attack.params.needs_fit():
         yield f'attack "{name}" is fitted on labeled samples, and there are none where speech is transcribed'
     if defense.params.reads_classes():

@@ -142,15 +142,29 @@ class Hearing:
     def judged_by(self, outputs: Outputs) -> Outputs:
         """Return the scores of the decisions, a draw each."""
         each = outputs.logits[None] if outputs.each is None else outputs.each
-        everyone = torch.arange(each.shape[1], device=each.device)
         sound = [i for i in range(each.shape[1]) if outputs.why(i) is None]
         scores = each.new_full((*each.shape[:2], 2), float("nan"), dtype=torch.float32)
+        errors = dict(outputs.errors)
         for draw, some in enumerate(each):
-            if sound:
-                scores[draw, sound] = self(some[sound], everyone[sound])
+            where, decided, unfit = self._decided(some, [i for i in sound if i not in errors])
+            errors |= unfit
+            if where:
+                scores[draw, where] = decided
+        scores[:, list(errors)] = float("nan")  # a sample that one draw has no room for has no verdict
         if len(scores) == 1:
-            return Outputs(scores[0], outputs.errors, alarms=outputs.alarms)
-        return Outputs(scores.mean(0), outputs.errors, scores, outputs.alarms)
+            return Outputs(scores[0], errors, alarms=outputs.alarms)
+        return Outputs(scores.mean(0), errors, scores, outputs.alarms)
+
+    def _decided(self, outputs: Tensor, where: list[int]) -> tuple[list[int], Tensor, dict[int, str]]:
+        """Return which of the samples `where` have a decision, their scores, and why others have none."""
+        unfit: dict[int, str] = {}
+        while True:
+            where = [i for i in where if i not in unfit]
+            index = torch.tensor(where, dtype=torch.long, device=outputs.device)
+            try:
+                return where, self(outputs[index], index) if where else outputs.new_empty(0, 2), unfit
+            except SampleError as error:
+                unfit |= dict.fromkeys(error.positions, str(error))
 
     def told(self, verdicts: list[Verdict], goal: Goal, clean: Outputs, outputs: Outputs) -> list[Verdict]:
         """Return the verdicts with what was heard at each play of the clean clip and of the example."""

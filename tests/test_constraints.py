@@ -304,3 +304,9 @@ def test_the_mask_of_some_samples_is_theirs():
     index = torch.tensor([3, 1])
     assert torch.equal(Constraint("l2", 1.0, mask=mask).at(index).mask, mask[index])
     assert Constraint("l2", 1.0).at(index).mask is None
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1", "l0"])
+def test_no_distance_is_too_far_without_a_radius(norm):
+    x = torch.zeros(2, 1, 3, 3)
+    assert Constraint(norm, float("inf")).allows(torch.ones_like(x), x).all()

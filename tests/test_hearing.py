@@ -113,6 +113,24 @@ def test_a_clip_too_short_for_the_phrase_is_told_by_its_place():
     assert caught.value.positions == [1]
 
 
+def test_a_clip_too_short_for_its_words_has_no_verdict_and_stops_no_other():
+    decision = hearing(["aabbc", "abc"], garbles=True)
+    judged = decision.judged_by(Outputs(VICTIM(clips("abc", "abc"))))
+    assert "too short" in judged.why(0) and judged.why(1) is None
+    assert judged.logits[1].argmax() == 1
+
+
+def test_a_draw_at_which_all_fail_leaves_what_the_others_said():
+    def sometimes(x, index, purpose):
+        if purpose == "judge/1":
+            raise ValueError("too long a room")
+        return x
+
+    outputs = run_model(VICTIM, clips("ab", "c"), 1, draws=3, channel=sometimes)
+    assert outputs.each.shape == (3, 2, 6, 4)
+    assert "too long a room" in outputs.why(0)
+
+
 def test_every_play_is_a_draw_and_tells_what_was_heard():
     attack = spec(phrase="abc")
     decision, goal = hearing_of(attack, ["ab", None], VICTIM), make_goal("transcribe", torch.zeros(2).long(), 1)

@@ -35,6 +35,10 @@ class Corruption(Params):
     severity: int = Field(ge=1, le=5)
     """How badly: 1 to 5, after ImageNet-C. Lengths in pixels go with the size of the picture."""
 
+    def for_pictures(self) -> bool:
+        """Always."""
+        return True
+
     def misfit(self, shape: tuple[int, int, int]) -> str | None:
         """Gray or color pictures only, and gray ones have no saturation."""
         channels = shape[0]

@@ -51,6 +51,10 @@ class Sticker(Params):
     """Weight of its total variation, summed over its pixels. Where faces are verified, start with 0.0003: it halves that of
     glasses, and 0.001 makes it 80 % lower and halves success."""
 
+    def for_pictures(self) -> bool:
+        """Always."""
+        return True
+
     def passes(self) -> tuple[int, int]:
         """One gradient a step, and a last look."""
         return self.steps + 1, self.steps
@@ -102,6 +106,10 @@ class Insects(Params):
     """How it is refined: `random` walks to what is better; `pgpe` follows estimated gradients of a distribution of placements."""
     within: Literal["picture", "face"] = "picture"
     """Where it may sit: anywhere, or, on `road-signs`, on the sign; what reaches over the edge is cut off."""
+
+    def for_pictures(self) -> bool:
+        """Always."""
+        return True
 
     def passes(self) -> tuple[int, int]:
         """Two looks a step, and a last one."""

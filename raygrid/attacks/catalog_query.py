@@ -17,6 +17,10 @@ class Square(Params):
     rescale: bool = True
     """Halve it at the same shares of the queries, however many; off: after as many as if they were 10,000, as AutoAttack does."""
 
+    def for_pictures(self) -> bool:
+        """Always."""
+        return True
+
     def passes(self) -> tuple[int, int]:
         """One look at each candidate."""
         return self.queries, 0
@@ -31,6 +35,10 @@ class SimBA(Params):
     """What a step changes: one value, or one cosine pattern of a channel, low frequencies first."""
     step_size: float | None = Field(None, gt=0)
     """L2 length of a step in input units; by default eps / 5 (L2); for L-inf eps on a pixel, eps / 4 at the crest of a cosine."""
+
+    def for_pictures(self) -> bool:
+        """Always."""
+        return True
 
     def passes(self) -> tuple[int, int]:
         """One look at each candidate."""
@@ -70,6 +78,10 @@ class HopSkipJump(Params):
     directions: int = Field(100, ge=1)
     """Points asked at for the first estimate of the boundary's direction; the t-th takes sqrt(t) times as many."""
 
+    def for_pictures(self) -> bool:
+        """Always."""
+        return True
+
     def passes(self) -> tuple[int, int]:
         """At most; what does not suffice for another estimate and the search after it is left."""
         return self.queries, 0
@@ -86,6 +98,10 @@ class SurFree(Params):
     """Share of the frequencies of each side, the lowest, that directions are made of."""
     history: int = Field(100, ge=0)
     """Directions back to which a new one is orthogonal; at most half of the dimensions there are."""
+
+    def for_pictures(self) -> bool:
+        """Always."""
+        return True
 
     def passes(self) -> tuple[int, int]:
         """At most."""

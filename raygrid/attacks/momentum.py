@@ -54,7 +54,7 @@ def mi_fgsm(
         if on is not None:
             best.keep_successes(active, ahead, value, success)
             active, clean, here, momentum, slope = active[on], clean[on], here[on], momentum[on], slope[on]
-        momentum = mu * momentum + slope / slope.abs().mean((1, 2, 3), keepdim=True).clamp_min(TINY)
+        momentum = mu * momentum + slope / slope.abs().mean(tuple(range(1, slope.dim())), keepdim=True).clamp_min(TINY)
         g = with_rows(g, active, momentum)
         z = with_rows(z, active, constraint.project(constraint.descend(here, momentum, α), clean))
     for active in oracle.rounds(1, gradients=0):

@@ -45,9 +45,11 @@ def draw_rooms(params: Room, randomness: Randomness, purpose: str, index: Tensor
     """Draw a room for each waveform: every room of the split is as likely. Verdicts go through all rooms before any comes twice:
     play number d of a sample, of the purpose `judge/d`, is in the d-th room of the sample's own order."""
     rooms = bank(params, split_of(params, purpose))
-    user, number, *_ = (*purpose.split("/"), "")
+    user, number, *part = (*purpose.split("/"), "")
     if user == "judge" and number.isdigit():
-        order = randomness.uniform("judge/rooms", index, torch.empty(len(index), len(rooms))).argsort(1)
+        order = randomness.uniform(
+            "/".join(("judge/rooms", *part)), index, torch.empty(len(index), len(rooms))
+        ).argsort(1)
         return Rooms(rooms, order[:, int(number) % len(rooms)])
     u = randomness.uniform(f"{purpose}/room", index, torch.empty(len(index), 1))[:, 0]
     return Rooms(rooms, (u * len(rooms)).long().clamp_max(len(rooms) - 1))

@@ -98,8 +98,8 @@ def resampled(x: np.ndarray, source: int, target: int) -> np.ndarray:
 
 
 def to_table(recordings: Sequence[Recording], params: AudioParams) -> pa.Table:
-    """Build the table of a Dataset: `x` [T] of one length, with `transcript`, `source_rate`, `seconds` of the recording,
-    `samples` that are not filling, and `gain` as metadata."""
+    """Build the table of a Dataset: `x` [T] of one length, with `transcript` (null where the recording is cut), `source_rate`,
+    `seconds` of the recording, `samples` that are not filling, and `gain` as metadata."""
     longest = max((len(recording.x) for recording in recordings), default=1)
     length = longest if params.seconds is None else round(params.seconds * params.rate)
     x = np.zeros((len(recordings), length), dtype=np.float32)
@@ -110,7 +110,8 @@ def to_table(recordings: Sequence[Recording], params: AudioParams) -> pa.Table:
         x,
         np.zeros(len(recordings), dtype=np.int64),
         [recording.cluster for recording in recordings],
-        transcript=pa.array([recording.transcript for recording in recordings], pa.string()),
+        # What is said after the cut is not in the clip, and nobody knows where in the text that is.
+        transcript=pa.array([r.transcript if len(r.x) <= length else None for r in recordings], pa.string()),
         source_rate=[recording.source_rate for recording in recordings],
         seconds=[len(recording.x) / params.rate for recording in recordings],
         samples=[min(len(recording.x), length) for recording in recordings],

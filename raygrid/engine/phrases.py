@@ -20,10 +20,10 @@ class Speller(Protocol):
 
 
 def check_phrases(job: Job, datasets: Mapping[str, Dataset]) -> None:
-    """Spell every phrase of a job for every recognizer that is to hear it.
+    """Spell every phrase of a job, and what is said in clips that are to be garbled, for every recognizer that is to hear it.
 
     Raises:
-        UsageError: phrases that can't be said, or clips that are too short for them, all at once.
+        UsageError: phrases or transcripts that can't be said, or clips that are too short for a phrase, all at once.
     """
     found = dict.fromkeys(message for grid in job.grids for message in _mistakes(grid, datasets))
     if found:
@@ -37,8 +37,11 @@ def _mistakes(grid: GridSpec, datasets: Mapping[str, Dataset]) -> Iterator[str]:
         for victim in (*grid.victims, *(attack.source for attack in grid.attacks if attack.source))
         if victim.component.speller
     }
-    for victim in listeners.values() if phrases else ():
+    garbled = any(attack.goal == "garble" for attack in grid.attacks)
+    for victim in listeners.values() if phrases or garbled else ():
         speller: Speller = resolve(victim.component.speller)()
+        for data in (datasets[spec.key] for spec in grid.data if garbled):
+            yield from _unsaid(f"grids.{grid.name}: data {data.name}", data, speller)
         for phrase in sorted(phrases):
             where = f'grids.{grid.name}: phrase "{phrase}" for victim "{victim.id}"'
             try:
@@ -53,3 +56,16 @@ def _mistakes(grid: GridSpec, datasets: Mapping[str, Dataset]) -> Iterator[str]:
                         f"{where}: clips of {data.name} last {length / rate:.2f} s, and it takes {needed / rate:.2f} s at least to "
                         "say it: take longer clips or fewer words"
                     )
+
+
+def _unsaid(where: str, data: Dataset, speller: Speller) -> Iterator[str]:
+    """Say which transcripts can't be spelled."""
+    if "transcript" not in data.table.column_names:
+        return
+    for sample, text in zip(
+        *(data.table.column(name).to_pylist() for name in ("sample_id", "transcript")), strict=True
+    ):
+        try:
+            speller.spell(text or "nothing")
+        except UsageError as error:
+            yield from (f'{where}: transcript of "{sample}": {message}' for message in error.messages)

@@ -19,8 +19,8 @@ from raygrid.spec import Job
 FAILURES = "SELECT victim, attack, eps, status, error FROM trials WHERE status IN ('error', 'timeout', 'invalid')"
 NEXT: dict[Task, str] = {
     "classification": "SELECT victim, norm, eps, robust_accuracy_worst, robust_accuracy_best, planned, attacks FROM worst_case",
-    "verification": "SELECT victim, attack, eps, goal, photos, photo_rate, known_rate FROM face_attacks",
-    "transcription": "SELECT victim, attack, phrase, channel, snr_db, play_rate FROM speech_attacks",
+    "verification": "SELECT grid, victim, defense, source, attack, eps, goal, photos, photo_rate, known_rate FROM face_attacks",
+    "transcription": "SELECT grid, victim, defense, attack, eps, phrase, channel, snr_db, play_rate FROM speech_attacks",
 }
 """What to ask the results first, by what victims do; of several tasks the first counts."""
 

@@ -147,6 +147,11 @@ def check_defended(attack: AttackSpec) -> str | None:
             "it takes the closest example there is, whose copy in a file, rounded towards the clean input, lies on the near side "
             "of the boundary: take an attack of a given eps, or leave judge.stored out"
         )
+    if attack.verifies and attack.component.minimal_norm:
+        return (
+            "it takes the closest example that passes for the photos it knows, and others judge, for which that is hardly ever "
+            "enough: take an attack of a given eps"
+        )
     if attack.random and attack.component.minimal_norm:
         return (
             "it takes the closest example that one look calls a success, and no two looks agree: say awareness: none, or take an "

@@ -3,7 +3,8 @@
 `plays` has one row a play: what was heard of the example and of the clean clip, the edits between that and what the goal is about
 (or what is truly said), and where it was played, as far as the channel says: room, split, RT60 in s, distance in m, noise, its SNR.
 `speech_attacks` has one line a cell: `play_rate` is the share of plays that met the goal, with a 95 % interval over clips (Wilson,
-on the effective number of plays); `error_rate` edits over tokens of all plays, `clean_error_rate` the recognizer's own, of the
+on the effective number of plays); `clean_rate` the share in which clean speech counts as garbled already; `error_rate` edits over
+tokens of all plays, `clean_error_rate` the recognizer's own, of the
 clean clips through the same channel; `snr_db` the median of the clips' power over the perturbation's.
 `best_snr` has, for each clip and phrase, the quietest perturbation of all cells that differ in nothing but eps and parameters of
 the attack which every play heard (100 %), and which at least half of them did (as Yakura & Sakuma, IJCAI 2019, lay out tables).
@@ -28,7 +29,8 @@ WHERE d.edits IS NOT NULL;
 ATTACKS = f"""
 CREATE VIEW raw.speech_clips AS
 SELECT {KEY}, sample_id, any_value(cluster) AS cluster, any_value(snr_db) AS snr_db, count_if(fooled) AS hits, count(*) AS plays,
-       sum(edits) AS edits, sum(edits_of) AS edits_of, sum(clean_edits) AS clean_edits, sum(clean_edits_of) AS clean_edits_of
+       count_if(goal = 'garble' AND 2 * clean_edits >= clean_edits_of) AS clean_hits, sum(edits) AS edits,
+       sum(edits_of) AS edits_of, sum(clean_edits) AS clean_edits, sum(clean_edits_of) AS clean_edits_of
 FROM plays GROUP BY {KEY}, sample_id;
 
 CREATE VIEW speech_attacks AS
@@ -42,6 +44,7 @@ spread AS (
 ),
 clips AS (
     SELECT {KEY}, count(*) AS judged, median(snr_db) AS snr_db, sum(edits) / sum(edits_of) AS error_rate,
+           CASE WHEN bool_or(clean_edits_of > 0) THEN sum(clean_hits) / sum(plays) END AS clean_rate,
            sum(edits)::BIGINT AS error_rate_num, sum(edits_of)::BIGINT AS error_rate_den,
            sum(clean_edits) / nullif(sum(clean_edits_of), 0) AS clean_error_rate,
            sum(clean_edits)::BIGINT AS clean_error_rate_num, sum(clean_edits_of)::BIGINT AS clean_error_rate_den

@@ -114,6 +114,17 @@ WRONG = {
     ),
     "no transcript": ({"attacks": [{**DIGITAL, "phrase": None}]}, "has no transcripts"),
     "a channel of pictures": ({"attacks": [{**DIGITAL, "channel": "view"}]}, 'channel "view" is for pictures'),
+    "an attack of pictures": ({"attacks": [{"use": "square", "eps": 0.02, "phrase": PHRASE}]}, "is for pictures"),
+    "a suite": ({"attacks": [{"use": "autoattack", "eps": 0.02, "phrase": PHRASE}]}, "has stages that are"),
+    "a phrase to garble": (
+        {"attacks": [{**DIGITAL, "goal": "untargeted", "phrase": None}]},
+        "goals transcribe, garble",
+    ),
+    "LPIPS": ({"perceptual": ["lpips"]}, "perceptual: lpips is of pictures"),
+    "a cut transcript": (
+        {"data": {"use": "pocketsphinx-speech", "seconds": 1}, "attacks": [{**DIGITAL, "phrase": None}]},
+        "cuts recordings short",
+    ),
     "a victim of pictures": ({"victims": ["mnist-cnn"]}, "does classification"),
     "another rate": ({"data": {**CLIPS, "rate": 8000}}, "hears 16000 samples a second and music-carriers has 8000"),
     "votes for classes": ({"defenses": [{"use": "smoothing", "sigma": 0.1}]}, "scores of classes"),
@@ -131,7 +142,11 @@ def test_what_makes_no_sense_is_refused_before_any_work(change, message, tmp_pat
 
 def test_a_chain_of_channels_is_read_as_one_of_defenses_is(tmp_path):
     file = tmp_path / "job.yaml"
-    for chain, message in ((AIR["chain"][0], "must be a list of channels"), ([AIR], "of channels, not of chains")):
+    for chain, message in (
+        (AIR["chain"][0], "must be a list of channels"),
+        ([AIR], "of channels, not of chains"),
+        (["room", "view"], 'channel "view" is for pictures'),
+    ):
         attack = {**DIGITAL, "channel": {"chain": chain}}
         grid = {"data": CLIPS, "victims": ["hama"], "attacks": [attack]}
         file.write_text(json.dumps({"version": 1, "grids": {"a": grid}}))
