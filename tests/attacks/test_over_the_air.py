@@ -21,7 +21,7 @@ from raygrid.oracle import AccessDeniedError, Oracle, SampleError
 from raygrid.randomness import Randomness
 from raygrid.registry import find, parse
 from raygrid.spec import Budget
-from raygrid.transcription import Hearing
+from raygrid.transcription import Frames, Hearing
 
 torch.set_num_threads(1)
 COMPONENT = find("attack", "over-the-air")
@@ -82,7 +82,7 @@ def splits(monkeypatch):
 def run(x, wanted=WANTED, ids=None, seed=0, model=None, text=None, oracle=None, randomness=Randomness, **params):
     """Craft. Returns the examples and the oracle."""
     wanted = wanted[: len(x)]
-    hearing = Hearing(text or Letters(), wanted, [None] * len(x), garbles=False)
+    hearing = Hearing(Frames(text or Letters()), wanted, [None] * len(x), garbles=False)
     seen = Oracle(model or Net(), len(x), readout=hearing, **(oracle or {}))
     goal = Goal("transcribe", torch.zeros(len(x), dtype=torch.long))
     numbers_ = randomness(seed, "over-the-air", ids or [f"carrier-{i}" for i in range(len(x))])
