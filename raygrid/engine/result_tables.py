@@ -68,10 +68,8 @@ def _verifications(
         face = faces.get(_place(row))
         rates = ("none judged", "", "", "")
         if face is not None:
-            interval = f"{100 * face['photo_rate_low']:.1f} - {100 * face['photo_rate_high']:.1f}"
-            clean, photo, known = (_percent(face[f"{name}_rate"]) for name in ("clean", "photo", "known"))
-            lacking = row["planned"] - face["judged"]
-            rates = (clean, photo, f"[red]{lacking} unknown[/red]" if lacking else interval, known)
+            clean, known = (_percent(face[f"{name}_rate"]) for name in ("clean", "known"))
+            rates = (clean, *_share(face, "photo_rate"), known)
         table.add_row(_victim(row), _attack(row, with_seed=with_seed), *rates, _count(row))
     return table
 
@@ -88,18 +86,19 @@ def _transcriptions(
         found = speech.get(_place(row))
         rates = ("none judged", *[""] * (len(headings) - 2))
         if found is not None:
-            interval = f"{100 * found['play_rate_low']:.1f} - {100 * found['play_rate_high']:.1f}"
-            lacking = row["planned"] - found["judged"]
             snr = "" if found["snr_db"] is None else f"{found['snr_db']:.1f} dB"
             errors = [_percent(found["error_rate"]), *([_percent(found["clean_error_rate"])] if garbled else [])]
-            rates = (
-                _percent(found["play_rate"]),
-                f"[red]{lacking} unknown[/red]" if lacking else interval,
-                *errors,
-                snr,
-            )
+            rates = (*_share(found, "play_rate"), *errors, snr)
         table.add_row(_victim(row), _attack(row, with_seed=with_seed), *rates, _count(row))
     return table
+
+
+def _share(found: Mapping[str, Any], name: str) -> tuple[str, str]:
+    """Return the rate of an attack and its interval; where some trials have no verdict, the range that the rate lies in."""
+    if lacking := found["planned"] - found["judged"]:
+        best, worst = found[f"{name}_best"], found[f"{name}_worst"]
+        return f"[red]{100 * best:.1f} - {_percent(worst)}[/red]", f"[red]{lacking} unknown[/red]"
+    return _percent(found[name]), f"{100 * found[f'{name}_low']:.1f} - {100 * found[f'{name}_high']:.1f}"
 
 
 def _place(row: Mapping[str, Any]) -> Place:

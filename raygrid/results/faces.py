@@ -8,7 +8,8 @@ trial, of those with a verdict on both.
 
 Intervals are at 95 % over people: Wilson's on the effective number of decisions (`photo_rate`, `known_rate`, `clean_rate`,
 `any_rate`, `all_rate`), Student's on the spread between people (`photos_gain`; null where there is none to go by). Trials without a
-verdict have no decisions; `judged` says how many of those planned have one.
+verdict have no decisions; `judged` says how many of those planned have one. `photo_rate_worst` counts the others for the attack,
+`photo_rate_best` against it.
 """
 # ruff: noqa: S608 - the SQL is put together from constants only
 
@@ -79,7 +80,9 @@ WITH cell AS (
            {", ".join(_sums(name, *columns) for name, columns in RATES.items())}
     FROM raw.face_people GROUP BY {KEY}
 )
-SELECT c.*, people, judged, {", ".join(map(_rate, RATES))}
+SELECT c.*, people, judged, {", ".join(map(_rate, RATES))},
+       (photo_num / nullif(photo_den, 0) * judged + planned - judged) / planned AS photo_rate_worst,
+       photo_num / nullif(photo_den, 0) * judged / planned AS photo_rate_best
 FROM cell JOIN cells c USING ({KEY})
 ORDER BY c.grid, c.data, c.victim, c.defense, c.source, c.goal, c.attack, c.norm, c.eps, c.photos, c.combine, c.seed, c.cell_id;
 """

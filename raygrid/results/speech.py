@@ -53,7 +53,8 @@ clips AS (
 SELECT c.*, judged, num / den AS play_rate, num AS play_rate_num, den AS play_rate_den,
        wilson_low(num / den * effective, effective) AS play_rate_low,
        wilson_high(num / den * effective, effective) AS play_rate_high,
-       clips.* EXCLUDE ({KEY}, judged)
+       (num / den * judged + planned - judged) / planned AS play_rate_worst,  -- clips without a verdict count for the attack
+       num / den * judged / planned AS play_rate_best, clips.* EXCLUDE ({KEY}, judged)
 FROM spread JOIN clips USING ({KEY}) JOIN cells c USING ({KEY})
 ORDER BY c.grid, c.data, c.victim, c.defense, c.goal, c.phrase, c.attack, c.norm, c.eps, c.seed, c.cell_id;
 """

@@ -262,7 +262,11 @@ def test_where_a_victim_fails_on_an_example_there_is_an_error_and_no_decision(tm
     assert {row["status"] for row in found.values()} <= {"robust", "broken", "clean_wrong"}
     (row,) = rows(faulty, "FROM face_attacks")
     assert (row["planned"], row["judged"], row["photo_rate_den"]) == (TRIALS, TRIALS - 1, (TRIALS - 1) * JUDGED)
-    assert "1 unknown" in shown(next(result_tables(faulty.results)), 140)
+    hits = row["photo_rate_num"] / JUDGED
+    assert (row["photo_rate_best"], row["photo_rate_worst"]) == pytest.approx((hits / TRIALS, (hits + 1) / TRIALS))
+    told = shown(next(result_tables(faulty.results)), 140)
+    assert "1 unknown" in told
+    assert f"{100 * row['photo_rate_best']:.1f} - {100 * row['photo_rate_worst']:.1f} %" in told
 
 
 def test_where_a_victim_fails_on_a_clean_photo_nothing_is_judged_and_the_rows_say_whom_they_are_about(
