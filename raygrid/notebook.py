@@ -160,6 +160,10 @@ def attack(
         raise UsageError(f"draws must be at least 1, not {draws}")
     _check_inputs(x, y, spec, micro_batch)
     model = _named(victim) if isinstance(victim, str) else victim
+    if isinstance(model, Victim) and model.info.task != "classification":
+        raise UsageError(
+            f'victim "{model.info.id}" does {model.info.task}: run it by a job, as jobs/face.yaml and jobs/audio.yaml do'
+        )
     if (layer := spec.params.looks_into()) is not None:
         model = _with_layers(model, layer)
     x, y = x.detach().float(), y.long()

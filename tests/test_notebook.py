@@ -273,3 +273,8 @@ BOUNDS = [
 def test_bounds_count_what_has_no_verdict_both_ways(found, bounds):
     attacked = Attacked(X, [verdict(status) for status in found], torch.zeros(1), torch.zeros(1))
     assert attacked.robust_accuracy_bounds == bounds
+
+
+def test_embedders_and_recognizers_are_not_taken_for_classifiers():
+    with pytest.raises(UsageError, match='"hama" does transcription: run it by a job'):
+        raygrid.attack("hama", torch.zeros(1, 1, 4, 4), torch.zeros(1).long(), "pgd", eps=0.1)

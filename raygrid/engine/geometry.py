@@ -38,7 +38,10 @@ RADII = tuple(5 * (k / 20) ** 2 for k in range(21))
 CENTERS = ("original", "example")
 PASS_VALUES = {"cpu": 1 << 18, "cuda": 1 << 24}
 """Input values of one pass at most: 334 digits, one photo on a CPU. 1,536 digits at a time took 1.7 x the time of 256."""
-FALLEN = "status = 'broken' AND defense = 'none' AND channel IS NULL AND obtained = 'attacked'"
+FALLEN = (
+    "status = 'broken' AND defense = 'none' AND channel IS NULL AND obtained = 'attacked' AND "
+    "goal IN ('untargeted', 'targeted', 'random-target')"
+)
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,7 @@ def _selected(found: Results, selection: Selection) -> pa.Table:
     )
     if not trials.num_rows:
         raise UsageError(
-            "no trial is selected: geometry looks at examples that broke a victim without a defense and without a channel; "
+            "no trial is selected: geometry looks at examples that broke a classifier without a defense and without a channel; "
             f"say `raygrid query RESULTS` to list them, with: FROM trials WHERE {FALLEN}"
         )
     return trials
