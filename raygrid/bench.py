@@ -17,6 +17,7 @@ from raygrid.constraints import Constraint
 from raygrid.data.dataset import pixels
 from raygrid.errors import UsageError
 from raygrid.goals import Goal
+from raygrid.memory import keep_freed_memory
 from raygrid.oracle import NoStartError, Oracle
 from raygrid.randomness import Randomness
 from raygrid.victims.victim import Victim
@@ -89,7 +90,11 @@ class Timing:
 
 @contextmanager
 def threads(number: int) -> Iterator[None]:
-    """Let torch use so many threads. More than a machine has idle cores makes every pass wait for the slowest of them."""
+    """Let torch use so many threads, and the process keep its memory, as a host does.
+
+    More threads than a machine has idle cores make every pass wait for the slowest of them.
+    """
+    keep_freed_memory()
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:

@@ -21,7 +21,9 @@ class HostActor:
         import torch  # in the host's process only
 
         from raygrid.engine.host import VictimHost
+        from raygrid.memory import keep_freed_memory
 
+        keep_freed_memory()
         torch.set_num_threads(cpus)
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
