@@ -20,6 +20,7 @@ from raygrid.goals import Goal
 from raygrid.memory import keep_freed_memory
 from raygrid.oracle import NoStartError, Oracle
 from raygrid.randomness import Randomness
+from raygrid.victims.mixed import mixed_passes
 from raygrid.victims.victim import Victim
 
 DATA: dict[tuple[int, int | None, int | None], str] = {(1, 28, 28): "mnist-5k", (3, 32, 32): "cifar10-samples"}
@@ -53,8 +54,8 @@ class Task:
     skip: Tensor | None = None
     """[B] bool: samples that are left as they are."""
 
-    def run(self, *, stop_early: bool) -> tuple[Oracle, Tensor]:
-        """Run our attack. Returns the oracle, which has counted the passes, and the examples [B, C, H, W].
+    def run(self, *, stop_early: bool, mixed: bool = False) -> tuple[Oracle, Tensor]:
+        """Run our attack, its gradients in 16 bits if `mixed`. Returns the oracle, which has counted the passes, and the examples [B, C, H, W].
 
         A sample for which a search finds no start is given back as it is, and the search starts anew without it.
         """
@@ -65,6 +66,7 @@ class Task:
             stop_early=stop_early,
             skip=self.skip,
             device=self.x.device,
+            mixed=mixed_passes(self.victim) if mixed else None,
         )
         randomness = Randomness(0, self.attack.name, [str(i) for i in range(len(self.x))])
         search, goal = resolve(self.attack.build), Goal("untargeted", self.y)
@@ -73,7 +75,7 @@ class Task:
         except NoStartError as error:
             skip = torch.zeros(len(self.x), dtype=torch.bool) if self.skip is None else self.skip.clone()
             skip[error.positions] = True
-            return replace(self, skip=skip).run(stop_early=stop_early)
+            return replace(self, skip=skip).run(stop_early=stop_early, mixed=mixed)
 
 
 @dataclass(frozen=True)

@@ -202,6 +202,7 @@ def _attack_digest(attack: AttackSpec) -> str:
             **({"channel": _channel(attack)[0] if attack.through else "unseen"} if attack.channel else {}),
             **({"judged": "elsewhere"} if attack.elsewhere else {}),
             **({"filed": True} if attack.filed else {}),
+            **({"precision": attack.precision} if attack.precision != "float32" else {}),
             **({"phrase": attack.phrase} if attack.transcribes else {}),
             **({"photos": attack.photos, "combine": attack.combine} if attack.verifies else {}),
         }
@@ -263,6 +264,7 @@ def _cell(grid: GridSpec, data: Dataset, model: Model, attack: AttackSpec, seed:
         "access": attack.access if attack.source is None else f"{attack.access}({attack.source_label})",
         "budget": _budget_label(attack),
         "eot": "" if attack.looks == 1 else str(attack.looks),
+        "precision": "" if attack.precision == "float32" else attack.precision,
         "channel": channel_label(attack) or "",
         "awareness": attack.averages
         if attack.channel or not model.defense.is_none or attack.params.averages_over()

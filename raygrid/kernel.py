@@ -24,6 +24,7 @@ from raygrid.randomness import Randomness
 from raygrid.spec import ONCE, AttackSpec, Judging
 from raygrid.transcription import Hearing, hearing_of
 from raygrid.verification import Enrolled, Match, References, match_of
+from raygrid.victims.mixed import mixed_passes
 
 Model = Callable[[Tensor], Tensor]
 
@@ -385,6 +386,7 @@ def _oracle(
         numbers=numbers_of(batch, seed),
         device=batch.x.device,
         readout=readout,
+        mixed=mixed_passes(model) if attack.precision == "mixed" else None,
     )
 
 

@@ -139,6 +139,9 @@ class Oracle:
         numbers: of the samples, for a victim that takes those of each look (`random`); they have the same purposes.
         device: where the samples are.
         readout: what makes logits of the victim's outputs, where these are none: embeddings that are compared, say.
+        mixed: the victim in 16 bits, which `gradient` asks in its stead; see `raygrid/victims/mixed.py`. What seems to succeed
+            there is looked at once more in float32, and succeeds only if it does so there. These looks are not the attacker's,
+            and are not counted.
 
     A defended victim that has one is asked for gradients of its `soft` form, see `raygrid/defenses/defended.py`.
 
@@ -163,6 +166,7 @@ class Oracle:
         numbers: Randomness | None = None,
         device: torch.device | str = "cpu",
         readout: Readout | None = None,
+        mixed: Callable[..., Tensor] | None = None,
     ) -> None:
         self.victim = victim
         self.readout = readout
@@ -173,6 +177,7 @@ class Oracle:
         self.channel = channel
         self.numbers = numbers if getattr(victim, "random", False) else None
         self.soft: Callable[..., Tensor] = getattr(victim, "soft", victim)
+        self._mixed = mixed
         self.device = torch.device(device)
         budget = budget or Budget()
         self._most_forwards = UNLIMITED if budget.queries is None else budget.queries
@@ -288,13 +293,23 @@ class Oracle:
         for draw in range(self.eot):
             z = x.detach().requires_grad_(True)
             with torch.enable_grad():
-                scores = self._answer(self.soft, z, index, looks, draw)
+                scores = self._answer(self._mixed or self.soft, z, index, looks, draw)
             logits = scores.detach()
             value, slope = goal.slope(logits, loss)
             gradients.append(torch.autograd.grad(scores, z, slope)[0])
             values.append(value)
-            successes.append(goal.met(logits))
+            met = goal.met(logits)
+            successes.append(met if self._mixed is None else self._confirmed(goal, met, x, index, looks, draw))
         return self._query(values, successes, gradients, index)
+
+    def _confirmed(self, goal: Goal, met: Tensor, x: Tensor, index: Tensor, looks: Tensor, draw: int) -> Tensor:
+        """Return which of the samples [B] that met their goal in 16 bits meet it in float32."""
+        where = met.nonzero()[:, 0]
+        if not len(where):
+            return met
+        with torch.no_grad():
+            outputs = self._answer(self.soft, x[where], index[where], looks[where.cpu()], draw)
+        return met.index_put((where,), goal.at(where).success(outputs))
 
     def _differentiated(self, loss: Loss, x: Tensor, index: Tensor, looks: Tensor, passes: int) -> GradientQuery:
         values, gradients, successes = [], [], []

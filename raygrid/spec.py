@@ -28,6 +28,8 @@ DRAWS = 20
 attack on such a defense averages, where nobody says otherwise."""
 Perceptual = Literal["lpips"]
 """Perceptual distances that cost more than a look at the pixels, and are measured where a grid asks for them."""
+Precision = Literal["float32", "mixed"]
+"""In what an attack's gradients are computed; every verdict is of float32."""
 AttackerAccess = Literal["gradient", "score", "decision", "transfer", "none"]
 """What the attacker may ask of the victim. `transfer`: nothing; examples are crafted on a source model instead."""
 
@@ -189,6 +191,8 @@ class AttackSpec:
     """How these make one loss."""
     surrogate_dropout: float = 0.0
     """Under transfer: share of the values behind each convolution of the surrogate that is set to 0 at each look."""
+    precision: Precision = "float32"
+    """In what its gradients are computed."""
     ladder: bool = True
     """Whether a success at a smaller eps of the same grid counts, and is not looked for again."""
     stage: StageOf | None = None

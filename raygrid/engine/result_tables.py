@@ -13,7 +13,9 @@ from raygrid.spec import TRANSCRIPTION_GOALS
 
 LINES = "SELECT * FROM summary WHERE stage IS NOT DISTINCT FROM stages"
 """A suite is shown as one line, that of its last stage, which counts what all before it broke."""
-PART = re.compile(r"(?:^| )(defense|attack|suite|goal|budget|eot|channel|awareness|judge|phrase)=(.+?)(?= \w+=|$)")
+PART = re.compile(
+    r"(?:^| )(defense|attack|suite|goal|budget|eot|precision|channel|awareness|judge|phrase)=(.+?)(?= \w+=|$)"
+)
 """Parts of a cell's id, see grid.py. A parameter that is a list has blanks."""
 AWARE = {"none": "unaware of it", "channel": "unaware of the defense", "defense": "unaware of the channel"}
 """What an attacker does not know of, where there is something to know of."""
@@ -145,7 +147,8 @@ def _attack(row: dict[str, Any], *, with_seed: bool) -> str:
     all_there_is = knows == ("channel" if row["defense"] == "none" else "all" if channel else "defense")
     unaware = "" if all_there_is else AWARE.get(knows, "")
     judge = f"broken at {said['judge']}" if "judge" in said else ""
-    parts = (f"{name}{source}", ball, goal, channel, unaware, said.get("budget", ""), eot, judge, seed)
+    precision = f"{said['precision']} precision" if "precision" in said else ""
+    parts = (f"{name}{source}", ball, goal, channel, unaware, said.get("budget", ""), eot, precision, judge, seed)
     return ", ".join(part for part in parts if part)
 
 

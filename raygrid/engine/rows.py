@@ -43,6 +43,7 @@ def cell_row(cell: Cell) -> Row:
         "norm": attack.norm or None,
         "eps": attack.radius,
         "eot": attack.looks,
+        "precision": attack.precision,
         "suite": attack.stage.suite if attack.stage else None,
         "stage": attack.stage.number if attack.stage else None,
         "stages": attack.stage.stages if attack.stage else None,

@@ -1,8 +1,8 @@
 """The job file: `load_job` reads and validates it, `job_schema` describes it to editors. Imports no torch, no ray."""
 
-from raygrid.job.attacks import check_awareness, check_defended, check_eps
+from raygrid.job.attacks import check_awareness, check_defended, check_eps, check_precision
 from raygrid.job.exclude import excluded
 from raygrid.job.load import load_job
 from raygrid.job.schema import job_schema
 
-__all__ = ["check_awareness", "check_defended", "check_eps", "excluded", "job_schema", "load_job"]
+__all__ = ["check_awareness", "check_defended", "check_eps", "check_precision", "excluded", "job_schema", "load_job"]

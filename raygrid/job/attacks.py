@@ -6,7 +6,15 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from raygrid.component import ACCESS_ORDER, Component, Task
 from raygrid.job.fields import AttackFields, BudgetFields
 from raygrid.job.uses import Problem
-from raygrid.spec import TRANSCRIPTION_GOALS, VERIFICATION_GOALS, AttackerAccess, AttackSpec, Awareness, GoalName
+from raygrid.spec import (
+    TRANSCRIPTION_GOALS,
+    VERIFICATION_GOALS,
+    AttackerAccess,
+    AttackSpec,
+    Awareness,
+    GoalName,
+    Precision,
+)
 
 # Radius of the smallest ball, around a corner of the box [0, 1]^d, that holds the whole box.
 _LARGEST: dict[str, Callable[[int], float]] = {"linf": lambda _: 1.0, "l2": math.sqrt, "l1": float, "l0": float}
@@ -98,6 +106,8 @@ def _of_access(this: str, component: Component, fields: AttackFields, *, has_sou
         yield "source", f'is for access "transfer", not "{access}"; make it an attack of its own'
     if access != "transfer" and fields.surrogate_dropout:
         yield "surrogate_dropout", f'is for access "transfer", not "{access}": no other has a surrogate'
+    if wrong := check_precision(component, fields.precision):
+        yield "precision", wrong
     if component.access == "none" and access != "none":
         yield "access", f'{this} asks nothing of any victim; its access is "none"'
     elif access != "transfer" and ACCESS_ORDER.index(access) < ACCESS_ORDER.index(component.access):
@@ -114,6 +124,13 @@ def _of_suite(this: str, fields: AttackFields) -> Iterator[Problem]:
         yield "budget", f"{this} is a suite: a budget would end its stages one by one; give one attack of it a budget"
     if fields.eot not in (None, 1):
         yield "eot", f"{this} is a suite and sets eot for its stages itself"
+
+
+def check_precision(component: Component, precision: Precision) -> str | None:
+    """Say what keeps an attack from computing its gradients in this precision; None where nothing does."""
+    if precision == "float32" or component.access == "gradient":
+        return None
+    return f'attack "{component.name}" takes no gradients, and {precision} precision is for these alone'
 
 
 def check_awareness(component: Component, awareness: Awareness | None, has_channel: bool) -> str | None:

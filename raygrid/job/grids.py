@@ -312,6 +312,7 @@ def _attack(use: Use[AttackFields], source: VictimSpec | None, channel: ChannelS
         photos=fields.photos,
         combine=fields.combine,
         surrogate_dropout=fields.surrogate_dropout,
+        precision=fields.precision,
         ladder=fields.ladder,
     )
 

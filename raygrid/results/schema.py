@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from raygrid.errors import did_you_mean
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 STATUSES = ("robust", "broken", "clean_wrong", "invalid", "error", "timeout", "skipped")
 """What may become of a trial. `clean_wrong`: the goal is met on the clean input already; `invalid`: the example breaks
@@ -109,6 +109,11 @@ CELL = (
     Column("norm", "string", "Norm of the ball: linf, l2, l1, l0; null for an attack that keeps to no ball."),
     Column("eps", "float64", "Radius of the ball, in input units; null where there is none."),
     Column("eot", "int64", "Draws of the victim's randomness that each of the attack's looks averages over."),
+    Column(
+        "precision",
+        "string",
+        "In what the attack's gradients were computed: float32, or mixed; verdicts are of float32.",
+    ),
     Column(
         "suite", "string", "The suite that the attack is a stage of, such as autoattack; null for an attack of its own."
     ),

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from raygrid.randomness import Draws
 from raygrid.victims.info import VictimInfo
 from raygrid.victims.layers import Layers
+from raygrid.victims.mixed import MixedPasses
 
 
 class Victim(nn.Module):
@@ -28,6 +29,7 @@ class Victim(nn.Module):
         self.register_buffer("mean", torch.tensor(info.mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(info.std).view(1, -1, 1, 1), persistent=False)
         self._layers: Layers | None = None
+        self._mixed: MixedPasses | None = None
         self.requires_grad_(False)
         self.eval()
 
@@ -50,6 +52,13 @@ class Victim(nn.Module):
         if self._layers is None:
             self._layers = Layers(self.model, self.info.id)
         return self._layers
+
+    @property
+    def mixed(self) -> MixedPasses:
+        """Its passes in 16 bits, for gradients; made at the first time of asking, on the device where it is then."""
+        if self._mixed is None:
+            self._mixed = MixedPasses(self)
+        return self._mixed
 
     def features(self, x: Tensor, layer: str) -> Tensor:
         """Return the values [B, ...] of a hidden layer for pixels x [B, C, H, W] in [0, 1].

@@ -1,0 +1,89 @@
+"""Passes for gradients in 16 bits: what a GPU does at a multiple of its float32 speed. No verdict is made of them.
+
+A step of an attack needs the direction of a gradient, which 16 bits tell well enough; whether an example works is asked in float32,
+see `raygrid/oracle.py`.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+PASSES_BEFORE_CAPTURE = 8
+"""Passes of one shape that are run kernel by kernel; capturing costs about as much as some of them."""
+MOST_GRAPHS = 8
+"""Shapes that are captured of one victim: each graph keeps the memory that its pass takes."""
+
+
+class MixedPasses:
+    """A victim for gradients: in 16 bits where that is safe (autocast), on a GPU channels-last and captured as CUDA graphs.
+
+    Small nets take longer to launch kernel by kernel than to compute: a graph launches all of a pass at once. On a GPU batches are
+    filled up to few sizes, whether their pass is captured yet or not, so that no result hangs on what ran before.
+
+    Args:
+        victim: inputs [B, ...] -> outputs [B, ...]; it may have a `soft` form for gradients, and take numbers of each look.
+    """
+
+    def __init__(self, victim: Callable[..., Tensor]) -> None:
+        tensors = [*victim.parameters(), *victim.buffers()] if isinstance(victim, nn.Module) else []
+        self._device = tensors[0].device.type if tensors else "cpu"
+        self._captures = self._device == "cuda" and not getattr(victim, "random", False)
+        if self._captures and isinstance(
+            victim, nn.Module
+        ):  # float32 passes keep the layout that verdicts were always made in
+            victim = deepcopy(victim).to(memory_format=cast(Any, torch.channels_last))
+        self._soft: Callable[..., Tensor] = getattr(victim, "soft", victim)
+        self._passes = Counter[tuple[int, ...]]()
+        self._graphs: dict[tuple[int, ...], Callable[[Tensor], Tensor]] = {}
+
+    def __call__(self, x: Tensor, *draws: object) -> Tensor:
+        """Return outputs [B, ...] in float32 of inputs x [B, ...], differentiable by x."""
+        if not self._captures or not x.requires_grad or draws:
+            return self._outputs(x, *draws).to(torch.float32, copy=True)
+        size = filled_up(len(x))
+        full = x if size == len(x) else torch.cat([x, x.new_zeros(size - len(x), *x.shape[1:])])
+        full = full.view_as(full)
+        full.register_hook(torch.clone)  # the gradient lies where the next one will
+        return self._run(full)[: len(x)].to(torch.float32, copy=True)
+
+    def _run(self, x: Tensor) -> Tensor:
+        shape = tuple(x.shape)
+        self._passes[shape] += 1
+        if (
+            shape not in self._graphs
+            and self._passes[shape] > PASSES_BEFORE_CAPTURE
+            and len(self._graphs) < MOST_GRAPHS
+        ):
+            self._graphs[shape] = self._captured(x)
+        return self._graphs.get(shape, self._outputs)(x)
+
+    def _captured(self, x: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return the pass of this shape as a graph; as it is where it can't be captured: where it waits for values, say."""
+        sample = torch.zeros_like(x, requires_grad=True)
+        try:
+            graph: Callable[[Tensor], Tensor] = torch.cuda.make_graphed_callables(cast(Any, self._outputs), (sample,))
+        except RuntimeError:
+            torch.cuda.synchronize(x.device)
+            return self._outputs
+        return graph
+
+    def _outputs(self, x: Tensor, *draws: object) -> Tensor:
+        # Weights cast under one autocast are kept for the next cast of them, which a graph would not know of.
+        with torch.autocast(self._device, dtype=torch.bfloat16, cache_enabled=False):
+            return self._soft(x, *draws)
+
+
+def filled_up(samples: int) -> int:
+    """Return the size of the batch that so many samples are filled up to: the next of 1, 2, 3, 4, 6, 8, 12, 16, 24 ..."""
+    power = 1 << max(0, samples - 1).bit_length()
+    return power * 3 // 4 if samples <= power * 3 // 4 and power >= 4 else power
+
+
+def mixed_passes(victim: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return a victim's passes in 16 bits: its own, which know the graphs of earlier attacks, where it keeps them."""
+    own: Callable[..., Tensor] | None = getattr(victim, "mixed", None)
+    return own or MixedPasses(victim)

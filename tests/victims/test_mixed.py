@@ -1,0 +1,149 @@
+"""Gradients in 16 bits: close to those of float32, never believed where they say success, and on a GPU the same captured or not."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from raygrid import attack, registry
+from raygrid.component import resolve
+from raygrid.data.dataset import pixels
+from raygrid.errors import UsageError
+from raygrid.goals import Goal
+from raygrid.oracle import Oracle
+from raygrid.victims.mixed import PASSES_BEFORE_CAPTURE, MixedPasses, filled_up, mixed_passes
+from raygrid.victims.victim import Victim
+
+on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[Tensor, Tensor]:
+    table = resolve(registry.find("data", "mnist-5k").build)(registry.find("data", "mnist-5k").params(), 64).table
+    return torch.tensor(pixels(table)), torch.tensor(table.column("label").to_numpy())
+
+
+@pytest.fixture(scope="module")
+def victim() -> Victim:
+    component = registry.find("victim", "mnist-cnn")
+    params = component.params()
+    built: Victim = resolve(component.build)(params, resolve(component.identify or "")(params, "mnist-cnn"))
+    return built
+
+
+def gradient(passes, x: Tensor) -> tuple[Tensor, Tensor]:
+    z = x.detach().requires_grad_(True)
+    logits = passes(z)
+    return logits.detach(), torch.autograd.grad(logits.square().sum(), z)[0]
+
+
+@given(st.integers(1, 5000))
+def test_batches_are_filled_up_by_half_at_most(samples):
+    size = filled_up(samples)
+    assert samples <= size < 1.5 * samples + 1
+    assert filled_up(size) == size
+
+
+def test_few_sizes_serve_all_batches():
+    assert sorted({filled_up(n) for n in range(1, 257)}) == [
+        1,
+        2,
+        3,
+        4,
+        6,
+        8,
+        12,
+        16,
+        24,
+        32,
+        48,
+        64,
+        96,
+        128,
+        192,
+        256,
+    ]
+
+
+def test_gradients_point_where_those_of_float32_point(victim, digits):
+    x, _ = digits
+    (logits, g), (exact, exact_g) = gradient(victim.mixed, x), gradient(victim, x)
+    assert logits.dtype == g.dtype == torch.float32
+    assert not torch.equal(logits, exact)  # else nothing was rounded, and this says nothing
+    assert torch.cosine_similarity(g.flatten(1), exact_g.flatten(1)).min() > 0.99
+    assert (logits - exact).abs().max() < 0.03 * exact.abs().max()
+
+
+class Close(nn.Module):
+    """Two classes whose scores differ in the last bits of float32 only, which 16 bits round to the same or the wrong way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(1, 2)
+        with torch.no_grad():
+            self.linear.weight.copy_(torch.tensor([[1.0], [-1.0]]))
+            self.linear.bias.copy_(torch.tensor([100.001, 100.002]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs: Tensor = self.linear(x.flatten(1))
+        return outputs
+
+
+def test_a_success_that_rounding_made_is_none():
+    model = Close().requires_grad_(False)
+    x, goal = torch.zeros(3, 1, 1, 1), Goal("untargeted", torch.tensor([1, 1, 0]))
+    said = Oracle(model, 3, mixed=MixedPasses(model))
+    rounded = mixed_passes(model)(x).argmax(1)
+    assert rounded.tolist() == [0, 0, 0]  # class 1 in float32
+    assert said.gradient(goal, x, torch.arange(3)).success.tolist() == [False, False, False]
+    assert Oracle(model, 3).gradient(goal, x, torch.arange(3)).success.tolist() == [False, False, True]
+
+
+def test_what_is_confirmed_costs_the_attacker_no_look(victim, digits):
+    x, y = digits
+    oracle = Oracle(victim, len(x), mixed=victim.mixed)
+    wrong = Goal("untargeted", (y + 1) % 10)
+    assert oracle.gradient(wrong, x, oracle.active()).success.all()
+    assert set(oracle.forwards) == {1}
+
+
+@pytest.mark.parametrize("name", ["pgd", "apgd-ce", "fmn"])
+def test_as_many_stand_as_in_float32(victim, digits, name):
+    x, y = digits
+    steps = {"steps": 10}
+    found = [
+        attack(victim, x, y, name, norm="linf", eps=0.08, precision=precision, **steps)  # type: ignore[arg-type]
+        for precision in ("float32", "mixed")
+    ]
+    standing = [sum(verdict.status == "robust" for verdict in one.verdicts) for one in found]
+    assert abs(standing[0] - standing[1]) <= 2
+    assert not torch.equal(found[0].x_adv, found[1].x_adv)
+
+
+def test_who_takes_no_gradients_takes_no_precision(victim, digits):
+    with pytest.raises(UsageError, match='attack "square" takes no gradients'):
+        attack(victim, *digits, "square", eps=0.1, precision="mixed")
+
+
+@on_gpu
+def test_a_captured_pass_is_the_one_that_was_captured(victim, digits):
+    on_card = victim.to("cuda")
+    passes, x = MixedPasses(on_card), digits[0].cuda()
+    first = gradient(passes, x[:50])
+    kept = [tensor.clone() for tensor in first]
+    for _ in range(PASSES_BEFORE_CAPTURE + 2):
+        later = gradient(passes, x[:50])
+    gradient(passes, 1 - x[:50])  # overwrites what lies in the graph, and nothing that was given out
+    for before, copy, after in zip(first, kept, later, strict=True):
+        assert torch.equal(before, copy)
+        assert torch.equal(before, after)
+    assert list(passes._graphs) == [(64, 1, 28, 28)]
+
+
+@on_gpu
+def test_other_samples_in_the_batch_change_nothing_on_a_gpu(victim, digits):
+    on_card = victim.to("cuda")
+    passes, x = MixedPasses(on_card), digits[0].cuda()
+    alone, among = gradient(passes, x[:3]), gradient(passes, x)
+    assert torch.cosine_similarity(alone[1].flatten(1), among[1][:3].flatten(1)).min() > 0.999
