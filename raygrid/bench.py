@@ -55,7 +55,9 @@ class Task:
     """[B] bool: samples that are left as they are."""
 
     def run(self, *, stop_early: bool, mixed: bool = False) -> tuple[Oracle, Tensor]:
-        """Run our attack, its gradients in 16 bits if `mixed`. Returns the oracle, which has counted the passes, and the examples [B, C, H, W].
+        """Run our attack, its gradients in 16 bits if `mixed`.
+
+        Returns the oracle, which has counted the passes, and the examples [B, C, H, W].
 
         A sample for which a search finds no start is given back as it is, and the search starts anew without it.
         """

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 PASSES_BEFORE_CAPTURE = 8
 """Passes of one shape that are run kernel by kernel; capturing costs about as much as some of them."""
+BITS = torch.bfloat16
+"""What autocast computes in."""
 MOST_GRAPHS = 8
 """Shapes that are captured of one victim: each graph keeps the memory that its pass takes."""
 
@@ -35,7 +37,7 @@ class MixedPasses:
         if self._captures and isinstance(
             victim, nn.Module
         ):  # float32 passes keep the layout that verdicts were always made in
-            victim = deepcopy(victim).to(memory_format=cast(Any, torch.channels_last))
+            victim = cast(nn.Module, cast(Any, deepcopy(victim)).to(memory_format=torch.channels_last))
         self._soft: Callable[..., Tensor] = getattr(victim, "soft", victim)
         self._passes = Counter[tuple[int, ...]]()
         self._graphs: dict[tuple[int, ...], Callable[[Tensor], Tensor]] = {}
@@ -47,7 +49,7 @@ class MixedPasses:
         size = filled_up(len(x))
         full = x if size == len(x) else torch.cat([x, x.new_zeros(size - len(x), *x.shape[1:])])
         full = full.view_as(full)
-        full.register_hook(torch.clone)  # the gradient lies where the next one will
+        cast(Any, full).register_hook(torch.clone)  # the gradient lies where the next one will
         return self._run(full)[: len(x)].to(torch.float32, copy=True)
 
     def _run(self, x: Tensor) -> Tensor:
@@ -65,15 +67,16 @@ class MixedPasses:
         """Return the pass of this shape as a graph; as it is where it can't be captured: where it waits for values, say."""
         sample = torch.zeros_like(x, requires_grad=True)
         try:
-            graph: Callable[[Tensor], Tensor] = torch.cuda.make_graphed_callables(cast(Any, self._outputs), (sample,))
+            graph: Any = torch.cuda.make_graphed_callables(cast(Any, self._outputs), (sample,))
         except RuntimeError:
             torch.cuda.synchronize(x.device)
             return self._outputs
-        return graph
+        captured: Callable[[Tensor], Tensor] = graph
+        return captured
 
     def _outputs(self, x: Tensor, *draws: object) -> Tensor:
         # Weights cast under one autocast are kept for the next cast of them, which a graph would not know of.
-        with torch.autocast(self._device, dtype=torch.bfloat16, cache_enabled=False):
+        with torch.autocast(self._device, dtype=BITS, cache_enabled=False):
             return self._soft(x, *draws)
 
 
