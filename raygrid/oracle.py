@@ -140,8 +140,8 @@ class Oracle:
         device: where the samples are.
         readout: what makes logits of the victim's outputs, where these are none: embeddings that are compared, say.
         mixed: the victim in 16 bits, which `gradient` asks in its stead; see `raygrid/victims/mixed.py`. What seems to succeed
-            there is looked at once more in float32, and succeeds only if it does so there. These looks are not the attacker's,
-            and are not counted.
+            there is looked at once more in float32, and succeeds only if it does so there; where a gradient is not finite, or
+            zero throughout, all are asked in float32. These looks are not the attacker's, and are not counted.
 
     A defended victim that has one is asked for gradients of its `soft` form, see `raygrid/defenses/defended.py`.
 
@@ -289,18 +289,33 @@ class Oracle:
         return _joined(parts)
 
     def _gradient(self, goal: Goal, x: Tensor, index: Tensor, looks: Tensor, loss: LossName) -> GradientQuery:
+        if self._mixed is not None:
+            values, successes, gradients = self._differences(self._mixed, goal, x, index, looks, loss)
+            # Too large or too small for 16 bits: not finite, or zero throughout.
+            sizes = (
+                _mean(values)
+                + torch.stack([gradient.flatten(1).abs().sum(1) for gradient in gradients]).amin(0).reciprocal()
+            )
+            if _finite(sizes):
+                met = [self._confirmed(goal, met, x, index, looks, draw) for draw, met in enumerate(successes)]
+                return self._query(values, met, gradients, index)
+        return self._query(*self._differences(self.soft, goal, x, index, looks, loss), index)
+
+    def _differences(
+        self, victim: Callable[..., Tensor], goal: Goal, x: Tensor, index: Tensor, looks: Tensor, loss: LossName
+    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """Return the loss [B], success [B] and gradient [B, ...] of each draw."""
         values, gradients, successes = [], [], []
         for draw in range(self.eot):
             z = x.detach().requires_grad_(True)
             with torch.enable_grad():
-                scores = self._answer(self._mixed or self.soft, z, index, looks, draw)
+                scores = self._answer(victim, z, index, looks, draw)
             logits = scores.detach()
             value, slope = goal.slope(logits, loss)
             gradients.append(torch.autograd.grad(scores, z, slope)[0])
             values.append(value)
-            met = goal.met(logits)
-            successes.append(met if self._mixed is None else self._confirmed(goal, met, x, index, looks, draw))
-        return self._query(values, successes, gradients, index)
+            successes.append(goal.met(logits))
+        return values, successes, gradients
 
     def _confirmed(self, goal: Goal, met: Tensor, x: Tensor, index: Tensor, looks: Tensor, draw: int) -> Tensor:
         """Return which of the samples [B] that met their goal in 16 bits meet it in float32."""

@@ -42,6 +42,7 @@ RUN = (
         "transcription",
         "verification",
         "victims",
+        "victims.mixed",
     }
 )
 """All that it takes to attack a victim, without Ray and without a results folder."""
@@ -72,7 +73,8 @@ MAY_IMPORT = {
     "goals": {"component", "errors", "randomness", "spec"},
     "oracle": WORDS | SEARCH - {"oracle"},
     "attacks": {"component", "errors", "metrics"} | SEARCH,
-    "victims": WORDS | FILES | {"data.alignment", "randomness"},
+    "victims": WORDS | FILES | {"data.alignment", "randomness", "victims.mixed"},
+    "victims.mixed": set(),
     "victims.train_signs": WORDS | FILES | {"channels", "data", "randomness", "victims"},
     "defenses": WORDS | {"channels", "metrics", "randomness", "victims"},
     "data": WORDS | FILES | {"data.alignment", "data.pins", "data.pins_audio"},
@@ -84,7 +86,7 @@ MAY_IMPORT = {
     "enrollment": {"component"},
     "verification": WORDS | SEARCH | {"enrollment", "judge", "metrics", "similarity", "victims"},
     "transcription": WORDS | SEARCH | {"judge", "metrics", "victims"},
-    "kernel": WORDS | SEARCH | {"judge", "medium", "metrics", "transcription", "verification"},
+    "kernel": WORDS | SEARCH | {"judge", "medium", "metrics", "transcription", "verification", "victims.mixed"},
     "job": WORDS,
     "series": WORDS,
     "evidence": set(),

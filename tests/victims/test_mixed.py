@@ -35,7 +35,7 @@ def victim() -> Victim:
 def gradient(passes, x: Tensor) -> tuple[Tensor, Tensor]:
     z = x.detach().requires_grad_(True)
     logits = passes(z)
-    return logits.detach(), torch.autograd.grad(logits.square().sum(), z)[0]
+    return logits.detach(), torch.autograd.grad((logits[:, 0] - logits[:, 1]).sum(), z)[0]
 
 
 @given(st.integers(1, 5000))
@@ -71,7 +71,9 @@ def test_gradients_point_where_those_of_float32_point(victim, digits):
     (logits, g), (exact, exact_g) = gradient(victim.mixed, x), gradient(victim, x)
     assert logits.dtype == g.dtype == torch.float32
     assert not torch.equal(logits, exact)  # else nothing was rounded, and this says nothing
-    assert torch.cosine_similarity(g.flatten(1), exact_g.flatten(1)).min() > 0.99
+    alike = torch.cosine_similarity(g.flatten(1), exact_g.flatten(1))
+    assert alike.median() > 0.99
+    assert alike.min() > 0.9
     assert (logits - exact).abs().max() < 0.03 * exact.abs().max()
 
 
@@ -98,6 +100,15 @@ def test_a_success_that_rounding_made_is_none():
     assert rounded.tolist() == [0, 0, 0]  # class 1 in float32
     assert said.gradient(goal, x, torch.arange(3)).success.tolist() == [False, False, False]
     assert Oracle(model, 3).gradient(goal, x, torch.arange(3)).success.tolist() == [False, False, True]
+
+
+def test_what_is_lost_in_16_bits_is_asked_in_float32(victim, digits):
+    x, y = digits
+    goal, everyone = Goal("untargeted", y), torch.arange(len(x))
+    exact = Oracle(victim, len(x)).gradient(goal, x, everyone)
+    for factor in (torch.inf, 0.0):
+        lost = Oracle(victim, len(x), mixed=lambda z, factor=factor: victim(z) * factor).gradient(goal, x, everyone)
+        assert all(torch.equal(found, wanted) for found, wanted in zip(lost, exact, strict=True))
 
 
 def test_what_is_confirmed_costs_the_attacker_no_look(victim, digits):
