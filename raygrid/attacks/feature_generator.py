@@ -61,7 +61,7 @@ def feature_generator(
     """
     params = FeatureGenerator(**said)
     if fitted is None:
-        learned = _learn(oracle, goal, x, constraint, randomness, params, shuffle=False)
+        learned = learn(oracle, goal, x, constraint, randomness, params, shuffle=False)
         everyone = oracle.active()
         oracle.retire(everyone, learned.success[everyone])
         return learned.made
@@ -85,12 +85,12 @@ def fit_feature_generator(
         Its tensors after the last epoch, their names behind `generator.`, and `losses` [epochs, 7], whose columns LOG names. Where
         no sample can pay for an epoch there is no generator, and no image will be changed.
     """
-    learned = _learn(oracle, goal, x, constraint, randomness, FeatureGenerator(**said), shuffle=True)
+    learned = learn(oracle, goal, x, constraint, randomness, FeatureGenerator(**said), shuffle=True)
     tensors = learned.generator.state_dict() if len(learned.losses) else {}
     return {"losses": learned.losses, **{WEIGHTS + name: tensor for name, tensor in tensors.items()}}
 
 
-class _Learned(NamedTuple):
+class Learned(NamedTuple):
     """What came of a training."""
 
     generator: nn.Module
@@ -102,7 +102,7 @@ class _Learned(NamedTuple):
     """Whether that met the goal [N]."""
 
 
-def _learn(
+def learn(
     oracle: Oracle,
     goal: Goal,
     x: Tensor,
@@ -111,7 +111,7 @@ def _learn(
     params: FeatureGenerator,
     *,
     shuffle: bool,
-) -> _Learned:
+) -> Learned:
     """Train a generator, and a discriminator against it, on the samples x [N, C, H, W] that don't meet the goal already.
 
     The same comes of the same samples in whatever order. With `shuffle` an image has other ones beside it in each epoch, which
@@ -124,7 +124,7 @@ def _learn(
     able = oracle.active(queries=2 + passes, gradients=passes)
     samples = able[~oracle.decide(goal, x[able], able)] if len(able) else able
     if not len(samples):
-        return _Learned(networks.generator, x.new_empty(0, len(LOG)), made, success)
+        return Learned(networks.generator, x.new_empty(0, len(LOG)), made, success)
     h = oracle.features(x[samples], p.target_layer, samples)
     clean = h.new_zeros(len(x), *h.shape[1:]).index_put((samples,), h)
     for epoch in range(p.epochs):
@@ -149,7 +149,7 @@ def _learn(
         if not told:
             break
         log.append(torch.cat(told).mean(0))
-    return _Learned(networks.generator, torch.stack(log), made, success)
+    return Learned(networks.generator, torch.stack(log), made, success)
 
 
 def _batches(

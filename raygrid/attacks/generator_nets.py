@@ -32,18 +32,20 @@ class Generator(nn.Module):
     def __init__(self, shape: Sequence[int], width: int) -> None:
         super().__init__()
         channels = _channels(width, halvings(shape, 5))
+        # Not on the first and last; a shift in front of a normalization would do nothing, so there is none.
+        normalized = [0 < i < len(channels) - 1 for i in range(len(channels))]
         self.down = nn.ModuleList(
             nn.Sequential(
-                _spectral(nn.Conv2d(inside, outside, 4, 2, 1)),
-                nn.BatchNorm2d(outside) if 0 < i < len(channels) - 1 else nn.Identity(),
+                _spectral(nn.Conv2d(inside, outside, 4, 2, 1, bias=not normed)),
+                nn.BatchNorm2d(outside) if normed else nn.Identity(),
                 nn.LeakyReLU(0.2),
             )
-            for i, (inside, outside) in enumerate(zip([shape[0], *channels], channels, strict=False))
+            for inside, outside, normed in zip([shape[0], *channels], channels, normalized, strict=False)
         )
         self.middle = _spectral(nn.Conv2d(channels[-1], channels[-1], 1))
         back = [*channels[-2::-1], channels[0]]
         self.up = nn.ModuleList(
-            _spectral(nn.ConvTranspose2d(inside, outside, 4, 2, 1), across=True)
+            _spectral(nn.ConvTranspose2d(inside, outside, 4, 2, 1, bias=False), across=True)
             for inside, outside in zip([channels[-1], *back], back, strict=False)
         )
         self.norm = nn.ModuleList(nn.BatchNorm2d(outside) for outside in back)
