@@ -198,9 +198,9 @@ def test_the_training_is_that_of_the_source_in_one_graph(aware):
 
 
 def test_the_log_tells_losses_that_were_worked_out_by_hand():
-    """A victim of two pixels: g doubles them, h is the identity; a generator that makes gray of everything."""
-    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False), nn.Identity())
-    model[1].weight.data = torch.tensor([[2.0, 0, 0, 0], [0, 2.0, 0, 0]])
+    """A victim whose layer "1" is twice the first two of four pixels, and whose logits are that."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False), nn.Linear(2, 2, bias=False))
+    model[1].weight.data, model[2].weight.data = 2 * torch.eye(2, 4), torch.eye(2)
     x = torch.tensor([[1.0, 0.25, 0, 0], [0.75, 0.25, 0, 0]]).view(2, 1, 2, 2)
     y = torch.zeros(2, dtype=torch.long)
     p = FeatureGenerator(target_layer="1", aware="none", epochs=1, width=2)
@@ -366,7 +366,7 @@ def on_digits(aware="none", **more):
     return batch, tensors, made, score(perceptron(0), batch, attack, 0, made.x_adv, made.failures, clean)
 
 
-ON_DIGITS = {"epochs": 30, "width": 16, "batch": 16, "lr": 2e-3, "lr_d": 1e-3, "lc": 1, "ladv": 0.05}
+ON_DIGITS = {"epochs": 30, "width": 16, "batch": 16, "lr": 2e-3, "lr_d": 1e-3, "lc": 1.5, "ladv": 0.05}
 
 
 def test_images_that_it_never_saw_come_out_wrong_far_at_the_input_and_near_in_the_layer():
@@ -382,7 +382,7 @@ def test_images_that_it_never_saw_come_out_wrong_far_at_the_input_and_near_in_th
     other = batch.x.roll(1, 0)
     assert relative(made.x_adv, batch.x) > 0.5 * relative(other, batch.x)
     hidden = [perceptron(0).features(images, "4") for images in (made.x_adv, batch.x, other)]
-    assert relative(hidden[0], hidden[1]) < 0.75 * relative(hidden[2], hidden[1])
+    assert relative(hidden[0], hidden[1]) < 0.6 * relative(hidden[2], hidden[1])
     losses = tensors["losses"]
     assert losses[-1, 0] < 0.5 * losses[0, 0]  # L_hidden has come down
 
@@ -443,7 +443,7 @@ def test_a_notebook_gives_the_other_samples_or_is_told_that_none_are_taken():
     assert done.x_adv.shape == x.shape and int(done.forwards.sum()) == 0
     with pytest.raises(UsageError, match=r"give them as fit=\(x, y\)"):
         raygrid.attack(small_victim(), x, y, "feature-space-generator", **FEW)
-    there = {**FEW, "learns_from": "attacked"}
+    there = {**FEW, "learns_from": "attacked", "aware": "none"}
     with pytest.raises(UsageError, match="takes no fit"):
         raygrid.attack(small_victim(), x, y, "feature-space-generator", fit=(x[:4], y[:4]), **there)
     done = raygrid.attack(small_victim(), x, y, "feature-space-generator", **there)
@@ -478,7 +478,10 @@ def golden():
     return [[round(v, 4) for v in (made.x_adv.flatten(1) @ waves).tolist()] for made in (frozen, there)]
 
 
-GOLDEN: list[list[float]] = []
+GOLDEN = [
+    [0.025, -0.6441, -0.0359, -0.0888, -0.0634, -0.4602],
+    [0.1342, -2.1406, 1.1718, 0.4005, 0.7693, -1.5431],
+]
 
 
 def test_outputs_move_only_with_a_new_version():
