@@ -86,7 +86,7 @@ class FeatureGenerator(Nearness):
     epochs: int = Field(100, ge=1)
     """How often the images are gone through; 1,500 in the source."""
     batch: int = Field(32, ge=1)
-    """Images of a step."""
+    """Images of a step, at most; all steps of an epoch have as many, or one less."""
     width: int = Field(64, ge=1)
     """Channels of generator and discriminator behind their first layer; each further one has twice as many, up to eight times."""
     lr: float = Field(1e-4, gt=0)

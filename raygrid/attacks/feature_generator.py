@@ -6,6 +6,7 @@ default it learns on samples set apart, and is then asked, with its weights and 
 never saw: these hang on no other sample, and cost the victim nothing.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from raygrid.attacks.feature_loss import FeatureLoss, Terms
 from raygrid.attacks.generator_nets import Discriminator, Generator, bare, drawn
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
-from raygrid.oracle import GradientQuery, Loss, Oracle, Sight
+from raygrid.oracle import GradientQuery, Loss, Oracle, SampleError, Sight
 from raygrid.randomness import Randomness
 
 BETAS_G, BETAS_D = (0.5, 0.999), (0.0, 0.9)
@@ -57,7 +58,7 @@ def feature_generator(
 
     Raises:
         UsageError: there is no such layer.
-        ValueError: training diverged.
+        SampleError: training diverged, for all of them.
     """
     params = FeatureGenerator(**said)
     if fitted is None:
@@ -158,7 +159,8 @@ def _batches(
     """Yield the positions of each step's samples, in an order that hangs on their names alone. Those whose budget is spent have no
     more say."""
     drawn = randomness.uniform(f"order/{epoch}", samples, torch.empty(len(samples), 1)).flatten()
-    for part in torch.split(samples[drawn.argsort().to(samples.device)], size):
+    # Parts of one size, give or take a sample: the statistics of a last part of one or two would be odd ones.
+    for part in torch.tensor_split(samples[drawn.argsort().to(samples.device)], math.ceil(len(samples) / size)):
         on = part[torch.isin(part, oracle.active(queries=passes, gradients=passes))]
         if len(on):
             yield on
@@ -176,7 +178,7 @@ class _Networks:
             torch.optim.Adam(self.generator.parameters(), params.lr, BETAS_G),
             torch.optim.Adam(self.discriminator.parameters(), params.lr_d, BETAS_D),
         )
-        self.ladv, self.constraint = params.ladv, constraint
+        self.ladv, self.constraint, self.everyone = params.ladv, constraint, list(range(len(x)))
 
     def step(self, x: Tensor, differentiate: Callable[[Tensor], GradientQuery]) -> tuple[Tensor, Tensor, Tensor]:
         """Take a step of the generator and then, on the pictures from before it, one of the discriminator.
@@ -190,13 +192,13 @@ class _Networks:
             discriminator's [2].
 
         Raises:
-            ValueError: it diverged.
+            SampleError: it diverged.
         """
         real = _scaled(x, self.constraint)
         with torch.enable_grad():
             fake = self.generator(real)
             if not bool(torch.isfinite(fake).all()):
-                raise ValueError("training the generator diverged: choose a smaller lr")
+                raise SampleError("training the generator diverged: choose a smaller lr", self.everyone)
             z = _pixels(fake, self.constraint)
             seen = differentiate(z.detach())
             adversarial = -self.discriminator(fake).mean()
