@@ -62,18 +62,20 @@ class FeatureSpace(Nearness):
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "vgg16": {"target_layer": "features.20", "lc": 0.25, "ladv": 0.25, "ls": 0.5},
-    "resnet50": {"target_layer": "layer3.5.relu", "lc": 0.00025, "ladv": 0.00025, "ls": 0.01},
+    "vgg16": {"target_layer": "net.features.20", "lc": 0.25, "ladv": 0.25, "ls": 0.5},
+    "resnet50": {"target_layer": "net.layer3.5.relu", "lc": 0.00025, "ladv": 0.00025, "ls": 0.01},
 }
-"""Published weights for torchvision's networks, trained on STL-10 at 96x96: in the ReLU behind conv4_2, and behind layer3."""
+"""Published weights for networks trained on STL-10 at 96x96, in the ReLU behind conv4_2 and behind layer3; layers as the victims
+`torchvision:vgg16` and `torchvision:resnet50` name them."""
 
 
 class FeatureGenerator(Nearness):
     """Parameters of a generator of feature-space adversarial examples."""
 
     preset: Literal["vgg16", "resnet50"] | None = None
-    """The source's target_layer, lc, ladv and ls for one of its two victims, where they are not said. It trained for 1,500 epochs
-    on 8,000 photos of STL-10; raygrid's presets were never run at that scale, on those photos or on its weights."""
+    """The source's target_layer, lc, ladv and ls for one of its two victims, where they are not said; the layer as
+    `torchvision:vgg16` or `torchvision:resnet50` has it. The source trained for 1,500 epochs on 8,000 photos of STL-10: raygrid's
+    presets were never run at that scale, on those photos or on its weights."""
     target_layer: str = ""
     """The hidden layer in which the example is to lie close to the original, as `raygrid describe VICTIM` lists it. Needed where no
     preset says it."""

@@ -4,6 +4,9 @@ lies next to it in a hidden layer and is answered otherwise, trained against a d
 The source trains it on the very images that it attacks, and takes what it gave in the last epoch (`learns_from: attacked`). By
 default it learns on samples set apart, and is then asked, with its weights and statistics frozen, for examples of images that it
 never saw: these hang on no other sample, and cost the victim nothing.
+
+There is no ball, so that one who has learned nothing yet, and makes gray of everything, is mostly wrong as well: success is worth
+something beside the distance in the layer (`judge: {layers: true}`, view `layer_profile`).
 """
 
 import math
@@ -85,8 +88,15 @@ def fit_feature_generator(
     Returns:
         Its tensors after the last epoch, their names behind `generator.`, and `losses` [epochs, 7], whose columns LOG names. Where
         no sample can pay for an epoch there is no generator, and no image will be changed.
+
+    Raises:
+        UsageError: there is no such layer.
+        ValueError: all samples meet the goal already: examples that nothing taught would pass for a victim's robustness.
+        SampleError: training diverged, for all of them.
     """
     learned = learn(oracle, goal, x, constraint, randomness, FeatureGenerator(**said), shuffle=True)
+    if not len(learned.losses) and oracle.forwards.any():
+        raise ValueError(f"all {len(x)} samples set apart meet the goal already: there is nothing to learn from them")
     tensors = learned.generator.state_dict() if len(learned.losses) else {}
     return {"losses": learned.losses, **{WEIGHTS + name: tensor for name, tensor in tensors.items()}}
 

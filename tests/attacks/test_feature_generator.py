@@ -26,6 +26,7 @@ from raygrid.oracle import AccessDeniedError, Oracle, SampleError
 from raygrid.randomness import Randomness
 from raygrid.spec import AttackSpec, Budget
 from raygrid.victims.layers import Layers, shapes
+from raygrid.victims.resized import resized
 
 COMPONENT = registry.find("attack", "feature-space-generator")
 AWARE = ("none", "input", "hidden", "both")
@@ -323,6 +324,12 @@ def test_does_not_learn_from_what_is_wrong_already_and_leaves_it_as_it_is():
     assert all(torch.allclose(wanted[name], found[name], atol=1e-6) for name in wanted)
 
 
+def test_samples_set_apart_of_which_all_are_wrong_already_teach_nothing_and_are_refused():
+    batch = small_batch()
+    with pytest.raises(ValueError, match="all 9 samples set apart meet the goal already"):
+        fitted(batch_of(batch.x, (batch.labels + 1) % 3, 3))
+
+
 def test_only_the_samples_on_which_the_victim_is_not_finite_are_left_out():
     class Faulty(nn.Module):
         def forward(self, x):
@@ -398,8 +405,8 @@ def test_a_targeted_goal_is_learned():
 
 def test_a_preset_says_what_the_source_used_and_what_is_said_counts_more():
     vgg, resnet = (registry.parse(COMPONENT, {"preset": preset}) for preset in ("vgg16", "resnet50"))
-    assert (vgg.target_layer, vgg.lc, vgg.ladv, vgg.ls) == ("features.20", 0.25, 0.25, 0.5)
-    assert (resnet.target_layer, resnet.lc, resnet.ladv, resnet.ls) == ("layer3.5.relu", 0.00025, 0.00025, 0.01)
+    assert (vgg.target_layer, vgg.lc, vgg.ladv, vgg.ls) == ("net.features.20", 0.25, 0.25, 0.5)
+    assert (resnet.target_layer, resnet.lc, resnet.ladv, resnet.ls) == ("net.layer3.5.relu", 0.00025, 0.00025, 0.01)
     for params in (vgg, resnet):
         assert (params.s, params.draws, params.batch, params.width) == (0.15 / 2, 10, 32, 64)
         assert (params.lr, params.lr_d, params.aware, params.learns_from) == (1e-4, 4e-4, "input", "fit")
@@ -411,14 +418,14 @@ def test_a_preset_says_what_the_source_used_and_what_is_said_counts_more():
 @pytest.mark.parametrize(("name", "values"), [("vgg16", (512, 12, 12)), ("resnet50", (1024, 6, 6))])
 def test_a_preset_names_a_layer_of_torchvisions_network(name, values):
     with torch.device("meta"):
-        layers = Layers(get_model(name, weights=None, num_classes=10).eval(), name)
+        layers = Layers(resized(get_model(name, weights=None, num_classes=10).eval(), (3, 96, 96)), name)
     layer = registry.parse(COMPONENT, {"preset": name}).target_layer
     assert dict(shapes(layers, torch.zeros(1, 3, 96, 96, device="meta")))[layer] == values
     assert layers.rectified(layer)
 
 
 def test_a_preset_runs_on_the_network_that_it_is_for():
-    model = layered(get_model("resnet50", weights=None, num_classes=10), (3, 32, 32), 10)
+    model = layered(resized(get_model("resnet50", weights=None, num_classes=10), (3, 32, 32)), (3, 32, 32), 10)
     x = pixels(4, 3, 32, 32)
     batch = batch_of(x, model(x).argmax(1), 10)
     there = {"preset": "resnet50", "epochs": 1, "draws": 1, "width": 2, "batch": 2, "learns_from": "attacked"}
@@ -444,7 +451,7 @@ def test_parameters_that_make_no_sense_are_refused(said, why):
 
 @pytest.mark.parametrize(
     ("layer", "why"),
-    [({"target_layer": "7"}, 'no layer "7"'), ({"preset": "vgg16"}, 'no layer "features.20"; it has: 0, 1, 2')],
+    [({"target_layer": "7"}, 'no layer "7"'), ({"preset": "vgg16"}, 'no layer "net.features.20"; it has: 0, 1, 2')],
 )
 def test_a_layer_that_the_victim_lacks_is_told(layer, why):
     x, y = pixels(4, 1, 6, 6), torch.zeros(4, dtype=torch.long)

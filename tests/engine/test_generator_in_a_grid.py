@@ -95,7 +95,7 @@ def test_without_samples_set_apart_it_is_refused_and_the_form_that_needs_none_is
     ("said", "why"),
     [
         ({"target_layer": "relu4"}, r'has no layer "relu4"; did you mean "relu[123]"'),
-        ({"target_layer": None, "preset": "vgg16"}, r'has no layer "features.20"; it has: .*relu3'),
+        ({"target_layer": None, "preset": "vgg16"}, r'has no layer "net.features.20"; it has: .*relu3'),
     ],
 )
 def test_a_layer_that_the_victim_lacks_is_refused_before_any_work(tmp_path, said, why):
