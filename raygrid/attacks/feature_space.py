@@ -1,8 +1,8 @@
 """Feature-space adversarial examples (Ukita & Ohki, Neural Networks 167, 2023): unrestricted ones, which lie far from the image at
 the input, next to it in a hidden layer, and on the other side of a boundary at the output.
 
-The source trains a generator on the very images that it attacks. Here each image is attacked by itself (there is no generator
-mode), so that its example is the same whatever stands beside it; for that reason no other image of the data is a start either.
+The source trains a generator, see feature_generator.py. Here each image is attacked by itself, so that its example is the same
+whatever stands beside it; for that reason no other image of the data is a start either.
 
 Pixels are kept in the box by clamping. Behind tanh, as in Carlini & Wagner's attack, those at the edge of the box move hardly at
 all, and most pixels of digits lie there.
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from raygrid.attacks.best import Best
 from raygrid.attacks.catalog_feature_space import Start
+from raygrid.attacks.feature_loss import FeatureLoss
 from raygrid.attacks.rows import rows, with_rows
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
@@ -45,15 +46,7 @@ def feature_space(
     steps: int,
     lr: float,
 ) -> Tensor:
-    """Minimize L_hidden + lc L_class + ls L_smooth + lh L_inside over the pixels z by Adam.
-
-        L_hidden = mean (g(z) - g(x))²                            g: the network up to the target layer
-        L_class  = max(m(Z(z)), 0)                                Z: logits; m: the gap that still separates from the goal
-        L_smooth = max(m(mean_i softmax Z(z + s e_i)), 0)         for an attacker who knows of noise at the input
-        L_inside = max(m(mean_i softmax h(g(z) + σ e_i)), 0)      likewise of noise in the layer, ours; h: the rest, Z = h ∘ g
-
-    e_i are standard normal, other ones at every step. σ is hidden_sigma, times the mean |g(x)| of the sample under `mean`; behind a
-    layer without negative values, noisy ones are kept at 0 or above.
+    """Go down the loss of `FeatureLoss` over the pixels z by Adam.
 
     Args:
         oracle: the victim, with gradient access.
@@ -61,13 +54,8 @@ def feature_space(
         x: clean inputs [N, C, H, W] in [0, 1].
         constraint: the box; there is no ball.
         randomness: the samples' streams, for starts and noise.
-        target_layer: name of the layer.
+        target_layer, aware, lc, ls, lh, s, hidden_sigma, hidden_unit, draws: the loss, see `FeatureLoss`.
         init: a key of STARTS.
-        aware: none, input, hidden or both: which of the terms with noise there are.
-        lc, ls, lh: weights of the terms, of which the first acts on logits and the others on probabilities.
-        s: deviation of the noise at the input, in input units; the source's 0.15 of [-1, 1].
-        hidden_sigma, hidden_unit: deviation of the noise in the layer.
-        draws: of each noise, N0.
         steps: of Adam.
         lr: its step size, in input units.
 
@@ -78,8 +66,8 @@ def feature_space(
     Raises:
         UsageError: there is no such layer.
     """
-    input_noise, hidden_noise = aware in ("input", "both"), aware in ("hidden", "both")
-    passes = 2 + draws * (input_noise + hidden_noise)
+    nearness = FeatureLoss(target_layer, aware, lc, ls, lh, s, hidden_sigma, hidden_unit, draws)
+    passes = nearness.passes
     best, active = Best(x), oracle.active(queries=1 + passes, gradients=passes)
     if not len(active):
         return best.x
@@ -90,17 +78,8 @@ def feature_space(
     for k, on in enumerate(oracle.rounds(steps, queries=passes, gradients=passes)):
 
         def loss(sight: Sight, z: Tensor, where: Tensor, k: int = k) -> tuple[Tensor, Tensor]:
-            here, original = goal.at(where), clean[where]
-            features, logits = sight.features(z, target_layer), sight.logits(z)
-            value = (features - original).square().flatten(1).mean(1) + lc * here.margin(logits).clamp_min(0)
-            if input_noise:
-                noisy = _copies(z, s, randomness, f"input/{k}", where, draws)
-                value = value + ls * _wrong(here, sight.logits(noisy), draws)
-            if hidden_noise:
-                σ = hidden_sigma * (_mean_size(original) if hidden_unit == "mean" else 1.0)
-                noisy = _copies(features, σ, randomness, f"hidden/{k}", where, draws)
-                value = value + lh * _wrong(here, sight.resume(noisy, target_layer), draws)
-            return value, here.met(logits.detach())
+            terms = nearness.terms(sight, z, goal.at(where), clean[where], randomness, where, k)
+            return nearness.value(terms), terms.success
 
         here = rows(z, on)
         value, success, g = oracle.differentiate(loss, here, on, passes)
@@ -112,24 +91,6 @@ def feature_space(
         z = with_rows(z, on, (here - lr * step).clamp(constraint.low, constraint.high))
     oracle.retire(active, best.success[active])
     return best.x
-
-
-def _wrong(goal: Goal, logits: Tensor, draws: int) -> Tensor:
-    """Return the hinge [b] of the gap between the mean probabilities of logits [b * draws, classes]."""
-    return goal.margin(logits.softmax(1).view(-1, draws, logits.shape[1]).mean(1)).clamp_min(0)
-
-
-def _copies(
-    values: Tensor, σ: float | Tensor, randomness: Randomness, purpose: str, index: Tensor, draws: int
-) -> Tensor:
-    """Return values [b, ...] with noise of deviation σ: [b * draws, ...], the copies of a sample side by side."""
-    many = values[:, None].expand(-1, draws, *values.shape[1:])
-    return (many + σ * randomness.normal(purpose, index, many)).flatten(0, 1)
-
-
-def _mean_size(values: Tensor) -> Tensor:
-    """Return the mean size of each sample's values [b, ...], shaped to go with copies of them: [b, 1, 1...]."""
-    return values.abs().flatten(1).mean(1).view(-1, *[1] * values.dim())
 
 
 def _turned(x: Tensor, randomness: Randomness, index: Tensor) -> Tensor:
