@@ -34,7 +34,7 @@ JUDGE_VERSION = 2
 """Bumped when the judge's verdict on unchanged examples changes."""
 FIT_VERSION = 1
 """Bumped when what an unchanged component fits changes, other than by the above."""
-MEASURES = {"lpips": 1, "layers": 1}
+MEASURES = {"lpips": 1, "stoi": 1, "pesq": 1, "layers": 1}
 """Versions of what a grid may ask for; bumped when its value on unchanged examples changes."""
 PRECISION = "float32"
 Json = dict[str, Any]

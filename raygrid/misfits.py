@@ -8,6 +8,7 @@ from raygrid.metrics.verification import check_far
 from raygrid.registry import label
 from raygrid.spec import (
     GOALS,
+    OF_SOUND,
     AttackSpec,
     DefenseSpec,
     GridSpec,
@@ -43,6 +44,7 @@ def mistakes_of(grid: GridSpec, data: Dataset, model: Model, source: Model, atta
         if not fits:
             yield f'{where}: victim "{info.id}" takes inputs {_shape(info.input_shape)} and {data.name} has {_shape(data.shape)}'
         yield from (f'{where}: victim "{info.id}" {wrong}' for wrong in _of_victim(data, info))
+    yield from (f"{where}: {wrong}" for wrong in _of_measures(grid, data))
     yield from (f"{where}: {wrong}" for wrong in _of_goal(data, grid.judge, attack, model.defense))
     if data.task == "verification":
         yield from (f"{where}: {wrong}" for wrong in _of_faces(data, grid.judge.of(attack).far, attack, model.defense))
@@ -122,6 +124,14 @@ def _of_goal(data: Dataset, judge: JudgeSpec, attack: AttackSpec, defense: Defen
             yield f'{component.kind} "{component.name}" is for {"sound" if sound else "pictures"}, which {data.name} is not'
 
 
+def _of_measures(grid: GridSpec, data: Dataset) -> Iterator[str]:
+    """Say what can't be measured of the data."""
+    sound = data.sample_rate > 0
+    for name in grid.perceptual:
+        if (name in OF_SOUND) != sound:
+            yield f"perceptual: {name} is of {'pictures' if sound else 'sound'}, which {data.name} is not"
+
+
 def _of_speech(grid: GridSpec, data: Dataset, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
     """Say what makes no sense of an attack where speech is transcribed."""
     name = attack.component.name
@@ -130,8 +140,6 @@ def _of_speech(grid: GridSpec, data: Dataset, attack: AttackSpec, defense: Defen
             f'attack "{name}": to garble speech, it must be known what is said in every clip, and {data.name} has no transcripts, '
             "or cuts recordings short (`seconds`)"
         )
-    if grid.perceptual:
-        yield f"perceptual: {', '.join(grid.perceptual)} is of pictures, which {data.name} is not"
     if attack.params.for_pictures() or attack.component.suite or attack.stage is not None:
         yield f'attack "{name}" is for pictures, or has stages that are, and {data.name} is sound'
     if attack.params.needs_fit():

@@ -26,8 +26,10 @@ Awareness = Literal["none", "channel", "defense", "all"]
 DRAWS = 20
 """Fresh looks through a channel, or at a defense that draws at random, by which an example is judged, and over which a look of an
 attack on such a defense averages, where nobody says otherwise."""
-Perceptual = Literal["lpips"]
-"""Perceptual distances that cost more than a look at the pixels, and are measured where a grid asks for them."""
+Perceptual = Literal["lpips", "stoi", "pesq"]
+"""Perceptual distances that cost more than a look at the pixels or samples, and are measured where a grid asks for them."""
+OF_SOUND: tuple[Perceptual, ...] = ("stoi", "pesq")
+"""Those of speech; the others are of pictures."""
 AttackerAccess = Literal["gradient", "score", "decision", "transfer", "none"]
 """What the attacker may ask of the victim. `transfer`: nothing; examples are crafted on a source model instead."""
 

@@ -7,6 +7,8 @@ import pytest
 import soundfile
 from small_jobs import load, run_here, shown, table
 
+from raygrid.data.dataset import pixels
+from raygrid.engine.inputs import read_inputs
 from raygrid.engine.replay import replay
 from raygrid.engine.result_tables import result_tables
 from raygrid.errors import UsageError
@@ -52,6 +54,63 @@ def test_each_play_tells_its_room_and_what_was_heard_there(job):
     for row in plays:
         assert row["fooled"] is (row["edits"] == 0)
         assert row["edits_of"] == len(hama_text().spell(PHRASE))
+
+
+def test_each_trial_tells_how_its_perturbation_stands_out_of_the_clip(job):
+    clips = {
+        name: x
+        for shard in read_inputs(job).shards.values()
+        for name, x in zip(shard["sample_id"].to_pylist(), pixels(shard), strict=True)
+    }
+    for row in table(job.results):
+        peak = np.abs(clips[row["sample_id"]]).max()
+        assert 0 < row["snr_band_db"] < row["snr_db"]  # music is low, and what is added is not
+        assert row["loudness_lu"] < 0 and row["peak_db"] == pytest.approx(20 * np.log10(row["linf"] / peak))
+        assert row["stoi"] is row["pesq"] is None
+
+
+def joined(words):
+    return [phoneme for word in words for phoneme in word]
+
+
+def test_words_and_phonemes_stand_beside_tokens(job):
+    text, plays = hama_text(), rows_of(job, "plays")
+    wanted = text.words(text.spell(PHRASE))
+    for row in plays:
+        heard = [word.split() for word in row["heard"].split(" | ")] if row["heard"] else []
+        assert row["word_edits_of"] == len(wanted) == 2
+        assert row["phoneme_edits_of"] == sum(map(len, wanted)) == row["edits_of"] - 1
+        assert (row["phoneme_edits"] == 0) is (joined(heard) == joined(wanted))
+        assert (row["word_edits"] == 0) is (heard == wanted)
+    for cell in rows_of(job, "speech_attacks"):
+        own = [row for row in plays if row["cell_id"] == cell["cell_id"]]
+        assert cell["phonemes_right_rate"] == sum(row["phoneme_edits"] == 0 for row in own) / len(own)
+        assert cell["word_error_rate"] == sum(row["word_edits"] for row in own) / sum(r["word_edits_of"] for r in own)
+
+
+def test_what_another_recognizer_hears_stands_beside_what_it_was_made_for(tmp_path):
+    attack = {**DIGITAL, "access": "transfer", "source": ["hama"], "channel": AIR}
+    job = load(
+        tmp_path, data=CLIPS, victims=["hama"], defenses=["none", "lower-rate"], attacks=[attack], judge={"draws": 3}
+    )
+    assert run_here(job).state == "complete"
+    both = rows_of(job, "listeners")
+    assert len(both) == 2 * 3 and {(row["source"], row["defense"]) for row in both} == {("hama", "lower-rate")}
+    plays = {(row["defense"], row["sample_id"], row["draw"]): row for row in rows_of(job, "plays")}
+    for row in both:
+        own, other = (plays[defense, row["sample_id"], row["draw"]] for defense in ("none", "lower-rate"))
+        assert own["room_id"] == other["room_id"] == row["room_id"]
+        assert (row["source_heard"], row["heard"]) == (own["heard"], other["heard"])
+
+
+def test_a_cell_of_which_nothing_was_judged_has_a_line(tmp_path):
+    late = {**DIGITAL, "steps": 1, "channel": {"use": "offset", "most": 5}}  # leaves nothing of clips of 1.5 s
+    job = load(tmp_path, data=CLIPS, victims=["hama"], attacks=[late])
+    run_here(job)
+    (cell,) = rows_of(job, "speech_attacks")
+    assert (cell["planned"], cell["judged"], cell["play_rate"]) == (2, 0, None)
+    assert (cell["play_rate_best"], cell["play_rate_worst"]) == (0, 1)
+    assert "none judged" in shown(*result_tables(job.results))
 
 
 def test_views_count_what_the_plays_say(job):
@@ -120,7 +179,7 @@ WRONG = {
         {"attacks": [{**DIGITAL, "goal": "untargeted", "phrase": None}]},
         "goals transcribe, garble",
     ),
-    "LPIPS": ({"perceptual": ["lpips"]}, "perceptual: lpips is of pictures"),
+    "LPIPS": ({"perceptual": ["lpips", "stoi"]}, "perceptual: lpips is of pictures"),
     "a cut transcript": (
         {"data": {"use": "pocketsphinx-speech", "seconds": 1}, "attacks": [{**DIGITAL, "phrase": None}]},
         "cuts recordings short",
