@@ -5,6 +5,7 @@ Pure: datasets and victims come in as what they are (shards with fingerprints, V
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from math import isfinite
 from typing import Any
 
@@ -213,7 +214,8 @@ def _channel(attack: AttackSpec) -> list[Json]:
     if attack.channel is None:
         return []
     component, params = attack.channel.component, attack.channel.params
-    return [{"channel": [component.name, component.version, _values(params)]}]
+    others = {name: version(name) for name in params.computed_by()}
+    return [{"channel": [component.name, component.version, _values(params), *([others] if others else [])]}]
 
 
 def _judging(judging: Judging) -> list[Json]:

@@ -140,6 +140,11 @@ def _of_speech(grid: GridSpec, data: Dataset, attack: AttackSpec, defense: Defen
             f'attack "{name}": to garble speech, it must be known what is said in every clip, and {data.name} has no transcripts, '
             "or cuts recordings short (`seconds`)"
         )
+    if attack.component.access == "gradient" and attack.through and attack.through.params.without_slope():
+        yield (
+            f'attack "{name}" would look for gradients through channel "{attack.through.component.name}", which has none: say '
+            "straight_through: true of it, or awareness: none of the attack, which is then judged through it all the same"
+        )
     if attack.params.for_pictures() or attack.component.suite or attack.stage is not None:
         yield f'attack "{name}" is for pictures, or has stages that are, and {data.name} is sound'
     if attack.params.needs_fit():

@@ -103,6 +103,18 @@ def test_what_another_recognizer_hears_stands_beside_what_it_was_made_for(tmp_pa
         assert (row["source_heard"], row["heard"]) == (own["heard"], other["heard"])
 
 
+def test_a_lossy_file_judges_whoever_does_not_look_through_it_or_takes_it_for_nothing(tmp_path):
+    attacks = [
+        {**DIGITAL, "channel": {"use": "lossy", "codec": "vorbis"}, "awareness": "none"},
+        {**DIGITAL, "steps": 2, "channel": {"use": "lossy", "codec": "opus", "straight_through": True}},
+    ]
+    job = load(tmp_path, data={**CLIPS, "limit": 1}, victims=["hama"], attacks=attacks, judge={"draws": 1})
+    assert run_here(job).state == "complete"
+    plays = {row["codec"]: row for row in rows_of(job, "plays")}
+    assert plays.keys() == {"vorbis", "opus"} and json.loads(plays["opus"]["play"])["lossy.compression"] == 0.5
+    assert {row["awareness"] for row in table(job.results)} == {"none", "channel"}
+
+
 def test_a_cell_of_which_nothing_was_judged_has_a_line(tmp_path):
     late = {**DIGITAL, "steps": 1, "channel": {"use": "offset", "most": 5}}  # leaves nothing of clips of 1.5 s
     job = load(tmp_path, data=CLIPS, victims=["hama"], attacks=[late])
@@ -187,6 +199,10 @@ WRONG = {
     "a victim of pictures": ({"victims": ["mnist-cnn"]}, "does classification"),
     "another rate": ({"data": {**CLIPS, "rate": 8000}}, "hears 16000 samples a second and music-carriers has 8000"),
     "votes for classes": ({"defenses": [{"use": "smoothing", "sigma": 0.1}]}, "scores of classes"),
+    "gradients through a codec": (
+        {"attacks": [{**DIGITAL, "channel": {"chain": ["gain", "lossy"]}}]},
+        'gradients through channel "gain+lossy", which has none: say straight_through: true',
+    ),
     "less than a level": ({"attacks": [{**DIGITAL, "eps": 1e-6}]}, "less than a level, 1/32768"),
 }
 
