@@ -84,11 +84,11 @@ class Imperceptible(CarliniWagnerAudio):
     """Steps of the first stage, which looks for any success, as quiet as may be."""
     masked_steps: Annotated[int, Field(ge=1)] = 400
     """Steps of the second, which makes it less audible."""
-    masked_lr: Annotated[float, Field(gt=0)] = 0.05
+    masked_lr: Annotated[float, Field(gt=0)] = 0.2
     """Adam's step size there, as a share of the largest value of the first stage's perturbation; it falls to 0 along a line."""
-    weight: Annotated[float, Field(gt=0)] = 0.05
-    """Of a mean dB above the masking threshold beside the recognizer's loss, at first: it grows while the attack succeeds, and falls
-    while it does not."""
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    """Of a mean dB above the masking threshold beside the recognizer's loss, at first: it grows while the attack succeeds, and
+    falls while it does not."""
 
     def passes(self) -> tuple[int, int]:
         """A pass a step of both."""

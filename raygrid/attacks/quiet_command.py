@@ -1,5 +1,5 @@
-"""Digital attacks on what is heard, as quiet as they can be: in their largest value (Carlini & Wagner, 2018), and then under what the
-clip itself hides (Qin et al., ICML 2019).
+"""Digital attacks on what is heard, as quiet as they can be: in their largest value (Carlini & Wagner, 2018), and then under what
+the clip itself hides (Qin et al., ICML 2019).
 
 Both search among the files that there are: what they show a victim differs from the clip by whole steps of 16 bits.
 """
@@ -83,8 +83,10 @@ def imperceptible(
     masked_lr: float,
     weight: float,
 ) -> Tensor:
-    """Minimize J(x + δ) + α · ℓ(δ) by Adam, ℓ being how many dB the spectra of δ lie above the clip's masking threshold, the mean over
-    times and frequencies (Qin et al., ICML 2019, section 4), from the point that the attack of Carlini & Wagner finds.
+    """Minimize J(x + δ) + α · ℓ(δ) by Adam, ℓ being how many dB the spectra of δ lie above the clip's masking threshold, the mean
+    over times and frequencies (Qin et al., ICML 2019, section 4), from the point that the attack of Carlini & Wagner finds.
+
+    α grows every 20 steps at a success, and falls every 50 at a failure, as there.
 
     Args:
         oracle: the victim, with gradient access.
@@ -163,9 +165,9 @@ def _quiet(
 
 
 def _on_file(z: Tensor, x: Tensor, constraint: Constraint) -> Tensor:
-    """Return z [B, T] in the box and whole steps of 16 bits from x [B, T], towards which it is rounded."""
+    """Return z [B, T] in the box and whole steps of 16 bits from x [B, T], towards which it is rounded; no file holds 1."""
     low, high = constraint.box
-    steps = ((z.clamp(low, high) - x) * STEPS_OF_A_FILE).trunc()
+    steps = ((z.clamp(low, high - 1 / STEPS_OF_A_FILE) - x) * STEPS_OF_A_FILE).trunc()
     return x + steps / STEPS_OF_A_FILE
 
 

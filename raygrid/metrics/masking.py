@@ -1,8 +1,8 @@
 """Which sounds another one hides: the masking threshold of a clip, and how far something that is added to it lies above.
 
-MPEG-1's psychoacoustic model 1 (ISO/IEC 11172-3, 1993) as Lin & Abdulla (2015) and Qin et al. (ICML 2019) use it: every local peak of
-a frame's spectrum is taken for a tone, each tone hides what lies near it on the Bark scale, and nothing is heard below the threshold
-in quiet. The clip's loudest value is taken to be played at 96 dB SPL.
+MPEG-1's psychoacoustic model 1 (ISO/IEC 11172-3, 1993) as Lin & Abdulla (2015) and Qin et al. (ICML 2019) use it: every local peak
+of a frame's spectrum is taken for a tone, each tone hides what lies near it on the Bark scale, and nothing is heard below the
+threshold in quiet. The clip's loudest value is taken to be played at 96 dB SPL.
 """
 
 from dataclasses import dataclass
@@ -15,6 +15,8 @@ FRAME, HOP = 2048, 512
 """Values of a frame of the spectrum, and between the beginnings of two: 128 and 32 ms at 16 kHz."""
 LOUDEST = 96.0
 """dB SPL of the largest value of a clip's spectra."""
+QUIETER = 12.0
+"""dB that the threshold in quiet is lowered by, as the standard does for its higher bit rates, and Qin et al. do."""
 CLOSE = 0.5
 """Bark within which a tone hides all weaker ones as maskers."""
 TINY = 1e-30
@@ -51,7 +53,8 @@ def spectra(x: Tensor) -> Tensor:
     after = FRAME - HOP + (-length) % HOP
     frames = pad(x, (FRAME - HOP, after)).unfold(1, FRAME, HOP)
     bins = torch.fft.rfft(frames * window)
-    return bins.real.square() + bins.imag.square()
+    power: Tensor = bins.real.square() + bins.imag.square()
+    return power
 
 
 def masking(x: Tensor, rate: int) -> Mask:
@@ -93,8 +96,8 @@ def threshold(level: Tensor, hertz: Tensor) -> Tensor:
 
 
 def maskers(level: Tensor, hertz: Tensor) -> Tensor:
-    """Return the positions, ascending, of the tones among the levels [F]: local peaks above the threshold in quiet, the loudest within
-    half a Bark."""
+    """Return the positions, ascending, of the tones among the levels [F]: local peaks above the threshold in quiet, the loudest
+    within half a Bark."""
     inner, place = level[1:-1], bark(hertz)
     peaks = ((inner >= level[:-2]) & (inner > level[2:]) & (inner > in_quiet(hertz)[1:-1])).nonzero()[:, 0] + 1
     near = (place[peaks][:, None] - place[peaks]).abs() < CLOSE
@@ -103,9 +106,9 @@ def maskers(level: Tensor, hertz: Tensor) -> Tensor:
 
 
 def in_quiet(hertz: Tensor) -> Tensor:
-    """Return the threshold of hearing in quiet in dB SPL (Terhardt 1979), at 20 Hz and above; below as at 20 Hz."""
+    """Return the threshold of hearing in quiet in dB SPL (Terhardt 1979), lowered, at 20 Hz and above; below as at 20 Hz."""
     khz = hertz.clamp_min(20) / 1000
-    return 3.64 * khz**-0.8 - 6.5 * torch.exp(-0.6 * (khz - 3.3) ** 2) + 1e-3 * khz**4
+    return 3.64 * khz**-0.8 - 6.5 * torch.exp(-0.6 * (khz - 3.3) ** 2) + 1e-3 * khz**4 - QUIETER
 
 
 def bark(hertz: Tensor) -> Tensor:
