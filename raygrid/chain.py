@@ -30,6 +30,14 @@ class Chain(Params):
         """Whether any of them does."""
         return any(part.params.draws_at_random() for part in self.parts)
 
+    def without_slope(self) -> bool:
+        """Whether any of them does."""
+        return any(part.params.without_slope() for part in self.parts)
+
+    def computed_by(self) -> tuple[str, ...]:
+        """Name the packages of all."""
+        return tuple(sorted({name for part in self.parts for name in part.params.computed_by()}))
+
     def detects(self) -> bool:
         """Whether the first may raise the alarm."""
         return self.parts[0].params.detects()
@@ -45,6 +53,10 @@ class Chain(Params):
     def reads_classes(self) -> bool:
         """Whether any of them does."""
         return any(part.params.reads_classes() for part in self.parts)
+
+    def averages_answers(self) -> bool:
+        """Whether any of them does."""
+        return any(part.params.averages_answers() for part in self.parts)
 
     def leaves(self, most: Access) -> Access:
         """Return the most that may be asked of a victim behind all of them."""

@@ -65,6 +65,14 @@ class Params(BaseModel):
         that."""
         return False
 
+    def without_slope(self) -> bool:
+        """Whether a channel with these parameters has no gradient to look through."""
+        return False
+
+    def computed_by(self) -> tuple[str, ...]:
+        """Name the packages whose version decides what a component with these parameters computes, besides raygrid's own."""
+        return ()
+
     def draws_at_random(self) -> bool:
         """Whether a defense with these parameters makes a victim answer at random."""
         return False
@@ -83,6 +91,10 @@ class Params(BaseModel):
 
     def reads_classes(self) -> bool:
         """Whether a defense with these parameters takes a victim's outputs for scores of classes, which embeddings are not."""
+        return False
+
+    def averages_answers(self) -> bool:
+        """Whether a defense with these parameters makes one answer of the mean of several."""
         return False
 
     def leaves(self, most: Access) -> Access:

@@ -5,6 +5,7 @@ Pure: datasets and victims come in as what they are (shards with fingerprints, V
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from math import isfinite
 from typing import Any
 
@@ -34,7 +35,7 @@ JUDGE_VERSION = 2
 """Bumped when the judge's verdict on unchanged examples changes."""
 FIT_VERSION = 1
 """Bumped when what an unchanged component fits changes, other than by the above."""
-MEASURES = {"lpips": 1, "layers": 1}
+MEASURES = {"lpips": 1, "stoi": 1, "pesq": 1, "layers": 1}
 """Versions of what a grid may ask for; bumped when its value on unchanged examples changes."""
 PRECISION = "float32"
 Json = dict[str, Any]
@@ -214,7 +215,8 @@ def _channel(attack: AttackSpec) -> list[Json]:
     if attack.channel is None:
         return []
     component, params = attack.channel.component, attack.channel.params
-    return [{"channel": [component.name, component.version, _values(params)]}]
+    others = {name: version(name) for name in params.computed_by()}
+    return [{"channel": [component.name, component.version, _values(params), *([others] if others else [])]}]
 
 
 def _judging(judging: Judging) -> list[Json]:

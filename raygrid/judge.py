@@ -54,6 +54,10 @@ class Look:
     """Edits from what the goal is about to what was heard."""
     clean_errors: ErrorRate | None = None
     """Edits from what is truly said to what was heard of the clean clip; None where nobody speaks."""
+    phonemes: ErrorRate | None = None
+    """The distance in phonemes, whatever the words; None for a recognizer that writes none."""
+    words: ErrorRate | None = None
+    """The distance in whole words."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from raygrid.metrics.verification import check_far
 from raygrid.registry import label
 from raygrid.spec import (
     GOALS,
+    OF_SOUND,
     AttackSpec,
     DefenseSpec,
     GridSpec,
@@ -43,11 +44,12 @@ def mistakes_of(grid: GridSpec, data: Dataset, model: Model, source: Model, atta
         if not fits:
             yield f'{where}: victim "{info.id}" takes inputs {_shape(info.input_shape)} and {data.name} has {_shape(data.shape)}'
         yield from (f'{where}: victim "{info.id}" {wrong}' for wrong in _of_victim(data, info))
+    yield from (f"{where}: {wrong}" for wrong in _of_measures(grid, data))
     yield from (f"{where}: {wrong}" for wrong in _of_goal(data, grid.judge, attack, model.defense))
     if data.task == "verification":
         yield from (f"{where}: {wrong}" for wrong in _of_faces(data, grid.judge.of(attack).far, attack, model.defense))
     if data.task == "transcription":
-        yield from (f"{where}: {wrong}" for wrong in _of_speech(grid, data, attack, model.defense))
+        yield from (f"{where}: {wrong}" for wrong in _of_speech(data, attack, model))
     if ACCESS_ORDER.index(attack.component.access) > ACCESS_ORDER.index(source.info.access):
         needs = f'{where}: attack "{name}" needs {attack.component.access} access and victim "{source.info.id}"'
         bare = (
@@ -122,22 +124,38 @@ def _of_goal(data: Dataset, judge: JudgeSpec, attack: AttackSpec, defense: Defen
             yield f'{component.kind} "{component.name}" is for {"sound" if sound else "pictures"}, which {data.name} is not'
 
 
-def _of_speech(grid: GridSpec, data: Dataset, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
+def _of_measures(grid: GridSpec, data: Dataset) -> Iterator[str]:
+    """Say what can't be measured of the data."""
+    sound = data.sample_rate > 0
+    for name in grid.perceptual:
+        if (name in OF_SOUND) != sound:
+            yield f"perceptual: {name} is of {'pictures' if sound else 'sound'}, which {data.name} is not"
+
+
+def _of_speech(data: Dataset, attack: AttackSpec, model: Model) -> Iterator[str]:
     """Say what makes no sense of an attack where speech is transcribed."""
-    name = attack.component.name
+    name, defense = attack.component.name, model.defense
     if attack.goal == "garble" and not data.transcripts:
         yield (
             f'attack "{name}": to garble speech, it must be known what is said in every clip, and {data.name} has no transcripts, '
             "or cuts recordings short (`seconds`)"
         )
-    if grid.perceptual:
-        yield f"perceptual: {', '.join(grid.perceptual)} is of pictures, which {data.name} is not"
+    if attack.component.access == "gradient" and attack.through and attack.through.params.without_slope():
+        yield (
+            f'attack "{name}" would look for gradients through channel "{attack.through.component.name}", which has none: say '
+            "straight_through: true of it, or awareness: none of the attack, which is then judged through it all the same"
+        )
     if attack.params.for_pictures() or attack.component.suite or attack.stage is not None:
         yield f'attack "{name}" is for pictures, or has stages that are, and {data.name} is sound'
     if attack.params.needs_fit():
         yield f'attack "{name}" is fitted on labeled samples, and there are none where speech is transcribed'
     if defense.params.reads_classes():
         yield f'defense "{label(defense.component.name, defense.params)}" goes by scores of classes, and recognizers write tokens'
+    elif defense.params.averages_answers() and model.info.access == "decision":
+        yield (
+            f'defense "{label(defense.component.name, defense.params)}" takes the mean of several answers, and victim '
+            f'"{model.info.id}" writes text, of which there is none: say votes: 1, or exclude the pair'
+        )
     elif defense.params.for_pictures():
         yield f'defense "{label(defense.component.name, defense.params)}" is for pictures, which {data.name} is not'
 

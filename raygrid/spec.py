@@ -26,8 +26,10 @@ Awareness = Literal["none", "channel", "defense", "all"]
 DRAWS = 20
 """Fresh looks through a channel, or at a defense that draws at random, by which an example is judged, and over which a look of an
 attack on such a defense averages, where nobody says otherwise."""
-Perceptual = Literal["lpips"]
-"""Perceptual distances that cost more than a look at the pixels, and are measured where a grid asks for them."""
+Perceptual = Literal["lpips", "stoi", "pesq"]
+"""Perceptual distances that cost more than a look at the pixels or samples, and are measured where a grid asks for them."""
+OF_SOUND: tuple[Perceptual, ...] = ("stoi", "pesq")
+"""Those of speech; the others are of pictures."""
 Precision = Literal["float32", "mixed"]
 """In what an attack's gradients are computed; every verdict is of float32."""
 AttackerAccess = Literal["gradient", "score", "decision", "transfer", "none"]

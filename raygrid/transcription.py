@@ -44,6 +44,12 @@ class Ear(Protocol):
     def shown(self, tokens: Sequence[Any]) -> str:
         """Return tokens as tables show them."""
 
+    def words(self, tokens: Sequence[Any]) -> list[Any]:
+        """Return the words that tokens make, each as something that can be compared."""
+
+    def phonemes(self, tokens: Sequence[Any]) -> list[Any] | None:
+        """Return the sounds among the tokens; None for a recognizer that writes none."""
+
     def loss(self, outputs: Tensor, wanted: Sequence[Sequence[Any]], index: Tensor) -> Tensor:
         """Return how far each of the outputs [B, ...], of the samples at `index`, is from saying what is wanted [B], at least 0."""
 
@@ -65,6 +71,14 @@ class Frames:
     def shown(self, tokens: Sequence[int]) -> str:
         """Return tokens as its own text shows them."""
         return self.text.written(tokens)
+
+    def words(self, tokens: Sequence[int]) -> list[tuple[str, ...]]:
+        """Return the phonemes of each word."""
+        return [tuple(word) for word in self.text.words(tokens)]
+
+    def phonemes(self, tokens: Sequence[int]) -> list[str]:
+        """Return the phonemes of all words."""
+        return [phoneme for word in self.text.words(tokens) for phoneme in word]
 
     def loss(self, outputs: Tensor, wanted: Sequence[Sequence[int]], index: Tensor) -> Tensor:
         """Return the CTC loss a token [B].
@@ -105,6 +119,14 @@ class Words:
     def shown(self, tokens: Sequence[str]) -> str:
         """Return the words."""
         return " ".join(tokens)
+
+    def words(self, tokens: Sequence[str]) -> list[str]:
+        """Return the words."""
+        return list(tokens)
+
+    def phonemes(self, tokens: Sequence[str]) -> None:
+        """It writes letters."""
+        return
 
     def loss(self, outputs: Tensor, wanted: Sequence[Sequence[str]], index: Tensor) -> Tensor:
         """Return the errors a word [B], which have no gradient."""
@@ -206,12 +228,19 @@ class Hearing:
                 clean_heard=self.ear.shown(clean),
                 distance=token_errors(self.wanted[i], heard),
                 clean_errors=None if said is None else token_errors(said, clean),
+                phonemes=self._errors(self.ear.phonemes, i, heard),
+                words=self._errors(self.ear.words, i, heard),
             )
             for met, margin, clean, heard in zip(fooled, margins, before, after, strict=True)
         )
         heard, clean_heard = (_most_common(getattr(play, name) for play in plays) for name in ("heard", "clean_heard"))
         edits = sum(play.distance.edits for play in plays if play.distance is not None)
         return replace(verdict, looks=plays, heard=heard, clean_heard=clean_heard, edit_distance=edits / len(plays))
+
+    def _errors(self, parts: Callable[[Sequence[Any]], list[Any] | None], i: int, heard: list[Any]) -> ErrorRate | None:
+        """Compare the parts of what is wanted of sample i with those of what was heard; None where there are none."""
+        wanted, found = parts(self.wanted[i]), parts(heard)
+        return None if wanted is None or found is None else token_errors(wanted, found)
 
     def _heard(self, outputs: Outputs) -> list[list[list[Any]]]:
         """Return the tokens heard at each draw of each sample; none where the recognizer failed."""

@@ -239,6 +239,18 @@ def test_a_key_changes_with_the_version_of_what_is_measured_besides(tmp_path, mo
     assert before.crafts.keys() == after.crafts.keys()
 
 
+def test_a_key_changes_with_the_version_of_the_package_that_computes_a_channel(tmp_path, monkeypatch):
+    for channel, package in (("room", "pyroomacoustics"), ("lossy", "soundfile")):
+        job = job_of(tmp_path, **with_grid(attacks=[{**DIGITS["attacks"][0], "channel": {"chain": [channel, "gain"]}}]))
+        (spec,) = {attack.channel for attack in job.grids[0].attacks}
+        attack = replace(job.grids[0].attacks[0], channel=spec)
+        before = grid._channel(attack)
+        with monkeypatch.context() as other:
+            other.setattr(grid, "version", lambda name, package=package: {package: "99"}[name])
+            assert grid._channel(attack) != before and grid._channel(attack)[0]["channel"][3] == {package: "99"}
+    assert len(grid._channel(job_of(tmp_path, **through()).grids[0].attacks[0])[0]["channel"]) == 3
+
+
 def test_whoever_does_not_know_the_channel_crafts_one_example_for_all(tmp_path):
     attack = {**DIGITS["attacks"][0], "eps": 0.1, "awareness": "none"}
     channels = {"use": "view", "tilt": [0, 10, 20]}

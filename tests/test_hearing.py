@@ -42,6 +42,9 @@ class Letters:
     def written(self, tokens):
         return "".join(self.tokens[token] for token in tokens)
 
+    def words(self, tokens):
+        return [[self.tokens[token]] for token in tokens]
+
 
 class Scores(nn.Module):
     """Each frame of eight samples has a token's score in each of its first four."""
@@ -151,6 +154,30 @@ def test_every_play_is_a_draw_and_tells_what_was_heard():
     assert told[0].looks[0].clean_errors.length == 2 and told[0].looks[0].clean_errors.edits == 0
     assert told[1].looks[0].clean_errors is None
     assert told[1].edit_distance == 1.0
+    assert [look.words.edits for look in told[1].looks] == [2, 0] and told[1].looks[0].phonemes.length == 3
+
+
+def test_words_are_right_or_wrong_as_a_whole_and_sounds_whatever_the_words():
+    class Marked(Letters):
+        """The letter c parts words."""
+
+        def words(self, tokens):
+            return [word.split() for word in " ".join(self.written(tokens)).split("c")]
+
+    def long(text):
+        return says(text, frames=12)[None]
+
+    decision = Hearing(Frames(Marked()), [Letters().spell("abcab")], [None], garbles=False)
+    outputs = [Outputs(VICTIM(long(text))) for text in ("abab", "abcbb")]
+    goal, everything = make_goal("transcribe", torch.zeros(1).long(), 1), Constraint("linf", 1.0, -1, 1)
+    for heard, (edits, phonemes, words) in zip(outputs, ((1, 0, 2), (1, 1, 1)), strict=True):
+        verdicts = judge(
+            VICTIM, goal, long(""), long("b"), everything, run_model(VICTIM, long(""), 4), {}, match=decision
+        )
+        (look,) = decision.told(verdicts, goal, heard, heard)[0].looks
+        assert (look.distance.edits, look.phonemes.edits, look.words.edits) == (edits, phonemes, words)
+        assert (look.distance.length, look.phonemes.length, look.words.length) == (5, 4, 2)
+    assert Words(str).phonemes(["call"]) is None and Words(str).words(["call", "me"]) == ["call", "me"]
 
 
 @pytest.mark.parametrize("batch", [(0, 1, 2), (2, 0, 1), (1,)])

@@ -58,6 +58,10 @@ class Room(Params):
     peak: bool = True
     """Whether what is heard is brought to the peak of what was played (Yakura & Sakuma 2019); else the response has energy 1."""
 
+    def computed_by(self) -> tuple[str, ...]:
+        """What simulates the rooms."""
+        return ("pyroomacoustics",)
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         inner = [least[0] - 2 * WALL for least in (self.length, self.width, self.height)]
@@ -125,6 +129,27 @@ class Codec(Params):
 
     bits: Annotated[int, Field(ge=2, le=16)] = 8
     """Of one value; mu is 2^bits - 1."""
+
+
+class Lossy(Params):
+    """A file of a lossy codec, encoded and decoded again, as messengers, phones and streams do. It has no gradient."""
+
+    codec: Literal["mp3", "opus", "vorbis"] = "mp3"
+    """MPEG-2 layer III by LAME with a variable rate, Opus, or Ogg Vorbis, as libsndfile builds them in."""
+    compression: Annotated[float, Field(ge=0, le=0.99)] = 0.5
+    """From the largest file to the smallest. Speech at 16 kHz takes 61, 37, 18 kbit/s as MP3 at 0, 0.5, 0.99; 261, 135, 10 as Opus;
+    78, 51, 36 as Vorbis."""
+    straight_through: bool = False
+    """Whether attacks may look through it all the same, as if it were not there (Athalye et al., ICML 2018: BPDA with the
+    identity). Else those that need gradients are refused, unless they don't know of it (`awareness: none`)."""
+
+    def without_slope(self) -> bool:
+        """Nothing that counts bits has a slope."""
+        return not self.straight_through
+
+    def computed_by(self) -> tuple[str, ...]:
+        """What brings the encoders."""
+        return ("soundfile",)
 
 
 class Gain(Params):
@@ -202,6 +227,15 @@ COMPONENTS: tuple[Component, ...] = (
         params=Codec,
         build="raygrid.channels.device:codec",
         source="ITU-T G.711, 1972",
+    ),
+    Component(
+        kind="channel",
+        task="transcription",
+        name="lossy",
+        summary="An MP3, Opus or Vorbis file of what is played: judged by, and no gradient through it.",
+        params=Lossy,
+        build="raygrid.channels.lossy:lossy",
+        source="soundfile (libsndfile with LAME, libopus, libvorbis)",
     ),
     Component(
         kind="channel",

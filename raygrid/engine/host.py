@@ -23,6 +23,7 @@ from raygrid.defenses.noise import AT_ONCE
 from raygrid.engine.fitting import enroll_unit, fit_unit, found, read_fitted
 from raygrid.engine.outcome_rows import craft_rows, draw_rows, verdict_row
 from raygrid.engine.rows import face_rows, sample_rows, trial_key
+from raygrid.engine.sound_rows import sound_rows
 from raygrid.engine.work import Preflight, Report, Task, Unit
 from raygrid.enrollment import ANSWERS, Enrollment
 from raygrid.errors import UsageError
@@ -261,6 +262,9 @@ class VictimHost:
                 samples, verdicts, examples.claimed, self._radii(unit, batch), strict=True
             )
         ]
+        if batch.x.ndim == 2:
+            of_sound = sound_rows(examples.x_adv, batch.x, unit.model.info.sample_rate, unit.cell.perceptual)
+            rows = [{**row, **more} for row, more in zip(rows, of_sound, strict=True)]
         if unit.cell.layers:
             judged = [i for i, verdict in enumerate(verdicts) if verdict.prediction is not None]
             found = layer_distances(model, examples.x_adv[judged], batch.x[judged], self._at_once(batch))

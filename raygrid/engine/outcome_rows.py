@@ -100,6 +100,10 @@ def draw_rows(
             "edits_of": None if look.distance is None else look.distance.length,
             "clean_edits": None if look.clean_errors is None else look.clean_errors.edits,
             "clean_edits_of": None if look.clean_errors is None else look.clean_errors.length,
+            "phoneme_edits": None if look.phonemes is None else look.phonemes.edits,
+            "phoneme_edits_of": None if look.phonemes is None else look.phonemes.length,
+            "word_edits": None if look.words is None else look.words.edits,
+            "word_edits_of": None if look.words is None else look.words.length,
             "play": None if plays is None else json.dumps({name: values[draw] for name, values in plays.items()}),
         }
 

@@ -87,7 +87,7 @@ def _transcriptions(
     for row in rows:
         found = speech.get(_place(row))
         rates = ("none judged", *[""] * (len(headings) - 2))
-        if found is not None:
+        if found is not None and found["judged"]:
             snr = "" if found["snr_db"] is None else f"{found['snr_db']:.1f} dB"
             errors = [_percent(found["error_rate"]), *([_percent(found["clean_error_rate"])] if garbled else [])]
             rates = (*_share(found, "play_rate"), *errors, snr)

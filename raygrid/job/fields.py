@@ -81,8 +81,9 @@ class GridFields(Params):
     judge: JudgeFields = Field(default=JudgeFields(), json_schema_extra=_ONE)
     """How examples are judged."""
     perceptual: tuple[Perceptual, ...] = ()
-    """Perceptual distances to measure of every example besides PSNR, SSIM and MS-SSIM. `lpips` (AlexNet, of color pictures of 64
-    pixels a side or more) costs about as much as 1.4 forward passes of EfficientNet-Lite0."""
+    """Perceptual distances to measure of every example besides those that are always there. Of pictures: `lpips`
+    (AlexNet, of color pictures of 64 pixels a side or more), which costs about as much as 1.4 forward passes of EfficientNet-Lite0.
+    Of speech: `stoi` and `pesq`, of the packages pystoi and pesq (raygrid[stoi], raygrid[pesq]; the latter is built from C)."""
 
 
 class DataFields(Params):

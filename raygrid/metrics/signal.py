@@ -67,6 +67,15 @@ def level_db(x: Tensor) -> Tensor:
     return 10 * torch.log10(x.double().square().mean(1))
 
 
+def peak_db(z: Tensor, x: Tensor) -> Tensor:
+    """Return 20 log10 of the largest magnitude of z - x over that of x, [B] in dB and float64: dB_x(δ) of Carlini & Wagner (2018).
+
+    Minus infinity where nothing differs, infinite where x alone is silent, NaN where both.
+    """
+    x = x.double()
+    return 20 * torch.log10(peak(z.double() - x) / peak(x))
+
+
 def loudness(x: Tensor, rate: int) -> Tensor | None:
     """Return the integrated loudness [B] of waveforms [B, T] in LUFS (ITU-R BS.1770-4), one channel each.
 

@@ -199,6 +199,42 @@ RESULT = (
         "LPIPS 0.1 with AlexNet (Zhang et al. 2018) from the clean picture, 0 where nothing changed; null unless the grid says "
         "`perceptual: [lpips]`, where its weights can't be had, in gray, and below 64 pixels a side.",
     ),
+    Column(
+        "snr_band_db",
+        "float64",
+        "Of sound: signal to perturbation ratio of what both hold from 1 to 4 kHz, dB; null where either holds nothing there.",
+    ),
+    Column(
+        "peak_db",
+        "float64",
+        "Of sound: peak of the perturbation over that of the clean clip, dB (Carlini & Wagner 2018); null where nothing changed.",
+    ),
+    Column(
+        "loudness_lu",
+        "float64",
+        "Of sound: loudness of the perturbation less that of the clean clip, LU (ITU-R BS.1770); null where either is below "
+        "-70 LUFS, and of clips below 0.4 s.",
+    ),
+    Column(
+        "over_mask_db",
+        "float64",
+        "Of sound: how far the spectra of the perturbation lie above the masking threshold of the clean clip, dB, the mean over "
+        "times and frequencies, 0 where below (MPEG-1's psychoacoustic model 1 as in Qin et al. 2019; loudest value at 96 dB SPL).",
+    ),
+    Column("over_mask_share", "float64", "Of sound: share of times and frequencies at which it lies above."),
+    Column(
+        "stoi",
+        "float64",
+        "Of speech: how well the example is understood beside the clean clip, up to 1 (Taal et al. 2011); null unless the grid "
+        "says `perceptual: [stoi]`, without the package pystoi, and of too little speech.",
+    ),
+    Column(
+        "pesq",
+        "float64",
+        "Of speech: quality of the example beside the clean clip, a mean opinion score from 1 to 4.64 (ITU-T P.862.2 at "
+        "16 kHz, P.862.1 at 8 kHz); null unless the grid says `perceptual: [pesq]`, without the package pesq, and where it finds "
+        "no utterance.",
+    ),
     *(
         Column(name, "float64", f"{what} of the copy that a file can hold, 8-bit, against the clean input as it is.")
         for name, what in (
@@ -290,6 +326,14 @@ DRAWS = Table(
             "The same between what is said and what was heard of the clean clip; null of no transcript.",
         ),
         Column("clean_edits_of", "int64", "How many tokens are said."),
+        Column(
+            "phoneme_edits",
+            "int64",
+            "Like `edits`, of phonemes alone, whatever the words they make; null for a recognizer that writes none.",
+        ),
+        Column("phoneme_edits_of", "int64", "How many phonemes that is about."),
+        Column("word_edits", "int64", "Like `edits`, of whole words: one whose sounds are not all right is wrong."),
+        Column("word_edits_of", "int64", "How many words that is about."),
         Column(
             "play", "json", "What the channel of sound drew: room.room_id, room.rt60, room.distance, noise.snr_db, ..."
         ),

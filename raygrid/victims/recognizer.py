@@ -32,6 +32,9 @@ class Text(Protocol):
     def written(self, tokens: Iterable[int]) -> str:
         """Return the tokens as one line."""
 
+    def words(self, tokens: Iterable[int]) -> list[list[str]]:
+        """Return the sounds of each word."""
+
 
 class Recognizer(Victim):
     """Waveforms [B, T] in [-1, 1], at `info.sample_rate`, to log-probabilities [B, frames, tokens]."""

@@ -103,3 +103,29 @@ def test_a_host_that_cannot_have_the_weights_is_told_before_any_work(tmp_path, o
 def test_a_job_that_asks_for_what_is_not_measured_is_told(tmp_path):
     with pytest.raises(UsageError, match=r"grids\.digits\.perceptual.*\"lipps\"; did you mean \"lpips\""):
         load(tmp_path, perceptual=["lipps"])
+
+
+def test_what_is_of_speech_needs_its_package_and_is_refused_of_pictures(tmp_path, monkeypatch):
+    speech = {"use": "pocketsphinx-speech", "limit": 1, "shard": 1, "seconds": 2}
+    pgd = {"use": "pgd", "norm": "linf", "eps": 0.01, "steps": 1, "phrase": "go on"}
+    with monkeypatch.context() as missing:
+        missing.setattr("raygrid.engine.measures.find_spec", lambda name: None)
+        job, notes = measurable(
+            load(tmp_path, data=speech, victims=["hama"], attacks=[pgd], perceptual=["stoi", "pesq"])
+        )
+    assert notes == (
+        "no STOI, its columns stay empty: install pystoi, or raygrid[stoi]",
+        "no PESQ, its columns stay empty: install pesq, or raygrid[pesq]",
+    )
+    assert job.grids[0].perceptual == () == tuple(job.resolved["grids"]["digits"]["perceptual"])
+    pytest.importorskip("pystoi")
+    job, notes = measurable(load(tmp_path, data=speech, victims=["hama"], attacks=[pgd], perceptual=["stoi"]))
+    run_here(job)
+    (row,) = table(job.results)
+    assert notes == () and 0 < row["stoi"] < 1 and row["pesq"] is None
+    assert (
+        "pystoi"
+        in json.loads(open_results(job.results).runs().to_pylist()[-1]["manifest"])["measures"]["stoi"]["source"]
+    )
+    with pytest.raises(UsageError, match="perceptual: stoi is of sound"):
+        run_here(load(tmp_path, **{**SIGNS, "attacks": [{"use": "pgd", "eps": 0.1}], "perceptual": ["stoi"]}))

@@ -5,8 +5,11 @@ import json
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image
 from small_jobs import load, run_here, shown, table
 
+from raygrid.data.dataset import pixels
+from raygrid.engine.inputs import read_inputs
 from raygrid.engine.replay import replay
 from raygrid.engine.result_tables import result_tables
 from raygrid.errors import UsageError
@@ -54,6 +57,76 @@ def test_each_play_tells_its_room_and_what_was_heard_there(job):
         assert row["edits_of"] == len(hama_text().spell(PHRASE))
 
 
+def test_each_trial_tells_how_its_perturbation_stands_out_of_the_clip(job):
+    clips = {
+        name: x
+        for shard in read_inputs(job).shards.values()
+        for name, x in zip(shard["sample_id"].to_pylist(), pixels(shard), strict=True)
+    }
+    for row in table(job.results):
+        peak = np.abs(clips[row["sample_id"]]).max()
+        assert 0 < row["snr_band_db"] < row["snr_db"]  # music is low, and what is added is not
+        assert row["loudness_lu"] < 0 and row["peak_db"] == pytest.approx(20 * np.log10(row["linf"] / peak))
+        assert row["stoi"] is row["pesq"] is None
+        assert 0 < row["over_mask_share"] < 1 and row["over_mask_db"] > 0
+
+
+def joined(words):
+    return [phoneme for word in words for phoneme in word]
+
+
+def test_words_and_phonemes_stand_beside_tokens(job):
+    text, plays = hama_text(), rows_of(job, "plays")
+    wanted = text.words(text.spell(PHRASE))
+    for row in plays:
+        heard = [word.split() for word in row["heard"].split(" | ")] if row["heard"] else []
+        assert row["word_edits_of"] == len(wanted) == 2
+        assert row["phoneme_edits_of"] == sum(map(len, wanted)) == row["edits_of"] - 1
+        assert (row["phoneme_edits"] == 0) is (joined(heard) == joined(wanted))
+        assert (row["word_edits"] == 0) is (heard == wanted)
+    for cell in rows_of(job, "speech_attacks"):
+        own = [row for row in plays if row["cell_id"] == cell["cell_id"]]
+        assert cell["phonemes_right_rate"] == sum(row["phoneme_edits"] == 0 for row in own) / len(own)
+        assert cell["word_error_rate"] == sum(row["word_edits"] for row in own) / sum(r["word_edits_of"] for r in own)
+
+
+def test_what_another_recognizer_hears_stands_beside_what_it_was_made_for(tmp_path):
+    attack = {**DIGITAL, "access": "transfer", "source": ["hama"], "channel": AIR}
+    job = load(
+        tmp_path, data=CLIPS, victims=["hama"], defenses=["none", "lower-rate"], attacks=[attack], judge={"draws": 3}
+    )
+    assert run_here(job).state == "complete"
+    both = rows_of(job, "listeners")
+    assert len(both) == 2 * 3 and {(row["source"], row["defense"]) for row in both} == {("hama", "lower-rate")}
+    plays = {(row["defense"], row["sample_id"], row["draw"]): row for row in rows_of(job, "plays")}
+    for row in both:
+        own, other = (plays[defense, row["sample_id"], row["draw"]] for defense in ("none", "lower-rate"))
+        assert own["room_id"] == other["room_id"] == row["room_id"]
+        assert (row["source_heard"], row["heard"]) == (own["heard"], other["heard"])
+
+
+def test_a_lossy_file_judges_whoever_does_not_look_through_it_or_takes_it_for_nothing(tmp_path):
+    attacks = [
+        {**DIGITAL, "channel": {"use": "lossy", "codec": "vorbis"}, "awareness": "none"},
+        {**DIGITAL, "steps": 2, "channel": {"use": "lossy", "codec": "opus", "straight_through": True}},
+    ]
+    job = load(tmp_path, data={**CLIPS, "limit": 1}, victims=["hama"], attacks=attacks, judge={"draws": 1})
+    assert run_here(job).state == "complete"
+    plays = {row["codec"]: row for row in rows_of(job, "plays")}
+    assert plays.keys() == {"vorbis", "opus"} and json.loads(plays["opus"]["play"])["lossy.compression"] == 0.5
+    assert {row["awareness"] for row in table(job.results)} == {"none", "channel"}
+
+
+def test_a_cell_of_which_nothing_was_judged_has_a_line(tmp_path):
+    late = {**DIGITAL, "steps": 1, "channel": {"use": "offset", "most": 5}}  # leaves nothing of clips of 1.5 s
+    job = load(tmp_path, data=CLIPS, victims=["hama"], attacks=[late])
+    run_here(job)
+    (cell,) = rows_of(job, "speech_attacks")
+    assert (cell["planned"], cell["judged"], cell["play_rate"]) == (2, 0, None)
+    assert (cell["play_rate_best"], cell["play_rate_worst"]) == (0, 1)
+    assert "none judged" in shown(*result_tables(job.results))
+
+
 def test_views_count_what_the_plays_say(job):
     plays = rows_of(job, "plays")
     for cell in rows_of(job, "speech_attacks"):
@@ -81,6 +154,7 @@ def test_a_replay_is_bit_for_bit_and_saves_what_can_be_played(job, tmp_path):
     assert clean[1] == adversarial[1] == 16_000
     gap = np.abs(clean[0].astype(int) - adversarial[0]).max() / 32768
     assert gap == pytest.approx(row["linf_stored"], abs=1e-6)
+    assert Image.open(tmp_path / "spectrograms.png").size[0] > 900
     (example,) = (
         e for e in open_results(job.results).examples("channel IS NULL") if e.trial["sample_id"] == row["sample_id"]
     )
@@ -120,7 +194,7 @@ WRONG = {
         {"attacks": [{**DIGITAL, "goal": "untargeted", "phrase": None}]},
         "goals transcribe, garble",
     ),
-    "LPIPS": ({"perceptual": ["lpips"]}, "perceptual: lpips is of pictures"),
+    "LPIPS": ({"perceptual": ["lpips", "stoi"]}, "perceptual: lpips is of pictures"),
     "a cut transcript": (
         {"data": {"use": "pocketsphinx-speech", "seconds": 1}, "attacks": [{**DIGITAL, "phrase": None}]},
         "cuts recordings short",
@@ -128,6 +202,18 @@ WRONG = {
     "a victim of pictures": ({"victims": ["mnist-cnn"]}, "does classification"),
     "another rate": ({"data": {**CLIPS, "rate": 8000}}, "hears 16000 samples a second and music-carriers has 8000"),
     "votes for classes": ({"defenses": [{"use": "smoothing", "sigma": 0.1}]}, "scores of classes"),
+    "gradients through a codec": (
+        {"attacks": [{**DIGITAL, "channel": {"chain": ["gain", "lossy"]}}]},
+        'gradients through channel "gain+lossy", which has none: say straight_through: true',
+    ),
+    "a mean of what is text": (
+        {
+            "victims": ["hama", "whisper-tiny.en"],
+            "attacks": [{**DIGITAL, "access": "transfer", "source": ["hama"]}],
+            "defenses": [{"use": "noise", "sigma": 0.01, "votes": 3, "vote": "mean"}],
+        },
+        'takes the mean of several answers, and victim "whisper-tiny.en" writes text',
+    ),
     "less than a level": ({"attacks": [{**DIGITAL, "eps": 1e-6}]}, "less than a level, 1/32768"),
 }
 

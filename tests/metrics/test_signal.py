@@ -5,7 +5,7 @@ from math import inf, log10, pi
 import pytest
 import torch
 
-from raygrid.metrics.signal import band_snr_db, level_db, loudness, outside_share, peak, snr_db
+from raygrid.metrics.signal import band_snr_db, level_db, loudness, outside_share, peak, peak_db, snr_db
 
 
 def tone(hertz, size, rate=16_000, seconds=1.0):
@@ -51,6 +51,12 @@ def test_a_band_that_is_none_is_refused():
 def test_the_share_outside_of_a_band():
     x = torch.cat([tone(2000, 0.3) + tone(5000, 0.1), torch.zeros(1, 16_000, dtype=torch.float64)])
     assert outside_share(x, 16_000, 1000, 4000).tolist() == pytest.approx([0.1, 0])
+
+
+def test_a_peak_is_compared_with_that_of_the_clip():
+    x, delta = tone(500, 0.5), tone(500, 0.05)
+    assert peak_db(x + delta, x).item() == pytest.approx(-20, abs=1e-6)
+    assert peak_db(x, x).item() == -inf and peak_db(x, 0 * x).item() == inf
 
 
 def test_peak_and_level():
