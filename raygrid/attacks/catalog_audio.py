@@ -60,6 +60,27 @@ class OverTheAir(Params):
         return gradients + math.ceil(self.steps / self.every) * self.validation, gradients
 
 
+Words = Literal["five five", "seven of clubs", "ten of clubs", "hello", "hello world"]
+SAID: dict[Words, str] = {
+    "five five": "pocketsphinx-testdata/cards/004.wav",
+    "seven of clubs": "pocketsphinx-testdata/cards/003.wav",
+    "ten of clubs": "pocketsphinx-testdata/cards/001.wav",
+    "hello": "asterisk-core-sounds-en-wav/hello.wav",
+    "hello world": "asterisk-core-sounds-en-wav/hello-world.wav",
+}
+"""What people say in pinned recordings -> the recording."""
+
+
+class Spoken(Params):
+    """Parameters of words that are said aloud. It takes no look at the victim."""
+
+    words: Words
+    """What is said, and whose recording is mixed into the middle of the carrier. Give the same as `phrase`, to ask whether it is
+    heard."""
+    snr_db: Annotated[float, Field(ge=-60, le=120)] = 9.0
+    """Power of the carrier over that of the recording, both over the whole clip, in dB. What leaves [-1, 1] is cut off."""
+
+
 COMPONENTS: tuple[Component, ...] = (
     Component(
         kind="attack",
@@ -70,5 +91,16 @@ COMPONENTS: tuple[Component, ...] = (
         params=OverTheAir,
         source="Yakura & Sakuma, IJCAI 2019",
         goals=("untargeted",),
+    ),
+    Component(
+        kind="attack",
+        task="transcription",
+        name="spoken",
+        summary="The words themselves, spoken into the carrier: what anyone can do without any attack, at the same loudness.",
+        build="raygrid.attacks.spoken:spoken",
+        params=Spoken,
+        access="none",
+        goals=("untargeted",),
+        license="recordings: pocketsphinx-testdata BSD-2-Clause, asterisk-core-sounds-en-wav CC-BY-SA-3.0",
     ),
 )
