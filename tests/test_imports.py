@@ -98,11 +98,13 @@ MAY_IMPORT = {
     "bench_compare": RUN | {"bench", "bench_peers"},
     "bench_suites": RUN | {"bench", "notebook"},
     "bench_defenses": RUN | {"bench"},
+    "bench_audio": RUN | {"bench"},
     "describe": WORDS | FILES | {"victims"},
     "raygrid": {"errors", "notebook", "results"},
     "cli": RUN
     | {
         "bench",
+        "bench_audio",
         "bench_compare",
         "bench_defenses",
         "bench_suites",

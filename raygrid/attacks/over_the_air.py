@@ -106,7 +106,7 @@ def over_the_air(
     )
     rate = (lr * loudness).to(x)
 
-    delta, m, v = torch.zeros_like(x), torch.zeros_like(x), torch.zeros_like(x)
+    delta, moments = torch.zeros_like(x), Moments(torch.zeros_like(x), torch.zeros_like(x))
     last, successes = unseen(len(x), rooms), torch.zeros(len(x), dtype=torch.long)
     best = Best(x.clone(), torch.full_like(x[:, 0], -1).long(), torch.full_like(x[:, 0], torch.inf))
     for k, on in enumerate(oracle.rounds(steps, queries=practice.plays, gradients=practice.plays)):
@@ -125,11 +125,8 @@ def over_the_air(
         successes = with_rows(successes, who, practice.louder(rows(successes, who), heard))
 
         g = query.gradient if band is None else band_mask(query.gradient, *band)
-        m = with_rows(m, on, BETA_1 * rows(m, on) + (1 - BETA_1) * g)
-        v = with_rows(v, on, BETA_2 * rows(v, on) + (1 - BETA_2) * g.square())
-        first, second = rows(m, on) / (1 - BETA_1 ** (k + 1)), rows(v, on) / (1 - BETA_2 ** (k + 1))
         pace = rows(rate, on) * (1 + math.cos(math.pi * k / steps)) / 2
-        moved = (1 - decay) * here - pace * first / (second.sqrt() + SMALL)
+        moved = (1 - decay) * here - pace * moments.direction(g, on, k)
         delta = with_rows(delta, on, limits.nearest(moved, carrier, on))
         if practice.varied and (k + 1) % every == 0 and k + 1 < steps:
             _validate(oracle, goal, x, delta, practice, best)
@@ -145,6 +142,22 @@ def _validate(oracle: Oracle, goal: Goal, x: Tensor, delta: Tensor, practice: Pr
     if len(on):
         z = rows(x, on) + rows(delta, on)
         best.note(on, z, listen(oracle, goal, z, on, practice.validating_plays(on.cpu(), x.shape[1])))
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Adam's running means for each sample; updated in place."""
+
+    first: Tensor
+    """Of the gradient [N, T]."""
+    second: Tensor
+    """Of its square [N, T]."""
+
+    def direction(self, g: Tensor, on: Tensor, k: int) -> Tensor:
+        """Return where step k goes [B, T], of size 1 about, after the gradients g [B, T] of the samples `on` [B]."""
+        first = self.first[on] = BETA_1 * rows(self.first, on) + (1 - BETA_1) * g
+        second = self.second[on] = BETA_2 * rows(self.second, on) + (1 - BETA_2) * g.square()
+        return first / (1 - BETA_1 ** (k + 1)) / ((second / (1 - BETA_2 ** (k + 1))).sqrt() + SMALL)
 
 
 @dataclass(frozen=True)
