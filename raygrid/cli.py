@@ -377,6 +377,13 @@ def bench_audio(
     plays: Annotated[int, typer.Option(min=1, help="Rooms and noises of each a step.")] = 8,
     steps: Annotated[int, typer.Option(min=2, help="Steps timed together.")] = 10,
     repeats: Annotated[int, typer.Option(min=1, help="Interleaved repetitions; the median counts.")] = 7,
+    beside: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            help="Then also craft examples beside asr-attacks (where installed), each in so many seconds, and judge them.",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="A torch device.")] = "cpu",
     cpus: Annotated[int, typer.Option(min=1, help="Torch threads; a host has one by default.")] = 1,
 ) -> None:
@@ -386,9 +393,14 @@ def bench_audio(
     """
     from raygrid.bench import threads
     from raygrid.bench_audio import step_table
+    from raygrid.bench_audio_peer import peer_table
 
+    names = victims or ["hama"]
     with threads(cpus):
-        _console().print(step_table(victims or ["hama"], phrase, samples, plays, steps, repeats, device))
+        _console().print(step_table(names, phrase, samples, plays, steps, repeats, device))
+        if beside is not None:
+            for name in names:
+                _console().print(peer_table(name, phrase, samples, beside, device))
 
 
 @bench_app.command("autoattack")

@@ -1,12 +1,16 @@
 """What `raygrid bench audio` times, never how long it takes."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from raygrid import bench_audio
-from raygrid.bench_audio import bare, command, recognizer, step_table, time_stages, time_step
+from raygrid import bench_audio, bench_audio_peer
+from raygrid.bench_audio import StepCost, bare, command, recognizer, step_table, time_stages, time_step
+from raygrid.bench_audio_peer import attempt, peer_table, within
 from raygrid.errors import UsageError
 from raygrid.metrics.signal import snr_db
+from raygrid.registry import find, parse
 
 FEW = {"plays": 2, "steps": 3, "every": 3, "validation": 1, "rooms": 4}
 
@@ -84,3 +88,47 @@ def test_what_can_not_be_timed_is_said(victim, phrase, samples, said):
 
 def test_recognizers_are_built_by_name():
     assert recognizer("hama", "cpu").info.task == "transcription"
+
+
+# Beside the peer
+
+
+def test_what_is_judged_is_the_file_in_judged_rooms_with_and_without_noise(task, monkeypatch):
+    asked = []
+    real = bench_audio_peer.room.draw
+    monkeypatch.setattr(
+        bench_audio_peer,
+        "room",
+        replace(bench_audio_peer.room, draw=lambda *a: asked.append(a[2]) or real(*a)),
+    )
+    monkeypatch.setattr(bench_audio_peer, "PLAYS", 2)
+    outcome = attempt(task, "nobody", lambda: (task.x + 0.01 * task.x.roll(1000, 1)).clamp(-1, 1))
+    assert outcome.rooms == outcome.noisy == 0 and outcome.passes == 0
+    assert outcome.snr_db == pytest.approx(40, abs=0.1)
+    assert asked == ["judge/0", "judge/1"] * 2
+
+
+def test_ours_gets_as_many_steps_as_fit(task, monkeypatch):
+    monkeypatch.setattr(bench_audio_peer, "time_step", lambda task, repeats: StepCost(0.1, 0.1, 1.0, (1, 1)))
+    assert within(task, 11.5).params.steps == 100
+    assert within(task, 0.1).params.steps == 2
+
+
+def test_without_the_peer_ours_stands_alone_at_its_own_limit(monkeypatch):
+    monkeypatch.setattr(bench_audio_peer, "installed", lambda: False)
+    monkeypatch.setattr(bench_audio_peer, "PLAYS", 1)
+    monkeypatch.setattr(bench_audio_peer, "within", lambda task, allowed: replace(task, params=parse_few()))
+    table = peer_table("hama", "hello", 1, 1.0, "cpu")
+    assert [list(column.cells) for column in table.columns][1] == ["raygrid", "raygrid, no noise"]
+    assert "is not installed" in table.caption
+
+
+def parse_few():
+    return parse(find("attack", "over-the-air"), FEW)
+
+
+def test_the_peer_ends_within_its_time_in_our_training_rooms(task):
+    if not bench_audio_peer.installed():
+        pytest.skip("asr-attacks is not installed")
+    outcome = attempt(task, "peer", lambda: bench_audio_peer.peer(task, 1.0))
+    assert outcome.passes > 40 and outcome.snr_db > 10
