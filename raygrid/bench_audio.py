@@ -206,7 +206,7 @@ def _stages(task: Task) -> dict[str, Callable[[], object]]:
     practice = Practice(task.randomness, p["rooms"], p["noise"], full, None, p["plays"], p["validation"], p["sampling"])
     last, successes = torch.ones(n, p["rooms"]), torch.zeros(n, dtype=torch.long)
     most = x.double().square().mean(1, keepdim=True).sqrt() * 10 ** (-(p["snr_db"] or 0) / 20)
-    limits, moments = Limits(BOX, p["band"], most), Moments(torch.zeros_like(x), torch.zeros_like(x))
+    limits, moments = Limits(BOX, p["band"], most), Moments(torch.zeros_like(x), torch.zeros_like(x[:, :1]))
     index = on.repeat_interleave(practice.plays)
     hearing, goal = task.hearing, task.goal.at(index)
 

@@ -89,6 +89,7 @@ COMPONENTS: tuple[Component, ...] = (
         summary="A command hidden in a carrier, which a recognizer hears in rooms it was not crafted in.",
         build="raygrid.attacks.over_the_air:over_the_air",
         params=OverTheAir,
+        version=2,
         source="Yakura & Sakuma, IJCAI 2019",
         goals=("untargeted",),
     ),

@@ -114,6 +114,11 @@ def test_what_it_makes_is_heard_in_other_rooms_than_before(sampling):
     assert not any(a == b for a, b in zip(heard[1], WANTED, strict=True))
 
 
+def test_it_ends_where_all_are_heard_at_the_same_step():
+    z, oracle = run(carriers(1), [[0]], **{**DIGITAL, "band": (1000, 4000)}, snr_db=0, lr=1)
+    assert oracle.broken.all() and oracle.forwards[0] < 300 and (z - carriers(1)).any()
+
+
 # What it keeps to
 
 
@@ -125,7 +130,7 @@ def test_the_perturbation_keeps_to_its_band_its_power_and_the_range(band, rooms,
     x = carriers()
     x[2] = (4 * x[2]).clamp(-1, 1)  # a carrier that is cut off itself
     z, _ = run(x, **{**FEW, "band": band, "rooms": rooms, "noise": noise, "snr_db": snr, "lr": 1})
-    assert (snr_db(z, x) >= snr).all() and (snr_db(z, x) < snr + 1).all()
+    assert (snr_db(z, x) >= snr).all() and (snr_db(z, x)[:2] < snr + 1).all()
     assert z.abs().max() <= 1
     if band:
         assert (outside_share(z - x, 16_000, *band) < 1e-6).all()
