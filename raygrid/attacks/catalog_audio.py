@@ -33,6 +33,9 @@ class OverTheAir(Params):
     """Validation rooms, in which the best of its points is chosen."""
     every: Annotated[int, Field(ge=1)] = 25
     """Steps between two validations; the last step is followed by one in any case."""
+    starts: Annotated[int, Field(ge=1, le=100)] = 1
+    """Searches, each from nothing and through other rooms and noises: the best point of all, in validation rooms, is taken. Two
+    searches for the same phrase and carrier may end far apart."""
     snr_db: Annotated[float, Field(ge=-60, le=120)] | None = 9.0
     """Power of the carrier over that of the perturbation, in dB, at least; null: no limit, only `decay` keeps it small."""
     steps: Annotated[int, Field(ge=1)] = 300
@@ -56,8 +59,8 @@ class OverTheAir(Params):
         """A pass a play."""
         if not (self.rooms or self.noise):  # all plays are the same
             return self.steps + 1, self.steps
-        gradients = self.steps * self.plays
-        return gradients + math.ceil(self.steps / self.every) * self.validation, gradients
+        gradients = self.starts * self.steps * self.plays
+        return gradients + self.starts * math.ceil(self.steps / self.every) * self.validation, gradients
 
 
 Words = Literal["five five", "seven of clubs", "ten of clubs", "hello", "hello world"]

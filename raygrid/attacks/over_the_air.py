@@ -4,7 +4,7 @@ What is played where is `rehearsal.py`'s business, which rooms are hard `room_se
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -56,6 +56,7 @@ def over_the_air(
     sampling: Literal["loss", "uniform"],
     validation: int,
     every: int,
+    starts: int,
     snr_db: float | None,
     steps: int,
     lr: float,
@@ -83,6 +84,7 @@ def over_the_air(
         sampling: of rooms, by the loss last seen in each or uniformly.
         validation: number of validation rooms.
         every: steps between validations.
+        starts: searches, each from nothing and through other rooms and noises; the best point of all is taken.
         snr_db: power of x over that of δ, at least, in dB; None: no limit.
         steps: of Adam.
         lr: step size at first, as a share of the root mean square of x; it falls to 0 along half a cosine.
@@ -104,14 +106,45 @@ def over_the_air(
     if silent := attacked[loudness[attacked, 0] == 0].tolist():
         raise SampleError("the carrier is silent, and nothing can be hidden in it", silent)
     limits = Limits(constraint, band, None if snr_db is None else loudness * 10 ** (-snr_db / 20))
-    practice = Practice(
-        randomness, rooms, noise, 10 ** (-noise_db / 20), GROWTH if grown else None, plays, validation, sampling
-    )
+    growth = GROWTH if grown else None
+    practice = Practice(randomness, rooms, noise, 10 ** (-noise_db / 20), growth, plays, validation, sampling)
     rate = (lr * loudness).to(x)
-
-    delta, moments = torch.zeros_like(x), Moments(torch.zeros_like(x), torch.zeros_like(x[:, :1]))
-    last, successes = unseen(len(x), rooms), torch.zeros(len(x), dtype=torch.long)
     best = Best(x.clone(), torch.full_like(x[:, 0], -1).long(), torch.full_like(x[:, 0], torch.inf))
+    delta = torch.zeros_like(x)
+    for start in range(starts if practice.varied else 1):
+        delta = _search(
+            oracle,
+            goal,
+            x,
+            limits,
+            replace(practice, start=start),
+            best,
+            steps=steps,
+            every=every,
+            rate=rate,
+            decay=decay,
+        )
+    everyone = torch.arange(len(x), device=x.device)
+    oracle.retire(everyone, 2 * best.exact > practice.validation)
+    return torch.where((best.exact < 0)[:, None], x + delta, best.z)
+
+
+def _search(
+    oracle: Oracle,
+    goal: Goal,
+    x: Tensor,
+    limits: "Limits",
+    practice: Practice,
+    best: "Best",
+    *,
+    steps: int,
+    every: int,
+    rate: Tensor,
+    decay: float,
+) -> Tensor:
+    """Search from no perturbation at all, and note points on the way. Returns the last perturbations [N, T]."""
+    delta, moments = torch.zeros_like(x), Moments(torch.zeros_like(x), torch.zeros_like(x[:, :1]))
+    last, successes = unseen(len(x), practice.rooms), torch.zeros(len(x), dtype=torch.long)
     for k, on in enumerate(oracle.rounds(steps, queries=practice.plays, gradients=practice.plays)):
         here, carrier, who = rows(delta, on), rows(x, on), on.cpu()
         scene = practice.step(k, who, rows(last, who), rows(successes, who), x.shape[1])
@@ -129,16 +162,14 @@ def over_the_air(
             last = with_rows(last, who, seen)
         successes = with_rows(successes, who, practice.louder(rows(successes, who), heard))
 
-        g = query.gradient if band is None else band_mask(query.gradient, *band)
+        g = query.gradient if limits.band is None else band_mask(query.gradient, *limits.band)
         pace = rows(rate, on) * (1 + math.cos(math.pi * k / steps)) / 2
         moved = (1 - decay) * here - pace * moments.direction(g, on, k)
         delta = with_rows(delta, on, limits.nearest(moved, carrier, on))
         if practice.varied and (k + 1) % every == 0 and k + 1 < steps:
             _validate(oracle, goal, x, delta, practice, best)
     _validate(oracle, goal, x, delta, practice, best)
-    everyone = torch.arange(len(x), device=x.device)
-    oracle.retire(everyone, 2 * best.exact > practice.validation)
-    return torch.where((best.exact < 0)[:, None], x + delta, best.z)
+    return delta
 
 
 def _validate(oracle: Oracle, goal: Goal, x: Tensor, delta: Tensor, practice: Practice, best: "Best") -> None:
