@@ -21,8 +21,8 @@ from raygrid.randomness import Randomness
 COLORS = (0.0, 1.5)
 """Noise of power 1 / f^a above 20 Hz; a play's a lies between these, uniformly: white is 0, pink 1."""
 SOFTER = 10.0
-"""A play's noise is up to so many dB softer than the loudest, uniformly. 28.1 of 30 judged rooms so, and 25.6 with 20 dB (means over
-six carriers and phrases, 1,000 training rooms, 1,400 steps, one and two searches)."""
+"""A play's noise is up to so many dB softer than the loudest, uniformly. 28.1 of 30 judged rooms heard the phrase with it, and 25.6
+with 20 dB (means over six carriers and phrases, 1,000 training rooms, 1,400 steps)."""
 
 
 @dataclass(frozen=True)
