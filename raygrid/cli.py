@@ -368,6 +368,42 @@ def bench_defenses(
         _console().print(vote_table(victims, sites or [], votes or [20, 100], samples, repeats, device))
 
 
+@bench_app.command("audio")
+def bench_audio(
+    victims: Annotated[
+        list[str] | None, typer.Option("--victim", help="Recognizers to attack; may be repeated.")
+    ] = None,
+    phrase: Annotated[str, typer.Option(help="What is to be heard.")] = "hello world",
+    samples: Annotated[int, typer.Option(min=1, help="Carriers in a batch.")] = 1,
+    plays: Annotated[int, typer.Option(min=1, help="Rooms and noises of each a step.")] = 8,
+    steps: Annotated[int, typer.Option(min=2, help="Steps timed together.")] = 10,
+    repeats: Annotated[int, typer.Option(min=1, help="Interleaved repetitions; the median counts.")] = 7,
+    beside: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            help="Then also craft examples beside asr-attacks (where installed), each in so many seconds, and judge them.",
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="A torch device.")] = "cpu",
+    cpus: Annotated[int, typer.Option(min=1, help="Torch threads; a host has one by default.")] = 1,
+) -> None:
+    """Time a step of over-the-air against the recognizer's bare passes over the same waveforms, whole and by stage.
+
+    Example: raygrid bench audio --phrase "open the door" --plays 16
+    """
+    from raygrid.bench import threads
+    from raygrid.bench_audio import step_table
+    from raygrid.bench_audio_peer import peer_table
+
+    names = victims or ["hama"]
+    with threads(cpus):
+        _console().print(step_table(names, phrase, samples, plays, steps, repeats, device))
+        if beside is not None:
+            for name in names:
+                _console().print(peer_table(name, phrase, samples, beside, device))
+
+
 @bench_app.command("autoattack")
 def bench_autoattack(
     victim: Annotated[str, typer.Option(help="A built-in victim.")] = "mnist-cnn-adv",

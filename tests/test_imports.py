@@ -101,11 +101,15 @@ MAY_IMPORT = {
     "bench_compare": RUN | {"bench", "bench_peers"},
     "bench_suites": RUN | {"bench", "notebook"},
     "bench_defenses": RUN | {"bench"},
+    "bench_audio": RUN | {"bench"},
+    "bench_audio_peer": RUN | {"bench", "bench_audio"},
     "describe": WORDS | FILES | {"victims"},
     "raygrid": {"errors", "notebook", "results"},
     "cli": RUN
     | {
         "bench",
+        "bench_audio",
+        "bench_audio_peer",
         "bench_compare",
         "bench_defenses",
         "bench_suites",

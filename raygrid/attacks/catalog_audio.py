@@ -33,6 +33,9 @@ class OverTheAir(Params):
     """Validation rooms, in which the best of its points is chosen."""
     every: Annotated[int, Field(ge=1)] = 25
     """Steps between two validations; the last step is followed by one in any case."""
+    starts: Annotated[int, Field(ge=1, le=100)] = 1
+    """Searches, each from nothing and through other rooms and noises: the best point of all, in validation rooms, is taken. Two
+    searches for the same phrase and carrier may end far apart."""
     snr_db: Annotated[float, Field(ge=-60, le=120)] | None = 9.0
     """Power of the carrier over that of the perturbation, in dB, at least; null: no limit, only `decay` keeps it small."""
     steps: Annotated[int, Field(ge=1)] = 300
@@ -56,8 +59,29 @@ class OverTheAir(Params):
         """A pass a play."""
         if not (self.rooms or self.noise):  # all plays are the same
             return self.steps + 1, self.steps
-        gradients = self.steps * self.plays
-        return gradients + math.ceil(self.steps / self.every) * self.validation, gradients
+        gradients = self.starts * self.steps * self.plays
+        return gradients + self.starts * math.ceil(self.steps / self.every) * self.validation, gradients
+
+
+Words = Literal["five five", "seven of clubs", "ten of clubs", "hello", "hello world"]
+SAID: dict[Words, str] = {
+    "five five": "pocketsphinx-testdata/cards/004.wav",
+    "seven of clubs": "pocketsphinx-testdata/cards/003.wav",
+    "ten of clubs": "pocketsphinx-testdata/cards/001.wav",
+    "hello": "asterisk-core-sounds-en-wav/hello.wav",
+    "hello world": "asterisk-core-sounds-en-wav/hello-world.wav",
+}
+"""What people say in pinned recordings -> the recording."""
+
+
+class Spoken(Params):
+    """Parameters of words that are said aloud. It takes no look at the victim."""
+
+    words: Words
+    """What is said, and whose recording is mixed into the middle of the carrier. Give the same as `phrase`, to ask whether it is
+    heard."""
+    snr_db: Annotated[float, Field(ge=-60, le=120)] = 9.0
+    """Power of the carrier over that of the recording, both over the whole clip, in dB. What leaves [-1, 1] is cut off."""
 
 
 class CarliniWagnerAudio(Params):
@@ -123,7 +147,19 @@ COMPONENTS: tuple[Component, ...] = (
         summary="A command hidden in a carrier, which a recognizer hears in rooms it was not crafted in.",
         build="raygrid.attacks.over_the_air:over_the_air",
         params=OverTheAir,
+        version=2,
         source="Yakura & Sakuma, IJCAI 2019",
         goals=("untargeted",),
+    ),
+    Component(
+        kind="attack",
+        task="transcription",
+        name="spoken",
+        summary="The words themselves, spoken into the carrier: what anyone can do without any attack, at the same loudness.",
+        build="raygrid.attacks.spoken:spoken",
+        params=Spoken,
+        access="none",
+        goals=("untargeted",),
+        license="recordings: pocketsphinx-testdata BSD-2-Clause, asterisk-core-sounds-en-wav CC-BY-SA-3.0",
     ),
 )

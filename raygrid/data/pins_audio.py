@@ -72,6 +72,12 @@ _MOONSHINE = (
     ("two_cities.wav", 4_260_326, "f3348494d77cb74a02862f5e685ed09faf3e75832c5cc5c80703282c2cd8b52e"),
 )
 
+_ASTERISK = (
+    ("hello.wav", 12_626, "d7c8a5d45aaf667fd2e71b26b3bc6658f7c602906366199a1c79253c55fc1c91"),
+    ("hello-world.wav", 22_512, "825062c567f19c4665b6ba04901e17de5d0c92731ea2ac0c4c37e62af134a78a"),
+)
+
+_ALLISON: Source = ("debian", "asterisk-core-sounds-en-wav", "1.6.1-1", "usr/share/asterisk/sounds/en_US_f_Allison")
 _POCKETSPHINX: Source = ("debian", "pocketsphinx-testdata", "0.8+5prealpha+1-15", "usr/share/pocketsphinx/test/data")
 _SONIC_PI: Source = ("debian", "sonic-pi-samples", "3.2.2~repack-8", "usr/share/sonic-pi/samples")
 
@@ -83,5 +89,7 @@ MUSIC = _files(_SONIC_PI, _MUSIC, "CC0-1.0")
 """12 pieces of more than 3 s."""
 MOONSHINE = _files(("pypi", "moonshine-voice", "0.0.4", "moonshine_voice/assets"), _MOONSHINE, "MIT")
 """Two read recordings."""
+PROMPTS = _files(_ALLISON, _ASTERISK, "CC-BY-SA-3.0")
+"""Two announcements of a telephone exchange, at 8 kHz."""
 
-PINS = (*SPEECH, *TRANSCRIPTS, *MUSIC, *MOONSHINE)
+PINS = (*SPEECH, *TRANSCRIPTS, *MUSIC, *MOONSHINE, *PROMPTS)

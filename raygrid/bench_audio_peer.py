@@ -1,0 +1,176 @@
+"""Commands over the air beside the one peer, asr-attacks: the same recognizer, carrier, phrase, training rooms, judge and time.
+
+asr-attacks has the room-robust attack of Qin et al. (ICML 2019) without their masking: an L-inf ball that shrinks while one
+random room is deceived, then a few rooms a step. It is no dependency; it is imported where it is called.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import import_module
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import torch
+from rich.table import Table
+from torch import Tensor
+
+from raygrid.bench import seconds
+from raygrid.bench_audio import Task, bare, command, time_step
+from raygrid.channels.catalog_audio import Noise, Room
+from raygrid.channels.noise import noise
+from raygrid.channels.room import room
+from raygrid.channels.room_bank import bank
+from raygrid.judge import read_back, stored
+from raygrid.metrics.signal import snr_db
+from raygrid.randomness import Randomness
+
+PEER, MODULES = "asr-attacks", ("asr_attacks", "jiwer", "tqdm")
+PLAYS = 30
+"""Judged rooms."""
+HEARD_THROUGH = Noise(kind="pink", snr=20.0)
+R2_STEPS, R2_ROOMS = 2, 10
+"""Of the peer's defaults: steps of its second stage for each of the first, and rooms in each of these."""
+DECODED = 1 / 10
+"""Share of its steps whose rooms it also decodes."""
+OTHER_WORK = 1.15
+"""What our steps cost beside those without validation, about: 20 plays every 25 steps."""
+MOST_STEPS = 100_000
+SIGNS = 0xE000
+"""First of the characters for private use, by which the peer, which spells by single characters, is told the tokens."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one attack made of one carrier."""
+
+    who: str
+    seconds: float
+    passes: int
+    """Waveforms that went forward through the recognizer while it crafted."""
+    snr_db: float
+    rooms: int
+    """Of 30 judged rooms: in how many exactly the phrase was heard, without noise."""
+    noisy: int
+    """The same with pink noise 20 dB below."""
+
+
+def installed() -> bool:
+    """Whether the peer can be run here."""
+    return all(find_spec(module) is not None for module in MODULES)
+
+
+def peer_table(victim: str, phrase: str, samples: int, allowed: float, device: str) -> Table:
+    """Hide a phrase in some carriers by asr-attacks, and then by ours in as much time and at the SNR that the peer ended at.
+
+    Args:
+        victim: name of a built-in recognizer.
+        phrase: what is to be heard.
+        samples: carriers, one after the other.
+        allowed: seconds for each example.
+        device: a torch device.
+
+    Raises:
+        UsageError: as `bench_audio.command`.
+    """
+    table = Table(
+        title=f'"{phrase}" on {victim}, {allowed:.0f} s each, {torch.get_num_threads()} threads, {device}',
+        caption=f"plays in {PLAYS} judged rooms in which exactly the phrase is heard, of 16-bit files; noise: pink, 20 dB below"
+        + ("" if installed() else f"; {PEER} is not installed: ours alone"),
+    )
+    for heading in ("carrier", "by", "seconds", "passes", "SNR", "rooms", "rooms + noise"):
+        table.add_column(heading, justify="left" if heading in {"carrier", "by"} else "right")
+    whole = command(victim, phrase, samples, device)
+    for i in range(samples):
+        task = replace(whole, x=whole.x[i : i + 1], ids=whole.ids[i : i + 1])
+        for row, outcome in enumerate(side_by_side(task, allowed)):
+            table.add_row(
+                task.ids[0] if row == 0 else "",
+                outcome.who,
+                f"{outcome.seconds:.0f}",
+                str(outcome.passes),
+                f"{outcome.snr_db:.1f}",
+                str(outcome.rooms),
+                str(outcome.noisy),
+            )
+    return table
+
+
+def side_by_side(task: Task, allowed: float) -> list[Outcome]:
+    """Run the peer, where it is installed, and ours at its SNR: once rehearsing with noise, once without, as the peer does."""
+    outcomes = [] if not installed() else [attempt(task, f"{PEER} {version(PEER)}", lambda: peer(task, allowed))]
+    limit = outcomes[0].snr_db if outcomes else task.params.model_dump()["snr_db"]
+    for who, noisy in (("raygrid", True), ("raygrid, no noise", False)):
+        params = task.params.model_copy(update={"snr_db": limit, "noise": noisy})
+        ours = within(replace(task, params=params), allowed)
+        outcomes.append(attempt(ours, who, ours.run))
+    return outcomes
+
+
+def within(task: Task, allowed: float) -> Task:
+    """Return the task with as many steps as fit in some seconds, by a few that are timed first."""
+    few = replace(task, params=task.params.model_copy(update={"steps": 4, "every": 4, "validation": 1}))
+    step = time_step(few, 1).seconds
+    steps = min(MOST_STEPS, max(2, round(allowed / (OTHER_WORK * step))))
+    return replace(task, params=task.params.model_copy(update={"steps": steps}))
+
+
+def attempt(task: Task, who: str, craft: Callable[[], Tensor]) -> Outcome:
+    """Craft an example [1, T], with the global random numbers put back afterwards, and judge the file."""
+    shown: list[int] = []
+    handle = task.victim.register_forward_hook(lambda module, inputs, output: shown.append(len(output)))
+    numbers = np.random.get_state()
+    started = time.perf_counter()
+    try:
+        with torch.random.fork_rng(devices=[task.x.device] if task.x.is_cuda else []):
+            torch.manual_seed(0)
+            z = craft()
+    finally:
+        handle.remove()
+        np.random.set_state(numbers)
+    taken = time.perf_counter() - started
+    z = read_back(stored(z, task.x), task.x)
+    return Outcome(
+        who, taken, sum(shown), float(snr_db(z, task.x)[0]), *(judged(task, z, noisy) for noisy in (False, True))
+    )
+
+
+def judged(task: Task, z: Tensor, noisy: bool) -> int:
+    """Return in how many judged rooms exactly the phrase is heard in z [1, T]."""
+    randomness, index, met = Randomness(0, "channel", task.ids), torch.arange(1), 0
+    for play in range(PLAYS):
+        heard = room(Room(), z, randomness, f"judge/{play}", index)
+        heard = noise(HEARD_THROUGH, heard, randomness, f"judge/{play}", index) if noisy else heard
+        with torch.no_grad():
+            scores = task.hearing(task.victim(heard), index.to(z.device))
+        met += int(task.goal.met(scores).sum())
+    return met
+
+
+def peer(task: Task, allowed: float) -> Tensor:
+    """Run the peer's room-robust attack in the training rooms of ours, in as many of its steps as fit in some seconds, two of the
+    second stage for each of the first as by default. Returns the example [1, T]."""
+    package: Any = import_module("asr_attacks")
+    rooms: Any = import_module("asr_attacks.rooms")
+    text = task.victim.text
+    labels = [chr(SIGNS + token) for token in range(len(text.tokens))]
+    backend = package.CTCModuleBackend(task.victim, labels=labels, device=str(task.x.device), blank_id=text.blank)
+    trained = bank(Room(train=task.params.model_dump()["rooms"]), "train")
+    simulator = rooms.RoomSimulator.from_rirs(
+        [response[:length].numpy() for response, length in zip(trained.responses, trained.lengths, strict=True)]
+    )
+    simulator._rng = np.random.default_rng(0)  # from_rirs takes no seed
+    both = seconds(lambda: bare(task.victim, task.x), task.x)
+    both = min(both, *(seconds(lambda: bare(task.victim, task.x), task.x) for _ in range(3)))
+    first = max(2, round(allowed / (both * (1 + DECODED) * (1 + R2_STEPS * R2_ROOMS))))
+    found = package.ASRAttacker(backend, verbose=False).imperceptible(
+        task.x[0],
+        "".join(labels[token] for token in text.spell(task.phrase)),
+        mode="robust",
+        rooms=simulator,
+        num_iter_r1=first,
+        num_iter_r2=R2_STEPS * first,
+    )
+    return torch.as_tensor(found, device=task.x.device).view(1, -1).to(task.x)
