@@ -46,8 +46,10 @@ def mistakes_of(grid: GridSpec, data: Dataset, model: Model, source: Model, atta
     yield from (f"{where}: {wrong}" for wrong in _of_goal(data, grid.judge, attack, model.defense))
     if data.task == "verification":
         yield from (f"{where}: {wrong}" for wrong in _of_faces(data, grid.judge.of(attack).far, attack, model.defense))
+    if data.sound:
+        yield from (f"{where}: {wrong}" for wrong in _of_sound(grid, data, attack, model.defense))
     if data.task == "transcription":
-        yield from (f"{where}: {wrong}" for wrong in _of_speech(grid, data, attack, model.defense))
+        yield from (f"{where}: {wrong}" for wrong in _of_speech(data, attack, model.defense))
     if ACCESS_ORDER.index(attack.component.access) > ACCESS_ORDER.index(source.info.access):
         needs = f'{where}: attack "{name}" needs {attack.component.access} access and victim "{source.info.id}"'
         bare = (
@@ -59,7 +61,7 @@ def mistakes_of(grid: GridSpec, data: Dataset, model: Model, source: Model, atta
             "crafts on the bare victim, or access: transfer, or exclude the pair"
         )
         yield f"{needs} {bare if source.defense.is_none else hidden}"
-    level = LEVELS[data.task == "transcription"]
+    level = LEVELS[data.sound]
     if grid.judge.stored and attack.norm != "l0" and attack.radius is not None and attack.radius < level * ALMOST:
         yield (
             f'{where}: attack "{name}": eps {attack.radius:g} is less than a level, 1/{1 / level:g}, and judge.stored shows '
@@ -76,6 +78,8 @@ def mistakes_of(grid: GridSpec, data: Dataset, model: Model, source: Model, atta
             f'{where}: attack "{label(name, attack.params)}" knows its way about samples of {attack.params.only_on()} only, '
             f"not of {data.name}"
         )
+    if data.sound and attack.params.for_pictures():
+        return  # said already, and parameters of pictures would only be misread
     if attack.params.only_on_faces() and data.task != "verification":
         yield (
             f'{where}: attack "{label(name, attack.params)}" knows its way about faces only, where they are verified, not about '
@@ -117,12 +121,27 @@ def _of_goal(data: Dataset, judge: JudgeSpec, attack: AttackSpec, defense: Defen
     if attack.phrase is not None and attack.goal != "transcribe":
         yield f'attack "{name}": "phrase" is for the goal transcribe, not {attack.goal}'
     for component in used:
-        sound = component.task == "transcription"
-        if sound != (data.task == "transcription") and (sound or component.kind == "channel"):
-            yield f'{component.kind} "{component.name}" is for {"sound" if sound else "pictures"}, which {data.name} is not'
+        if component.sound != data.sound and (component.sound or component.kind == "channel"):
+            kind = "sound" if component.sound else "pictures"
+            yield f'{component.kind} "{component.name}" is for {kind}, which {data.name} is not'
+    if data.sound and attack.component.task == "transcription" != data.task:
+        yield f'attack "{name}" is for speech that is transcribed, and {data.name} is for {data.task}'
 
 
-def _of_speech(grid: GridSpec, data: Dataset, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
+def _of_sound(grid: GridSpec, data: Dataset, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
+    """Say what makes no sense of what is made for pictures, where there is sound."""
+    name = attack.component.name
+    if grid.perceptual:
+        yield f"perceptual: {', '.join(grid.perceptual)} is of pictures, which {data.name} is not"
+    if attack.params.for_pictures() or not attack.params.hears(attack.norm):
+        norm = f" in norm {attack.norm}" if attack.norm and not attack.params.for_pictures() else ""
+        stage = f" (a stage of {attack.stage.suite})" if attack.stage else ""
+        yield f'attack "{name}"{stage} is for pictures{norm}, and {data.name} is sound'
+    if defense.params.for_pictures():
+        yield f'defense "{label(defense.component.name, defense.params)}" is for pictures, which {data.name} is not'
+
+
+def _of_speech(data: Dataset, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
     """Say what makes no sense of an attack where speech is transcribed."""
     name = attack.component.name
     if attack.goal == "garble" and not data.transcripts:
@@ -130,16 +149,12 @@ def _of_speech(grid: GridSpec, data: Dataset, attack: AttackSpec, defense: Defen
             f'attack "{name}": to garble speech, it must be known what is said in every clip, and {data.name} has no transcripts, '
             "or cuts recordings short (`seconds`)"
         )
-    if grid.perceptual:
-        yield f"perceptual: {', '.join(grid.perceptual)} is of pictures, which {data.name} is not"
-    if attack.params.for_pictures() or attack.component.suite or attack.stage is not None:
-        yield f'attack "{name}" is for pictures, or has stages that are, and {data.name} is sound'
+    if attack.component.suite or attack.stage is not None:
+        yield f'attack "{name}" is a suite of attacks on classifiers, and {data.name} is transcribed'
     if attack.params.needs_fit():
         yield f'attack "{name}" is fitted on labeled samples, and there are none where speech is transcribed'
     if defense.params.reads_classes():
         yield f'defense "{label(defense.component.name, defense.params)}" goes by scores of classes, and recognizers write tokens'
-    elif defense.params.for_pictures():
-        yield f'defense "{label(defense.component.name, defense.params)}" is for pictures, which {data.name} is not'
 
 
 def _of_faces(data: Dataset, far: float | None, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
