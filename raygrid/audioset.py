@@ -1,4 +1,6 @@
-"""The classes of sounds that AudioSet knows and YAMNet names, and which of the 521 are said of the same sound. Imports neither torch nor ray.
+"""The classes of sounds that AudioSet knows and YAMNet names, and which of the 521 are said of the same sound.
+
+Imports neither torch nor ray.
 
 AudioSet is a hierarchy, and of a barking dog "Bark", "Dog" and "Animal" are all true: an attack that turns one into another has
 fooled nobody. `families` are ours, by the names alone: parts are merged into what they are parts of, and what contains nearly
@@ -16,16 +18,18 @@ from raygrid.pins import ASSETS
 Kind = Literal["families", "all"]
 CLASSES = 521
 _GENERAL = (
-    "67-68 81 93 103 106 121 132-134 147 156 180 184 190 211-276 282 294 300 316 321 337 382 398 412 418 438 498 500-508 513 518-520"
+    "67-68 81 93 103 106 121 132-134 147 156 180 184 190 211-276 282 294 300 316 321 337 382 398 412 418 438 498 "
+    "500-508 513 518-520"
 )
 """Animal, domestic and wild animals, bird, insect; music, kinds of instruments, genres and moods; water, vehicle, engine, alarm,
 mechanisms, tools; places, and kinds of recordings."""
 _PARTS = (
-    "0-4 6-11 13-18 19-22 24-32 36-41 44-45 46-48 56-58 59-60 61-66 69-75,117 76-80 82-84 85-86 88-89 90-92 94-96 97-98 99-100 101-102 "
-    "104-105 107-109 110-111 112-113 114-115 118-120 123-126 127-128 129-130 135-141 148-149 150-152 153-154 157-163 166-167 169-171 "
-    "174-178 185-187 195-202 277-279 280-281 283-285 286-287 288-289 292-293 295-299 301,305-309 302-304,312 317-319,390-391 "
-    "322-328 329-334 338-347 348,351-352 349-350 353-354 356-357 358-359 364-366 369-370 378-380 383-388 393-394 396-397,35 400-402 "
-    "410-411 413-414 415-417 420-425 426-427 431-433 435-437 439-449 454-455 461-462"
+    "0-4 6-11 13-18 19-22 24-32 36-41 44-45 46-48 56-58 59-60 61-66 69-75,117 76-80 82-84 85-86 88-89 90-92 94-96 "
+    "97-98 99-100 101-102 104-105 107-109 110-111 112-113 114-115 118-120 123-126 127-128 129-130 135-141 148-149 "
+    "150-152 153-154 157-163 166-167 169-171 174-178 185-187 195-202 277-279 280-281 283-285 286-287 288-289 "
+    "292-293 295-299 301,305-309 302-304,312 317-319,390-391 322-328 329-334 338-347 348,351-352 349-350 353-354 "
+    "356-357 358-359 364-366 369-370 378-380 383-388 393-394 396-397,35 400-402 410-411 413-414 415-417 420-425 "
+    "426-427 431-433 435-437 439-449 454-455 461-462"
 )
 """Of each run, the first class stands for all: Speech, Shout, Laughter, Crying, Singing, ..., Dog, Cat, Horse, Cattle, Pig, ..."""
 

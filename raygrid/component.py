@@ -143,7 +143,6 @@ class Component:
     suite: bool = False
     """Attacks: several in turn, each on what the former left; `build` says which."""
 
-
     @property
     def sound(self) -> bool:
         """Whether it is sound, or for sound, and not for pictures."""

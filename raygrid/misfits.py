@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from raygrid.component import ACCESS_ORDER
+from raygrid.component import ACCESS_ORDER, Params, Stage, resolve
 from raygrid.job import check_defended, check_eps
 from raygrid.metrics.verification import check_far
-from raygrid.registry import label
+from raygrid.registry import find, label
 from raygrid.spec import (
     GOALS,
     AttackSpec,
@@ -44,12 +44,7 @@ def mistakes_of(grid: GridSpec, data: Dataset, model: Model, source: Model, atta
             yield f'{where}: victim "{info.id}" takes inputs {_shape(info.input_shape)} and {data.name} has {_shape(data.shape)}'
         yield from (f'{where}: victim "{info.id}" {wrong}' for wrong in _of_victim(data, info))
     yield from (f"{where}: {wrong}" for wrong in _of_goal(data, grid.judge, attack, model.defense))
-    if data.task == "verification":
-        yield from (f"{where}: {wrong}" for wrong in _of_faces(data, grid.judge.of(attack).far, attack, model.defense))
-    if data.sound:
-        yield from (f"{where}: {wrong}" for wrong in _of_sound(grid, data, attack, model.defense))
-    if data.task == "transcription":
-        yield from (f"{where}: {wrong}" for wrong in _of_speech(data, attack, model.defense))
+    yield from (f"{where}: {wrong}" for wrong in _of_task(grid, data, attack, model.defense))
     if ACCESS_ORDER.index(attack.component.access) > ACCESS_ORDER.index(source.info.access):
         needs = f'{where}: attack "{name}" needs {attack.component.access} access and victim "{source.info.id}"'
         bare = (
@@ -128,17 +123,38 @@ def _of_goal(data: Dataset, judge: JudgeSpec, attack: AttackSpec, defense: Defen
         yield f'attack "{name}" is for speech that is transcribed, and {data.name} is for {data.task}'
 
 
+def _of_task(grid: GridSpec, data: Dataset, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
+    """Say what makes no sense of what victims do with the data, or of what it is made of."""
+    if data.task == "verification":
+        yield from _of_faces(data, grid.judge.of(attack).far, attack, defense)
+    if data.sound:
+        yield from _of_sound(grid, data, attack, defense)
+    if data.task == "transcription":
+        yield from _of_speech(data, attack, defense)
+
+
 def _of_sound(grid: GridSpec, data: Dataset, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
     """Say what makes no sense of what is made for pictures, where there is sound."""
     name = attack.component.name
     if grid.perceptual:
         yield f"perceptual: {', '.join(grid.perceptual)} is of pictures, which {data.name} is not"
-    if attack.params.for_pictures() or not attack.params.hears(attack.norm):
-        norm = f" in norm {attack.norm}" if attack.norm and not attack.params.for_pictures() else ""
-        stage = f" (a stage of {attack.stage.suite})" if attack.stage else ""
-        yield f'attack "{name}"{stage} is for pictures{norm}, and {data.name} is sound'
+    for part, params in _parts(attack):
+        if params.for_pictures() or not params.hears(attack.norm):
+            norm = "" if params.for_pictures() else f" in norm {attack.norm}"
+            of = "" if part == name else f' (a stage of "{name}")'
+            yield f'attack "{part}"{of} is for pictures{norm}, and {data.name} is sound'
     if defense.params.for_pictures():
         yield f'defense "{label(defense.component.name, defense.params)}" is for pictures, which {data.name} is not'
+
+
+def _parts(attack: AttackSpec) -> Iterator[tuple[str, Params]]:
+    """Yield what an attack is made of, by name: itself, or, of a suite, its stages."""
+    if not attack.component.suite:
+        yield attack.component.name, attack.params
+        return
+    stages: Sequence[Stage] = resolve(attack.component.build)(attack.params, attack.norm)
+    for stage in stages:
+        yield stage.attack, find("attack", stage.attack).params.model_validate(stage.params)
 
 
 def _of_speech(data: Dataset, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:

@@ -127,7 +127,6 @@ LPIPS = Asset(
 """AlexNet's convolutions as torchvision trained them, and the weights of LPIPS 0.1 over them."""
 
 ASSETS: dict[str, Asset] = {
-    asset.name: asset
-    for asset in (*_PINS, LPIPS, *IMAGES, *RECORDINGS, *SOUNDS, *NAMED, *VOICES, *SPEECH, *HEARING)
+    asset.name: asset for asset in (*_PINS, LPIPS, *IMAGES, *RECORDINGS, *SOUNDS, *NAMED, *VOICES, *SPEECH, *HEARING)
 }
 """By name. Names are unique (held by a test)."""

@@ -107,7 +107,7 @@ NAMED_SOUNDS = Component(
     build="raygrid.data.sounds:named_sounds",
     heard=True,
     source=(
-        "tuxpaint-stamps-default 2022.06.04-1 (161 MB), sound-theme-freedesktop 0.8-2 and sonic-pi-samples 3.2.2~repack-8 (Debian), "
+        "tuxpaint-stamps-default 2022.06.04-1 (161 MB), sound-theme-freedesktop 0.8-2, sonic-pi-samples 3.2.2~repack-8 (Debian), "
         "read as data; classes of AudioSet (Gemmeke et al. 2017)"
     ),
     license="GPL-2, GPL-2+ and CC-BY-SA-3.0, CC0-1.0, as each package states it; fetched, never shipped",

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+import numpy as np
+
 from raygrid.assets import fetch_all
 from raygrid.audioset import class_names, label_of
 from raygrid.data.audio import Recording, read_recording, repeated, to_table
@@ -24,14 +26,16 @@ NOTES = (
 def named_sounds(params: SoundParams, limit: int | None) -> Dataset:
     """Return the first `limit` of 79 recordings, one of each class in turn. Metadata: `sound`, the class."""
     labels = [label_of(MEANT[asset.name], params.classes, asset.name) for asset in NAMED]
-    order = interleave(labels)[:limit]
+    order = interleave(np.array(labels))[:limit]
     chosen = [NAMED[i] for i in order]
     recordings = [
         read_recording(file, asset.name, rate=params.rate, mix=True, id=str(PurePosixPath(asset.name).with_suffix("")))
         for asset, file in zip(chosen, fetch_all(chosen), strict=True)
     ]
     meant = [MEANT[asset.name] for asset in chosen]
-    return _dataset(NAMED_SOUNDS.name, recordings, [labels[i] for i in order], meant, params, NAMED_SOUNDS.license, NOTES)
+    return _dataset(
+        NAMED_SOUNDS.name, recordings, [labels[i] for i in order], meant, params, NAMED_SOUNDS.license, NOTES
+    )
 
 
 def sound_folder(params: SoundFolderParams, limit: int | None) -> Dataset:

@@ -6,6 +6,7 @@ The file is one that fake-quantizes every layer; the weights inside are those be
 
 import zipfile
 from collections import OrderedDict
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ class LogMelPatches(nn.Module):
         first, step = WINDOW + (PATCH - 1) * HOP, EVERY * HOP
         more = max(0, -(-(x.shape[1] - first) // step))
         frames = F.pad(x, (0, first + more * step - x.shape[1])).unfold(1, WINDOW, HOP)
-        energy = torch.fft.rfft(frames * self.window, FFT).abs() @ self.bands
+        energy: Tensor = torch.fft.rfft(frames * self.window, FFT).abs() @ self.bands
         return (energy + OFFSET).log().unfold(1, PATCH, EVERY).transpose(2, 3)
 
 
@@ -62,7 +63,7 @@ class OverPatches(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Run it."""
         found: Tensor = self.net(x.flatten(0, 1)[:, None])
-        return found.unflatten(0, x.shape[:2])
+        return found.view(*x.shape[:2], -1)
 
 
 class MeanOfPatches(nn.Module):
@@ -76,7 +77,7 @@ class MeanOfPatches(nn.Module):
 def yamnet() -> nn.Sequential:
     """Return the untrained net, in named stages: patches, body, classifier, clip. Waveforms [B, T] to logits [B, 521]."""
     stages: OrderedDict[str, nn.Module] = OrderedDict(first=_Convolution(1, CHANNELS[0], 3, stride=2))
-    for i, (before, channels) in enumerate(zip(CHANNELS[:-1], CHANNELS[1:], strict=True)):
+    for i, (before, channels) in enumerate(pairwise(CHANNELS)):
         stages[f"depthwise{i + 1}"] = _Convolution(before, before, 3, stride=2 if i in HALVING else 1, groups=before)
         stages[f"pointwise{i + 1}"] = _Convolution(before, channels, 1)
     stages |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
@@ -91,7 +92,7 @@ def yamnet() -> nn.Sequential:
 
 
 class _Convolution(nn.Sequential):
-    """A convolution, with batch normalization folded in, and a ReLU. Every other place: filled up at the end, as TensorFlow does."""
+    """A convolution, with batch normalization folded in, and a ReLU; of stride 2 filled up at the end, as TensorFlow does."""
 
     def __init__(self, before: int, channels: int, side: int, stride: int = 1, groups: int = 1) -> None:
         inner = 0 if stride == 2 else side // 2
