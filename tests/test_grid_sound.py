@@ -4,6 +4,7 @@ import pytest
 from test_grid import job_of, plan
 
 from raygrid.errors import UsageError
+from raygrid.units import ShardRef
 
 PGD = {"use": "pgd", "norm": "linf", "eps": 0.002, "steps": 5}
 SOUNDS = {"name": "named-sounds", "shape": (1, 1, 32_000), "classes": 216, "sample_rate": 16_000}
@@ -89,3 +90,55 @@ def test_a_victim_that_counts_other_classes_is_refused(sounds):
 
 def test_a_victim_of_pictures_is_refused_on_sound_of_a_rate_it_does_not_hear(sounds):
     assert any("mnist-cnn" in told for told in messages(sounds, victims=["mnist-cnn"]))
+
+
+# Voices
+
+
+@pytest.fixture
+def voices(tmp_path):
+    """Plan a grid over voices."""
+
+    def planned(*attacks, facts=None, judge=None, **grid):
+        words = {"data": "packaged-voices", "victims": ["resemblyzer"], "attacks": list(attacks or [PGD]), **grid}
+        facts = {
+            "name": "packaged-voices",
+            "shape": (1, 1, 48_000),
+            "classes": 13,
+            "sample_rate": 16_000,
+            "task": "verification",
+            "gallery": ShardRef("c" * 32, 104),
+            "fit": ShardRef("d" * 32, 48),
+            "calibration": 6,
+            "known": 3,
+            **(facts or {}),
+        }
+        return plan(job_of(tmp_path, voices={**words, "judge": judge or {"far": 0.1}}), **facts)
+
+    return planned
+
+
+def test_voices_are_impersonated_or_dodged_through_rooms_too(voices):
+    room = {"chain": ["room", {"use": "noise", "snr": 20}]}
+    found = voices(PGD, {**PGD, "goal": "dodge"}, {**PGD, "photos": 3, "channel": room, "eot": 4})
+    assert {cell.attack.goal for cell in found.cells.values()} == {"impersonate", "dodge"}
+    assert all(score.enrolled is not None for score in found.scores)
+    assert not any("judge=" in name for name in found.cells)
+
+
+def test_a_false_accept_rate_that_so_few_people_cannot_tell_is_refused(voices):
+    (told, *_) = messages(voices, judge={"stored": True})
+    assert "far 0.01 is less than one in the 15 pairs of people that 6 calibration people make" in told
+
+
+@pytest.mark.parametrize(
+    ("attack", "message"),
+    [
+        ({"use": "sticker", "mask": "glasses"}, '"sticker" is for pictures'),
+        ({**PGD, "photos": 4}, "an attacker may have 3"),
+        ({**PGD, "goal": "untargeted"}, "goal untargeted makes no sense"),
+        ({**PGD, "channel": "view"}, 'channel "view" is for pictures'),
+    ],
+)
+def test_what_makes_no_sense_of_voices_is_refused(voices, attack, message):
+    assert any(message in told for told in messages(voices, attack))

@@ -18,7 +18,7 @@ SILENCE = 1 / 32768
 """A recording that nowhere exceeds it, one step of 16 bits, is silent."""
 LOSSY = ("VORBIS", "OPUS", "MPEG")
 """Beginnings of the subtypes whose decoders overshoot the full scale by nature."""
-OVERSHOOT = 1.5
+OVERSHOOT = 4.0
 """How far they may."""
 SHORTEST = 0.1
 """Seconds of a recording below which there is nothing to hear."""

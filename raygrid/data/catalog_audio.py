@@ -59,6 +59,26 @@ class SoundFolderParams(SoundParams):
     """Mix stereo down to one channel, their mean. Else stereo is refused."""
 
 
+class VoiceParams(AudioParams):
+    """Recordings of people, and which part each plays besides attacking: a person needs `known + judged + 1`."""
+
+    seconds: Seconds = 3.0
+    """Length of every clip: longer recordings are cut, shorter ones repeated."""
+    known: Annotated[int, Field(ge=1)] = 3
+    """Recordings of each person that an attacker may have; how many of them he uses is the attack's `photos`."""
+    judged: Annotated[int, Field(ge=1)] = 4
+    """Other recordings of each person, by which examples are judged: each is a draw."""
+
+
+class SpeakerFolderParams(VoiceParams):
+    """Recordings of people that a person brings."""
+
+    path: str
+    """The folder that holds a sub-folder of files (wav, flac, ogg, mp3) for each person."""
+    mix: bool = False
+    """Mix stereo down to one channel, their mean. Else stereo is refused."""
+
+
 POCKETSPHINX_SPEECH = Component(
     kind="data",
     name="pocketsphinx-speech",
@@ -121,12 +141,38 @@ SOUND_FOLDER = Component(
     heard=True,
     shorthand="path",
 )
+PACKAGED_VOICES = Component(
+    kind="data",
+    name="packaged-voices",
+    summary="8 clips of 3 s of each of 13 people: words and telephone prompts in eleven languages.",
+    params=VoiceParams,
+    build="raygrid.data.voices:packaged_voices",
+    task="verification",
+    heard=True,
+    source=(
+        "ktuberling-data 22.12.3 and asterisk-core-sounds-{en,fr,it,ru}-wav 1.6.1 (Debian, 120 MB in all), moonshine-voice 0.0.4 "
+        "(PyPI wheel), read as data"
+    ),
+    license="GPL-2+, CC-BY-SA-3.0, CC-BY-3.0 and MIT, as each package states it; fetched, never shipped",
+)
+SPEAKER_FOLDER = Component(
+    kind="data",
+    name="speaker-folder",
+    summary="Your own recordings of voices, one sub-folder a person.",
+    params=SpeakerFolderParams,
+    build="raygrid.data.voices:speaker_folder",
+    task="verification",
+    heard=True,
+    shorthand="path",
+)
 
 COMPONENTS: tuple[Component, ...] = (
     POCKETSPHINX_SPEECH,
     MOONSHINE_SPEECH,
     MUSIC_CARRIERS,
     NAMED_SOUNDS,
+    PACKAGED_VOICES,
     AUDIO_FOLDER,
     SOUND_FOLDER,
+    SPEAKER_FOLDER,
 )

@@ -84,6 +84,7 @@ def draw_rows(
         plays: what a channel of sound drew for each draw.
     """
     for draw, look in enumerate(verdict.looks):
+        play = draw if look.play is None else look.play
         yield {
             "unit_key": score.key,
             "sample_id": sample_id,
@@ -100,7 +101,7 @@ def draw_rows(
             "edits_of": None if look.distance is None else look.distance.length,
             "clean_edits": None if look.clean_errors is None else look.clean_errors.edits,
             "clean_edits_of": None if look.clean_errors is None else look.clean_errors.length,
-            "play": None if plays is None else json.dumps({name: values[draw] for name, values in plays.items()}),
+            "play": None if plays is None else json.dumps({name: values[play] for name, values in plays.items()}),
         }
 
 

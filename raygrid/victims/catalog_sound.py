@@ -39,6 +39,26 @@ def identify_yamnet(params: Classes, id: str) -> VictimInfo:  # noqa: A002 - the
     return replace(YAMNET, id=id, arch=f"yamnet.{params.classes}", classes=521 if every else YAMNET.classes)
 
 
+RESEMBLYZER = VictimInfo(
+    id="resemblyzer",
+    arch="resemblyzer.0.1.4",
+    classes=256,
+    input_shape=(1, None, None),
+    mean=(0.0,),
+    std=(1.0,),
+    weights_sha256=ASSETS["resemblyzer"].sha256,
+    task="verification",
+    sample_rate=RATE,
+    license=ASSETS["resemblyzer"].license,
+    source=ASSETS["resemblyzer"].origin,
+)
+
+
+def identify_resemblyzer(params: Params, id: str) -> VictimInfo:  # noqa: A002 - the signature of every victim
+    """Say what the victim is."""
+    return replace(RESEMBLYZER, id=id)
+
+
 COMPONENTS: tuple[Component, ...] = (
     Component(
         kind="victim",
@@ -50,5 +70,15 @@ COMPONENTS: tuple[Component, ...] = (
         identify=f"{__name__}:identify_yamnet",
         source=f"Plakal & Ellis 2019 (AudioSet, Gemmeke et al. 2017); weights from {YAMNET.source}, read without its quantization",
         license=YAMNET.license,
+    ),
+    Component(
+        kind="victim",
+        name="resemblyzer",
+        heard=True,
+        summary="Resemblyzer's encoder of voices, 256 numbers by the cosine, 1.4 M parameters.",
+        build="raygrid.victims.resemblyzer:build",
+        identify=f"{__name__}:identify_resemblyzer",
+        source=f"Wan et al., ICASSP 2018; weights from {RESEMBLYZER.source}",
+        license=RESEMBLYZER.license,
     ),
 )

@@ -4,12 +4,12 @@ import torch
 from torch import Tensor, nn
 
 from raygrid.assets import fetch
+from raygrid.audioset import families
 from raygrid.pins import ASSETS
 from raygrid.victims.catalog_sound import Classes
 from raygrid.victims.info import VictimInfo
 from raygrid.victims.listener import Listener
 from raygrid.victims.loading import load_into
-from raygrid.audioset import families
 from raygrid.victims.yamnet_net import SHORTEST, read_yamnet, yamnet
 
 
