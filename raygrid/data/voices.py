@@ -23,8 +23,9 @@ QUIET = 0.02
 BESIDE = 0.05
 """Seconds of it that stay."""
 NOTES = (
-    "Each voice has a language, a microphone and a sample rate of its own, and these tell them apart, too: error rates of people who "
-    "share them are higher. With half of the 13 voices to set thresholds on there are 15 pairs of people: ask for no FAR below 0.07."
+    "Each voice has a language, a microphone and a sample rate of its own, and these tell them apart, too: error rates of people "
+    "who share them are higher. With half of the 13 voices to set thresholds on there are 15 pairs of people: ask for no FAR "
+    "below 0.07."
 )
 
 
