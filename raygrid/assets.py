@@ -352,8 +352,9 @@ def _tar_member(package: Path, path: str) -> Iterator[IO[bytes]]:
 @contextmanager
 def _debian_member(package: Path, path: str) -> Iterator[IO[bytes]]:
     contents = package.with_suffix(".tar")
-    with contents.open("wb") as file:
-        _run(["dpkg-deb", "--fsys-tarfile", str(package)], stdout=file)
+    if not contents.exists():  # unpacked once for all members: what fails removes the whole folder
+        with contents.open("wb") as file:
+            _run(["dpkg-deb", "--fsys-tarfile", str(package)], stdout=file)
     with _tar_member(contents, path) as member:
         yield member
 

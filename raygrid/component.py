@@ -89,6 +89,10 @@ class Params(BaseModel):
         """Whether an attack or a defense with these parameters changes pictures, and makes nothing of sound."""
         return False
 
+    def hears(self, norm: str) -> bool:
+        """Whether an attack with these parameters that is for sound as well is so in this norm."""
+        return True
+
     def reads_classes(self) -> bool:
         """Whether a defense with these parameters takes a victim's outputs for scores of classes, which embeddings are not."""
         return False
@@ -131,6 +135,8 @@ class Component:
     """`module:callable` that says, without torch, what a victim is: `params -> VictimInfo`."""
     task: Task = "classification"
     """Data: what victims do with it. Attacks, defenses and channels: `transcription` where they are for sound."""
+    heard: bool = False
+    """Whether it is sound, or for sound, whatever victims do with it; all that has to do with transcription is."""
     speller: str = ""
     """Victims that write: `module:callable` that returns what spells a phrase for them, without torch, see `engine/phrases.py`."""
     access: Access = "gradient"
@@ -148,6 +154,11 @@ class Component:
     whose parameters say that they need it. Signatures: `raygrid/registry.py`."""
     suite: bool = False
     """Attacks: several in turn, each on what the former left; `build` says which."""
+
+    @property
+    def sound(self) -> bool:
+        """Whether it is sound, or for sound, and not for pictures."""
+        return self.heard or self.task == "transcription"
 
 
 @dataclass(frozen=True)

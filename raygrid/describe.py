@@ -115,15 +115,16 @@ def _facts(component: Component) -> Iterator[tuple[str, str]]:
         yield f"stages ({component.norms[0]})", ", ".join(_stage(stage) for stage in listed)
     if component.identify and not any(field.is_required() for field in component.params.model_fields.values()):
         info: VictimInfo = resolve(component.identify)(component.params(), component.name)
-        if info.task == "transcription":
+        if info.sample_rate:
             yield "input", f"waveforms of any length in [-1, 1], {info.sample_rate} samples a second"
-            yield "tokens", str(info.classes)
         else:
             yield "input", f"{' x '.join(str(size or 'any') for size in info.input_shape)}, pixels in [0, 1]"
             yield "inside", f"(x - {list(info.mean)}) / {list(info.std)}{f', {info.resize}' if info.resize else ''}"
         if info.task == "verification":
             yield "gives", f"an embedding of {info.classes} numbers, compared by {info.similarity}"
-        elif info.task == "classification":
+        elif info.task == "transcription":
+            yield "tokens", str(info.classes)
+        else:
             yield "classes", str(info.classes)
         yield "access", f"{info.access} at most"
         yield "weights sha256", info.weights_sha256

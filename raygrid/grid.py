@@ -247,8 +247,9 @@ def _values(params: Params) -> Json:
 
 def _cell(grid: GridSpec, data: Dataset, model: Model, attack: AttackSpec, seed: int) -> Cell:
     random = model.defense.params.draws_at_random()
-    sound = data.task == "transcription"
-    judging, usual = grid.judge.of(attack, random=random), JudgeSpec(stored=sound).of(attack, random=random)
+    sound = data.sound
+    usually = JudgeSpec(stored=sound, far=grid.judge.far if sound else None)
+    judging, usual = grid.judge.of(attack, random=random), usually.of(attack, random=random)
     parts = {
         "grid": grid.name,
         "data": data.label,

@@ -43,6 +43,8 @@ class Look:
     """The photo that it was compared with, where faces are verified."""
     known: bool = False
     """Whether the attacker had that photo; such a look judges nothing."""
+    play: int | None = None
+    """Which draw of channel and defense it was, where each is compared with several photos; None: its own number."""
     similarity: float | None = None
     """To that photo."""
     clean_similarity: float | None = None

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from raygrid.component import ACCESS_ORDER
+from raygrid.component import ACCESS_ORDER, Params, Stage, resolve
 from raygrid.job import check_defended, check_eps
 from raygrid.metrics.verification import check_far
-from raygrid.registry import label
+from raygrid.registry import find, label
 from raygrid.spec import (
     GOALS,
     OF_SOUND,
@@ -46,10 +46,7 @@ def mistakes_of(grid: GridSpec, data: Dataset, model: Model, source: Model, atta
         yield from (f'{where}: victim "{info.id}" {wrong}' for wrong in _of_victim(data, info))
     yield from (f"{where}: {wrong}" for wrong in _of_measures(grid, data))
     yield from (f"{where}: {wrong}" for wrong in _of_goal(data, grid.judge, attack, model.defense))
-    if data.task == "verification":
-        yield from (f"{where}: {wrong}" for wrong in _of_faces(data, grid.judge.of(attack).far, attack, model.defense))
-    if data.task == "transcription":
-        yield from (f"{where}: {wrong}" for wrong in _of_speech(data, attack, model))
+    yield from (f"{where}: {wrong}" for wrong in _of_task(grid, data, attack, model))
     if ACCESS_ORDER.index(attack.component.access) > ACCESS_ORDER.index(source.info.access):
         needs = f'{where}: attack "{name}" needs {attack.component.access} access and victim "{source.info.id}"'
         bare = (
@@ -61,7 +58,7 @@ def mistakes_of(grid: GridSpec, data: Dataset, model: Model, source: Model, atta
             "crafts on the bare victim, or access: transfer, or exclude the pair"
         )
         yield f"{needs} {bare if source.defense.is_none else hidden}"
-    level = LEVELS[data.task == "transcription"]
+    level = LEVELS[data.sound]
     if grid.judge.stored and attack.norm != "l0" and attack.radius is not None and attack.radius < level * ALMOST:
         yield (
             f'{where}: attack "{name}": eps {attack.radius:g} is less than a level, 1/{1 / level:g}, and judge.stored shows '
@@ -78,6 +75,8 @@ def mistakes_of(grid: GridSpec, data: Dataset, model: Model, source: Model, atta
             f'{where}: attack "{label(name, attack.params)}" knows its way about samples of {attack.params.only_on()} only, '
             f"not of {data.name}"
         )
+    if data.sound and attack.params.for_pictures():
+        return  # said already, and parameters of pictures would only be misread
     if attack.params.only_on_faces() and data.task != "verification":
         yield (
             f'{where}: attack "{label(name, attack.params)}" knows its way about faces only, where they are verified, not about '
@@ -119,17 +118,50 @@ def _of_goal(data: Dataset, judge: JudgeSpec, attack: AttackSpec, defense: Defen
     if attack.phrase is not None and attack.goal != "transcribe":
         yield f'attack "{name}": "phrase" is for the goal transcribe, not {attack.goal}'
     for component in used:
-        sound = component.task == "transcription"
-        if sound != (data.task == "transcription") and (sound or component.kind == "channel"):
-            yield f'{component.kind} "{component.name}" is for {"sound" if sound else "pictures"}, which {data.name} is not'
+        if component.sound != data.sound and (component.sound or component.kind == "channel"):
+            kind = "sound" if component.sound else "pictures"
+            yield f'{component.kind} "{component.name}" is for {kind}, which {data.name} is not'
+    if data.sound and attack.component.task == "transcription" != data.task:
+        yield f'attack "{name}" is for speech that is transcribed, and {data.name} is for {data.task}'
 
 
 def _of_measures(grid: GridSpec, data: Dataset) -> Iterator[str]:
     """Say what can't be measured of the data."""
-    sound = data.sample_rate > 0
     for name in grid.perceptual:
-        if (name in OF_SOUND) != sound:
-            yield f"perceptual: {name} is of {'pictures' if sound else 'sound'}, which {data.name} is not"
+        if (name in OF_SOUND) != data.sound:
+            yield f"perceptual: {name} is of {'pictures' if data.sound else 'sound'}, which {data.name} is not"
+
+
+def _of_task(grid: GridSpec, data: Dataset, attack: AttackSpec, model: Model) -> Iterator[str]:
+    """Say what makes no sense of what victims do with the data, or of what it is made of."""
+    if data.task == "verification":
+        yield from _of_faces(data, grid.judge.of(attack).far, attack, model.defense)
+    if data.sound:
+        yield from _of_sound(data, attack, model.defense)
+    if data.task == "transcription":
+        yield from _of_speech(data, attack, model)
+
+
+def _of_sound(data: Dataset, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
+    """Say what makes no sense of what is made for pictures, where there is sound."""
+    name = attack.component.name
+    for part, params in _parts(attack):
+        if params.for_pictures() or not params.hears(attack.norm):
+            norm = "" if params.for_pictures() else f" in norm {attack.norm}"
+            of = "" if part == name else f' (a stage of "{name}")'
+            yield f'attack "{part}"{of} is for pictures{norm}, and {data.name} is sound'
+    if defense.params.for_pictures():
+        yield f'defense "{label(defense.component.name, defense.params)}" is for pictures, which {data.name} is not'
+
+
+def _parts(attack: AttackSpec) -> Iterator[tuple[str, Params]]:
+    """Yield what an attack is made of, by name: itself, or, of a suite, its stages."""
+    if not attack.component.suite:
+        yield attack.component.name, attack.params
+        return
+    stages: Sequence[Stage] = resolve(attack.component.build)(attack.params, attack.norm)
+    for stage in stages:
+        yield stage.attack, find("attack", stage.attack).params.model_validate(stage.params)
 
 
 def _of_speech(data: Dataset, attack: AttackSpec, model: Model) -> Iterator[str]:
@@ -145,8 +177,8 @@ def _of_speech(data: Dataset, attack: AttackSpec, model: Model) -> Iterator[str]
             f'attack "{name}" would look for gradients through channel "{attack.through.component.name}", which has none: say '
             "straight_through: true of it, or awareness: none of the attack, which is then judged through it all the same"
         )
-    if attack.params.for_pictures() or attack.component.suite or attack.stage is not None:
-        yield f'attack "{name}" is for pictures, or has stages that are, and {data.name} is sound'
+    if attack.component.suite or attack.stage is not None:
+        yield f'attack "{name}" is a suite of attacks on classifiers, and {data.name} is transcribed'
     if attack.params.needs_fit():
         yield f'attack "{name}" is fitted on labeled samples, and there are none where speech is transcribed'
     if defense.params.reads_classes():
@@ -156,8 +188,6 @@ def _of_speech(data: Dataset, attack: AttackSpec, model: Model) -> Iterator[str]
             f'defense "{label(defense.component.name, defense.params)}" takes the mean of several answers, and victim '
             f'"{model.info.id}" writes text, of which there is none: say votes: 1, or exclude the pair'
         )
-    elif defense.params.for_pictures():
-        yield f'defense "{label(defense.component.name, defense.params)}" is for pictures, which {data.name} is not'
 
 
 def _of_faces(data: Dataset, far: float | None, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:

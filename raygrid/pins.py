@@ -4,6 +4,9 @@ from raygrid.assets import Asset
 from raygrid.channels.pins import PINS as RECORDINGS
 from raygrid.data.pins import PINS as IMAGES
 from raygrid.data.pins_audio import PINS as SOUNDS
+from raygrid.data.pins_sounds import PINS as NAMED
+from raygrid.data.pins_voices import PINS as VOICES
+from raygrid.victims.pins_sound import PINS as HEARING
 from raygrid.victims.pins_speech import PINS as SPEECH
 
 _PINS: tuple[Asset, ...] = (
@@ -123,5 +126,7 @@ LPIPS = Asset(
 )
 """AlexNet's convolutions as torchvision trained them, and the weights of LPIPS 0.1 over them."""
 
-ASSETS: dict[str, Asset] = {asset.name: asset for asset in (*_PINS, LPIPS, *IMAGES, *RECORDINGS, *SOUNDS, *SPEECH)}
+ASSETS: dict[str, Asset] = {
+    asset.name: asset for asset in (*_PINS, LPIPS, *IMAGES, *RECORDINGS, *SOUNDS, *NAMED, *VOICES, *SPEECH, *HEARING)
+}
 """By name. Names are unique (held by a test)."""

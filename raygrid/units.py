@@ -123,6 +123,11 @@ class Dataset:
     known: int = 0
     """Photos of each person that an attacker may have."""
 
+    @property
+    def sound(self) -> bool:
+        """Whether it is heard, and not seen."""
+        return self.sample_rate > 0 or self.task == "transcription"
+
 
 @dataclass(frozen=True)
 class Plan:

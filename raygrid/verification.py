@@ -238,6 +238,7 @@ class Match:
                     clean_prediction=clean_answer,
                     photo=own[draw % len(own)],
                     known=known,
+                    play=draw // len(own),
                     similarity=similarity,
                     clean_similarity=clean_similarity,
                 )

@@ -5,9 +5,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from raygrid.component import Component, Params
+from raygrid.component import ALL_GOALS, Component, Params
 
 NYQUIST = 8000.0
+Bank = Literal["birds", "everyday", "both"]
 Hertz = Annotated[float, Field(ge=0, le=NYQUIST)]
 
 
@@ -119,6 +120,29 @@ class Imperceptible(CarliniWagnerAudio):
         return self.steps + self.masked_steps, self.steps + self.masked_steps
 
 
+class NaturalSounds(Params):
+    """Parameters of natural-sounding additions."""
+
+    bank: Bank = "both"
+    """Recordings that are added: of eight birds (a package of 161 MB), of eight things about the house, or of both."""
+    sounds: Annotated[int, Field(ge=1, le=20)] = 3
+    """How many are added to a clip at once."""
+    pitch: Annotated[float, Field(ge=0, le=12)] = 4.0
+    """Semitones by which each may be higher (and faster) or lower (and slower)."""
+    snr_db: Annotated[float, Field(ge=-60, le=120)] = 10.0
+    """Power of the clip over that of all that is added, in dB, at least."""
+    queries: Annotated[int, Field(ge=3)] = 600
+    """Looks at the victim for each clip: two a step, and one at the end."""
+    explore: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Share of the steps that try any sounds at any time; the others refine the best ones' time, pitch and loudness."""
+    search: Literal["random", "pgpe"] = "random"
+    """How they are refined: `random` walks to what is better; `pgpe` follows estimated gradients of a distribution."""
+
+    def passes(self) -> tuple[int, int]:
+        """Two looks a step, and a last one."""
+        return 2 * ((self.queries - 1) // 2) + 1, 0
+
+
 COMPONENTS: tuple[Component, ...] = (
     Component(
         kind="attack",
@@ -161,5 +185,17 @@ COMPONENTS: tuple[Component, ...] = (
         access="none",
         goals=("untargeted",),
         license="recordings: pocketsphinx-testdata BSD-2-Clause, asterisk-core-sounds-en-wav CC-BY-SA-3.0",
+    ),
+    Component(
+        kind="attack",
+        heard=True,
+        name="natural-sounds",
+        summary="Bird calls and everyday noises beside what is heard: which, when, how high and how loud, chosen by scores alone.",
+        build="raygrid.attacks.natural_sounds:natural_sounds",
+        params=NaturalSounds,
+        source="after Yakura, Akimoto & Sakuma, AAAI 2020; recordings instead of a GAN",
+        license="recordings: tuxpaint-stamps-default GPL-2, sonic-pi-samples CC0-1.0",
+        access="score",
+        goals=ALL_GOALS,
     ),
 )

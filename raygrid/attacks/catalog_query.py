@@ -17,9 +17,9 @@ class Square(Params):
     rescale: bool = True
     """Halve it at the same shares of the queries, however many; off: after as many as if they were 10,000, as AutoAttack does."""
 
-    def for_pictures(self) -> bool:
-        """Always."""
-        return True
+    def hears(self, norm: str) -> bool:
+        """Squares of L-inf become stretches of time; bumps have two dimensions."""
+        return norm == "linf"
 
     def passes(self) -> tuple[int, int]:
         """One look at each candidate."""
@@ -77,10 +77,6 @@ class HopSkipJump(Params):
     """Random points tried as a start; a sample for which none meets the goal is an error, not robust."""
     directions: int = Field(100, ge=1)
     """Points asked at for the first estimate of the boundary's direction; the t-th takes sqrt(t) times as many."""
-
-    def for_pictures(self) -> bool:
-        """Always."""
-        return True
 
     def passes(self) -> tuple[int, int]:
         """At most; what does not suffice for another estimate and the search after it is left."""

@@ -47,6 +47,10 @@ class Patch(Universal):
     lr: float = Field(0.05, gt=0)
     """Adam's step size, in input units."""
 
+    def for_pictures(self) -> bool:
+        """Always."""
+        return True
+
     @classmethod
     def at(cls, area: float, place: tuple[float, float] | Literal["random"]) -> "Patch":
         """Return a patch of this size and place."""

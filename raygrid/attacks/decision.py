@@ -188,10 +188,10 @@ class Walk:
 
     def _random_points(self, randomness: Randomness, k: int, who: Tensor) -> Tensor:
         """Pixel noise first, then coarse grids whose cells are at either end of the box."""
-        c, h, w = self._x.shape[1:]
+        c, h, w = (1, 1, *self._x.shape[1:])[-3:]
         index, purpose = self.index[who], f"start/{k}"
         if k == 0:
-            shares = randomness.uniform(purpose, index, self._x[:1].expand(len(who), -1, -1, -1))
+            shares = randomness.uniform(purpose, index, self._x.new_empty(len(who), *self._x.shape[1:]))
         else:
             side = GRIDS[(k - 1) % len(GRIDS)]
             cells = randomness.uniform(purpose, index, self._x.new_empty(len(who), c, side, side)).round()

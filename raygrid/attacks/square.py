@@ -61,7 +61,7 @@ def square(
     Args:
         oracle: the victim, with score access.
         goal: what to reach.
-        x: clean inputs [B, C, H, W] in [0, 1].
+        x: clean inputs [B, C, H, W] in [0, 1], or, for L-inf, waveforms [B, T], in which squares are stretches of time.
         constraint: L-inf, L2 or L1 ball, and box.
         randomness: the samples' streams.
         queries: looks at the victim, the first one at the starting point.
@@ -69,9 +69,10 @@ def square(
         rescale: whether the schedule of their sizes is stretched to the queries; else it is that of 10,000.
 
     Returns:
-        Candidates [B, C, H, W] inside the constraint: a point seen to succeed, else the one of lowest margin.
+        Candidates like x inside the constraint: a point seen to succeed, else the one of lowest margin.
     """
-    search = SEARCHES[constraint.norm]
+    search, shape = SEARCHES[constraint.norm], x.shape[1:]
+    x = x.view(len(x), *(1, 1, *shape)[-3:])
     best = Best(x)
     n, c, h, w = x.shape
     everyone = torch.arange(n, device=x.device)
@@ -87,10 +88,10 @@ def square(
             at = squares * 10_000 // queries if rescale else squares
             share = p_init / 2 ** sum(at > mark for mark in HALVINGS)
             z = search.step(best.x[active], clean, constraint, draws, math.sqrt(share * h * w))
-        value, success = oracle.look(goal, z, active, "margin")
+        value, success = oracle.look(goal, z.view(-1, *shape), active, "margin")
         oracle.retire(active, success)
         best.keep_better(active, z, value, success)
-    return best.x
+    return best.x.view(-1, *shape)
 
 
 def _stripes(x: Tensor, constraint: Constraint, randomness: Randomness, index: Tensor) -> Tensor:
@@ -100,7 +101,8 @@ def _stripes(x: Tensor, constraint: Constraint, randomness: Randomness, index: T
 
 
 def _step_linf(z: Tensor, x: Tensor, constraint: Constraint, draws: Draws, side: float) -> Tensor:
-    rows, columns = _places(x, draws.place[:, :2], max(round(side), 1))
+    length = side**2 if x.shape[2] == 1 else side  # of sound, which is one row, a stretch of as many values
+    rows, columns = _places(x, draws.place[:, :2], max(round(length), 1))
     inside = _mask(x, rows, columns)
     return constraint.project(torch.where(inside, x + constraint.eps * draws.color, z), x)
 

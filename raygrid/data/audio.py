@@ -1,7 +1,7 @@
 """Recordings to waveforms of one rate and one length. Imports no torch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd
 from pathlib import Path
 
@@ -16,6 +16,10 @@ from raygrid.errors import UsageError
 
 SILENCE = 1 / 32768
 """A recording that nowhere exceeds it, one step of 16 bits, is silent."""
+LOSSY = ("VORBIS", "OPUS", "MPEG")
+"""Beginnings of the subtypes whose decoders overshoot the full scale by nature."""
+OVERSHOOT = 4.0
+"""How far they may."""
 SHORTEST = 0.1
 """Seconds of a recording below which there is nothing to hear."""
 
@@ -30,7 +34,7 @@ class Recording:
     source_rate: int
     """Samples a second of the file."""
     gain: float = 1.0
-    """What it was multiplied with, so that resampling left no peak above 1."""
+    """What it was multiplied with, so that decoding and resampling left no peak above 1."""
     cluster: str = ""
     transcript: str | None = None
 
@@ -69,7 +73,8 @@ def read_recording(
             f"{where}: has {channels.shape[1]} channels; a victim hears one: state `mix: true` to take their mean"
         )
     x = channels.mean(1)
-    _check_values(x, source_rate, where)
+    lossy = soundfile.info(file).subtype.startswith(LOSSY)
+    _check_values(x, source_rate, where, OVERSHOOT if lossy else 1.0)
     x = resampled(x, source_rate, rate)
     peak = float(np.abs(x).max())
     if peak <= SILENCE:
@@ -78,14 +83,14 @@ def read_recording(
     return Recording(id, x * np.float32(gain), source_rate, gain, cluster or id, transcript)
 
 
-def _check_values(x: np.ndarray, rate: int, where: str) -> None:
+def _check_values(x: np.ndarray, rate: int, where: str, most: float) -> None:
     if len(x) < SHORTEST * rate:
         raise UsageError(
             f"{where}: is {1000 * len(x) / rate:.0f} ms long; at least {1000 * SHORTEST:.0f} ms are needed"
         )
     if bad := int((~np.isfinite(x)).sum()):
         raise UsageError(f"{where}: holds NaN or infinite values in {bad} places; repair or drop it")
-    if (peak := float(np.abs(x).max())) > 1:
+    if (peak := float(np.abs(x).max())) > most:
         raise UsageError(f"{where}: reaches {peak:g}; waveforms stay in [-1, 1], divide by their full scale")
 
 
@@ -97,9 +102,16 @@ def resampled(x: np.ndarray, source: int, target: int) -> np.ndarray:
     return np.asarray(resample_poly(x, target // common, source // common), dtype=np.float32)
 
 
-def to_table(recordings: Sequence[Recording], params: AudioParams) -> pa.Table:
+def repeated(recording: Recording, samples: int) -> Recording:
+    """Return a recording of this length at least: a shorter one again and again, the last time cut."""
+    return recording if len(recording.x) >= samples else replace(recording, x=np.resize(recording.x, samples))
+
+
+def to_table(
+    recordings: Sequence[Recording], params: AudioParams, labels: Sequence[int] | None = None, **metadata: Sequence[str]
+) -> pa.Table:
     """Build the table of a Dataset: `x` [T] of one length, with `transcript` (null where the recording is cut), `source_rate`,
-    `seconds` of the recording, `samples` that are not filling, and `gain` as metadata."""
+    `seconds` of the recording, `samples` that are not filling, and `gain` as metadata. Labels are 0 where there are none."""
     longest = max((len(recording.x) for recording in recordings), default=1)
     length = longest if params.seconds is None else round(params.seconds * params.rate)
     x = np.zeros((len(recordings), length), dtype=np.float32)
@@ -108,7 +120,7 @@ def to_table(recordings: Sequence[Recording], params: AudioParams) -> pa.Table:
     return make_table(
         [recording.id for recording in recordings],
         x,
-        np.zeros(len(recordings), dtype=np.int64),
+        np.zeros(len(recordings), dtype=np.int64) if labels is None else np.array(labels, dtype=np.int64),
         [recording.cluster for recording in recordings],
         # What is said after the cut is not in the clip, and nobody knows where in the text that is.
         transcript=pa.array([r.transcript if len(r.x) <= length else None for r in recordings], pa.string()),
@@ -116,4 +128,5 @@ def to_table(recordings: Sequence[Recording], params: AudioParams) -> pa.Table:
         seconds=[len(recording.x) / params.rate for recording in recordings],
         samples=[min(len(recording.x), length) for recording in recordings],
         gain=[recording.gain for recording in recordings],
+        **{name: list(values) for name, values in metadata.items()},
     )

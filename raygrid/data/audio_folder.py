@@ -34,9 +34,13 @@ def audio_folder(params: AudioFolderParams, limit: int | None) -> Dataset:
     )
 
 
+def audio_files(folder: Path) -> list[Path]:
+    """Return the audio files of a folder and its sub-folders, sorted, without hidden ones."""
+    return [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in SUFFIXES and file.name[0] != "."]
+
+
 def _from_folder(folder: Path) -> list[dict[str, str]]:
-    files = (file for file in sorted(folder.rglob("*")) if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
-    return [{"id": file.relative_to(folder).as_posix()} for file in files]
+    return [{"id": file.relative_to(folder).as_posix()} for file in audio_files(folder)]
 
 
 def _from_table(folder: Path, path: str) -> list[dict[str, str]]:

@@ -8,7 +8,7 @@ Source = tuple[Registry, str, str, str]
 """Registry, package, version, and a folder of it."""
 
 
-def _files(source: Source, files: Iterable[tuple[str, int, str]], terms: str) -> tuple[Asset, ...]:
+def files(source: Source, files: Iterable[tuple[str, int, str]], terms: str) -> tuple[Asset, ...]:
     """Pin files (path, bytes, sha256) below a folder of a package of a version; their assets are called `package/path`."""
     registry, package, version, folder = source
     return tuple(
@@ -79,17 +79,17 @@ _ASTERISK = (
 
 _ALLISON: Source = ("debian", "asterisk-core-sounds-en-wav", "1.6.1-1", "usr/share/asterisk/sounds/en_US_f_Allison")
 _POCKETSPHINX: Source = ("debian", "pocketsphinx-testdata", "0.8+5prealpha+1-15", "usr/share/pocketsphinx/test/data")
-_SONIC_PI: Source = ("debian", "sonic-pi-samples", "3.2.2~repack-8", "usr/share/sonic-pi/samples")
+SONIC_PI: Source = ("debian", "sonic-pi-samples", "3.2.2~repack-8", "usr/share/sonic-pi/samples")
 
-SPEECH = _files(_POCKETSPHINX, _SPEECH, "BSD-2-Clause")
+SPEECH = files(_POCKETSPHINX, _SPEECH, "BSD-2-Clause")
 """10 utterances."""
-TRANSCRIPTS = _files(_POCKETSPHINX, _TRANSCRIPTS, "BSD-2-Clause")
+TRANSCRIPTS = files(_POCKETSPHINX, _TRANSCRIPTS, "BSD-2-Clause")
 """What is said in them."""
-MUSIC = _files(_SONIC_PI, _MUSIC, "CC0-1.0")
+MUSIC = files(SONIC_PI, _MUSIC, "CC0-1.0")
 """12 pieces of more than 3 s."""
-MOONSHINE = _files(("pypi", "moonshine-voice", "0.0.4", "moonshine_voice/assets"), _MOONSHINE, "MIT")
+MOONSHINE = files(("pypi", "moonshine-voice", "0.0.4", "moonshine_voice/assets"), _MOONSHINE, "MIT")
 """Two read recordings."""
-PROMPTS = _files(_ALLISON, _ASTERISK, "CC-BY-SA-3.0")
+PROMPTS = files(_ALLISON, _ASTERISK, "CC-BY-SA-3.0")
 """Two announcements of a telephone exchange, at 8 kHz."""
 
 PINS = (*SPEECH, *TRANSCRIPTS, *MUSIC, *MOONSHINE, *PROMPTS)

@@ -84,6 +84,7 @@ def draw_rows(
         plays: what a channel of sound drew for each draw.
     """
     for draw, look in enumerate(verdict.looks):
+        play = draw if look.play is None else look.play
         yield {
             "unit_key": score.key,
             "sample_id": sample_id,
@@ -104,7 +105,7 @@ def draw_rows(
             "phoneme_edits_of": None if look.phonemes is None else look.phonemes.length,
             "word_edits": None if look.words is None else look.words.edits,
             "word_edits_of": None if look.words is None else look.words.length,
-            "play": None if plays is None else json.dumps({name: values[draw] for name, values in plays.items()}),
+            "play": None if plays is None else json.dumps({name: values[play] for name, values in plays.items()}),
         }
 
 

@@ -79,6 +79,7 @@ class GridReader:
         all_known = len(self._mistakes.found) == sound
         defenses, defenses_said = self._defenses(node)
         task = data[0].component.task if data else "classification"
+        heard = bool(data) and data[0].component.sound
         attacks, attacks_said = self._attacks(node, victims, all_known, task)
         if missing or len(self._mistakes.found) > before:
             return empty, {}  # `exclude` may well name what is missing because of the mistakes
@@ -92,7 +93,7 @@ class GridReader:
             **said[0].model_dump(mode="json", exclude_none=True),
         }
         wanted = said[0].judge
-        stored = task == "transcription" if wanted.stored is None else wanted.stored
+        stored = heard if wanted.stored is None else wanted.stored
         judge = JudgeSpec(wanted.draws, wanted.broken_at, wanted.layers, stored, wanted.far)
         self._check_judge(node, judge, defenses, attacks)
         data = tuple(replace(spec, fit=said[0].splits.fit, stored=judge.stored) for spec in data)

@@ -77,7 +77,7 @@ def _faults_in_answers(victim: Victim, x: Tensor, *, may_be_masked: bool, may_be
 
 def _shape(victim: Victim, x: Tensor) -> list[str]:
     wanted = victim.info.input_shape
-    hears, sounds = victim.info.task == "transcription", x.ndim == 2
+    hears, sounds = victim.info.sample_rate > 0, x.ndim == 2
     if hears and sounds:
         return []
     if hears or sounds:

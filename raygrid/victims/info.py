@@ -51,7 +51,7 @@ class VictimInfo:
         aside = {
             "members",
             *(() if self.task == "verification" else ("similarity",)),
-            *(() if self.task == "transcription" else ("sample_rate",)),
+            *(() if self.sample_rate else ("sample_rate",)),
         }
         facts = {name: value for name, value in asdict(self).items() if name not in aside}
         return {**facts, "members": [member.facts() for member in self.members]} if self.members else facts

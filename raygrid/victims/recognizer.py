@@ -6,10 +6,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from raygrid.errors import UsageError
-from raygrid.randomness import Draws
 from raygrid.victims.info import VictimInfo
-from raygrid.victims.victim import Victim
+from raygrid.victims.listener import Listener
 
 
 class Text(Protocol):
@@ -36,27 +34,12 @@ class Text(Protocol):
         """Return the sounds of each word."""
 
 
-class Recognizer(Victim):
+class Recognizer(Listener):
     """Waveforms [B, T] in [-1, 1], at `info.sample_rate`, to log-probabilities [B, frames, tokens]."""
 
     def __init__(self, model: nn.Module, info: VictimInfo, text: Text, shortest: int) -> None:
-        super().__init__(model, info)
+        super().__init__(model, info, shortest)
         self.text = text
-        self.shortest = shortest
-        """Samples that a clip needs at least."""
-
-    def inside(self, x: Tensor, draws: Draws | None = None) -> Tensor:
-        """Return the waveforms as they are, once they are known to be such.
-
-        Raises:
-            UsageError: other axes, or clips too short.
-        """
-        if x.ndim != 2 or x.shape[1] < self.shortest:
-            raise UsageError(
-                f'victim "{self.info.id}" takes waveforms [B, T] of at least {self.shortest} samples '
-                f"({1000 * self.shortest / self.info.sample_rate:.0f} ms), not {list(x.shape)}"
-            )
-        return x
 
     def paths(self, outputs: Tensor) -> list[list[int]]:
         """Return the tokens that each of the outputs [B, frames, tokens] says, read greedily."""

@@ -10,7 +10,7 @@ from patch_cases import SPEED_LIMIT, net, signs, spec, through
 
 import raygrid
 from raygrid.attacks.catalog_patch import Insects, Sticker
-from raygrid.attacks.insect_search import CONFIRM, PGPE, Placed, Race
+from raygrid.attacks.placements import CONFIRM, PGPE, Placed, Race
 from raygrid.data.signs import sign_mask
 from raygrid.errors import UsageError
 from raygrid.goals import Goal
@@ -197,7 +197,7 @@ def test_a_rival_takes_the_place_of_the_best_after_enough_looks_in_the_lead():
 
 
 def test_pgpe_goes_to_the_least_of_a_bowl_and_stays():
-    walk, mu = PGPE(6, pixels(1)), pixels(6, 4, seed=3)
+    walk, mu = PGPE(6, 4, pixels(1)), pixels(6, 4, seed=3)
     aim, everyone = torch.tensor([0.3, 0.7, 0.5, 0.6]), torch.arange(6)
     for k in range(2000):
         e = walk.sigma * numbers(6, 4, seed=k)
