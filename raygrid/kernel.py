@@ -43,15 +43,18 @@ class Batch:
     """Where faces are verified: the photos that each is compared with."""
     transcripts: Sequence[str | None] | None = None
     """Of sound: what is said, as far as that is known."""
+    starts: Tensor | None = None
+    """Where faces are verified and an attack starts from them: photos of the target person that an attacker may have
+    [N, K, C, H, W]."""
 
     def take(self, where: Sequence[int]) -> "Batch":
         """Return the samples at these positions."""
         index = torch.tensor(where, dtype=torch.long, device=self.x.device)
         references = None if self.references is None else self.references.take(where)
         transcripts = None if self.transcripts is None else [self.transcripts[i] for i in where]
-        return Batch(
-            [self.ids[i] for i in where], self.x[index], self.labels[index], self.classes, references, transcripts
-        )
+        starts = None if self.starts is None else self.starts[index]
+        ids = [self.ids[i] for i in where]
+        return Batch(ids, self.x[index], self.labels[index], self.classes, references, transcripts, starts)
 
 
 @dataclass
@@ -385,6 +388,7 @@ def _oracle(
         numbers=numbers_of(batch, seed),
         device=batch.x.device,
         readout=readout,
+        starts=batch.starts[:, : attack.photos] if batch.starts is not None and attack.starts_from_photos else None,
     )
 
 

@@ -196,8 +196,14 @@ class AttackSpec:
 
     @property
     def serves_every_eps(self) -> bool:
-        """Whether the examples are crafted once for every eps: the closest that there are, wherever that is."""
-        return self.component.minimal_norm and self.stage is None
+        """Whether the examples are crafted once for every eps: the closest that there are, wherever that is. Not where other photos
+        judge: those take an example for the person that goes as far as eps allows."""
+        return self.component.minimal_norm and self.stage is None and not self.verifies
+
+    @property
+    def starts_from_photos(self) -> bool:
+        """Whether it walks from a photo of the target person towards the attacker's own, and asks on the way who is seen."""
+        return self.goal == "impersonate" and self.component.minimal_norm and self.component.access == "decision"
 
     @property
     def to_the_end(self) -> bool:

@@ -124,7 +124,11 @@ def make_table(
 
 def pixels(table: pa.Table) -> np.ndarray:
     """Return x [N, C, H, W] as float32 in [0, 1], or waveforms [N, T] in [-1, 1]; read-only where no conversion was needed."""
-    x: np.ndarray = table.column("x").combine_chunks().to_numpy_ndarray()
+    return scaled(table.column("x").combine_chunks().to_numpy_ndarray())
+
+
+def scaled(x: np.ndarray) -> np.ndarray:
+    """Return pixels or a waveform as victims take them: float32, and pixels in [0, 1]."""
     return x.astype(np.float32) / np.float32(255) if x.dtype == np.uint8 else x
 
 

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from raygrid.component import resolve
-from raygrid.data.dataset import pixels
-from raygrid.data.pairs import REFERENCES
+from raygrid.data.dataset import pixels, scaled
+from raygrid.data.pairs import REFERENCES, photos_of
 from raygrid.defenses.noise import AT_ONCE
 from raygrid.engine.fitting import enroll_unit, fit_unit, found, read_fitted
 from raygrid.engine.outcome_rows import craft_rows, draw_rows, verdict_row
@@ -402,7 +402,9 @@ class VictimHost:
             if set(REFERENCES) <= set(table.column_names):
                 references = References(*(table.column(name).to_pylist() for name in REFERENCES))
             transcripts = table.column("transcript").to_pylist() if "transcript" in table.column_names else None
-            return Batch(table.column("sample_id").to_pylist(), x, labels, classes, references, transcripts)
+            photos = photos_of(table)
+            starts = None if photos is None else torch.tensor(scaled(photos), device=self.device)
+            return Batch(table.column("sample_id").to_pylist(), x, labels, classes, references, transcripts, starts)
 
         return make() if key == "preflight" else self.batches.get((key, classes), make)
 

@@ -10,7 +10,7 @@ from raygrid.component import resolve
 from raygrid.costs import Cost, read_costs
 from raygrid.data.check import check
 from raygrid.data.dataset import Dataset, Shard, fingerprint
-from raygrid.data.pairs import make_trials
+from raygrid.data.pairs import make_trials, with_photos
 from raygrid.engine.phrases import check_phrases
 from raygrid.errors import UsageError
 from raygrid.grid import expand
@@ -41,6 +41,7 @@ def read_inputs(job: Job) -> Inputs:
         UsageError: whatever a person got wrong in data, victims or their combination.
     """
     infos = {spec.key: _identify(spec) for spec in _victims(job)}
+    walks = any(attack.starts_from_photos for grid in job.grids for attack in grid.attacks)
     datasets: dict[str, Dataset] = {}
     shards: dict[str, pa.Table] = {}
     planned: dict[str, units.Dataset] = {}
@@ -48,7 +49,10 @@ def read_inputs(job: Job) -> Inputs:
         dataset, apart = _load(where, spec)
         datasets[spec.key] = dataset
         cut = list(dataset.shards(spec.shard))
-        shards |= {shard.key: shard.table for shard in (*cut, *apart)}
+        tables = {shard.key: shard.table for shard in cut}
+        if walks and dataset.people is not None:
+            tables = {key: with_photos(table, apart[1].table) for key, table in tables.items()}
+        shards |= tables | {shard.key: shard.table for shard in apart}
         planned[spec.key] = units.Dataset(
             name=dataset.name,
             label=label(dataset.name, spec.params),
