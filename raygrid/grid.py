@@ -34,7 +34,7 @@ JUDGE_VERSION = 2
 """Bumped when the judge's verdict on unchanged examples changes."""
 FIT_VERSION = 1
 """Bumped when what an unchanged component fits changes, other than by the above."""
-MEASURES = {"lpips": 1, "layers": 1}
+MEASURES = {"lpips": 1, "layers": 1, "detector": 1}
 """Versions of what a grid may ask for; bumped when its value on unchanged examples changes."""
 PRECISION = "float32"
 Json = dict[str, Any]
@@ -139,7 +139,8 @@ def _add(plan: Plan, cells: Sequence[Cell], source: Model, enrolls: Model, data:
 
 def _with_measures(verdict: str, cell: Cell) -> str:
     """Return the key of a score unit, given that of its verdicts."""
-    measures = {name: MEASURES[name] for name in (*cell.perceptual, *["layers"] * cell.layers)}
+    asked = (*cell.perceptual, *["layers"] * cell.layers, *["detector"] * cell.detector)
+    measures = {name: MEASURES[name] for name in asked}
     return content_key([verdict, measures]) if measures else verdict
 
 
@@ -275,7 +276,7 @@ def _cell(grid: GridSpec, data: Dataset, model: Model, attack: AttackSpec, seed:
         "seed": str(seed),
     }
     identity = " ".join(f"{name}={value}" for name, value in parts.items() if value)
-    measured = grid.perceptual, grid.judge.layers
+    measured = grid.perceptual, grid.judge.layers, grid.judge.detector
     return Cell(identity, grid.name, data.label, data.classes, model, attack, seed, judging, *measured)
 
 

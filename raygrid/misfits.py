@@ -113,6 +113,8 @@ def _of_goal(data: Dataset, judge: JudgeSpec, attack: AttackSpec, defense: Defen
         yield f'attack "{name}": "photos" and "combine" are for data whose faces are verified, and {data.name} is no such data'
     if data.task != "verification" and judge.far is not None:
         yield f"judge.far: is for data whose faces are verified, and {data.name} is no such data"
+    if data.task != "verification" and judge.detector:
+        yield f"judge.detector: is for data whose faces are verified, and {data.name} is no such data"
     used = [attack.component, defense.component, *([attack.channel.component] if attack.channel else [])]
     if attack.phrase is not None and attack.goal != "transcribe":
         yield f'attack "{name}": "phrase" is for the goal transcribe, not {attack.goal}'

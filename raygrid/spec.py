@@ -126,6 +126,8 @@ class JudgeSpec:
     """Whether the copy that an 8-bit file can hold is judged."""
     far: float | None = None
     """False accept rate that sets the threshold of a verification."""
+    detector: bool = False
+    """Whether a detector looks for the face in each example."""
 
     def of(self, attack: "AttackSpec", *, random: bool = False) -> Judging:
         """Return how an attack's examples are judged: by 20 draws through a channel or of a random defense, and else by one; more

@@ -64,6 +64,8 @@ class Cell(NamedTuple):
     """What is measured of its examples besides."""
     layers: bool = False
     """Whether their distance to the original is measured at every layer."""
+    detector: bool = False
+    """Whether a detector looks for the face in them."""
 
 
 class Craft(NamedTuple):

@@ -22,6 +22,8 @@ from raygrid.randomness import Randomness
 from raygrid.similarity import By, Weakest, among, compare, read, written
 from raygrid.spec import AttackSpec, Combine
 
+TINY = 1e-30
+"""Lead of a similarity that is equal to the threshold: all that tells two equal scores from each other."""
 SHARPNESS = 20.0
 """By how much a similarity that is 1 lower weighs more, in powers of e, where the photos of a person are weighted."""
 
@@ -167,7 +169,7 @@ class Match:
         """Return the scores [B, 2] of NO_MATCH and MATCH with the known photos, for embeddings [B, D] of the samples at `index`."""
         leads = compare(self.similarity, embeddings, self.known[index]) - self.threshold
         lead = -COMBINATIONS[self.combine](-leads) if self.hides else COMBINATIONS[self.combine](leads)
-        return torch.stack([-lead, lead], dim=1)
+        return _scores(lead)
 
     def judged_by(self, outputs: Outputs) -> Outputs:
         """Return the scores of the decisions over the photos that judge, each a draw of its own at each draw of the outputs."""
@@ -205,7 +207,7 @@ class Match:
         ):  # the model failed on every sample, and nobody knows how wide its answers are
             each = each.new_full((*each.shape[:-1], photos.shape[-1]), float("nan"))
         leads = compare(self.similarity, each, photos) - self.threshold  # [draws, N, P]
-        scores = torch.stack([-leads, leads], dim=-1).permute(0, 2, 1, 3).flatten(0, 1)
+        scores = _scores(leads).permute(0, 2, 1, 3).flatten(0, 1)
         if len(scores) == 1:
             return Outputs(scores[0], outputs.errors, alarms=outputs.alarms)
         return Outputs(scores.mean(0), outputs.errors, scores, outputs.alarms)
@@ -247,6 +249,12 @@ class Match:
             )
             for own, *rows in zip(ids, *columns, strict=True)
         ]
+
+
+def _scores(leads: Tensor) -> Tensor:
+    """Return the scores [..., 2] of NO_MATCH and MATCH, given by how much similarities [...] exceed the threshold; 0 matches."""
+    leads = leads + TINY * (leads == 0)
+    return torch.stack([-leads, leads], dim=-1)
 
 
 def _mean(values: Iterable[float | None]) -> float:

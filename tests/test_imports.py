@@ -91,7 +91,7 @@ MAY_IMPORT = {
     "misfits": WORDS | {"job", "metrics", "units", "victims"},
     "grid": WORDS | {"enrollment", "job", "misfits", "series", "units", "victims"},
     "results": WORDS | {"metrics"},
-    "engine": RUN | {"costs", "grid", "results", "units"},
+    "engine": RUN | {"costs", "data.pins", "grid", "results", "units"},
     "notebook": RUN,
     "bench": RUN | {"notebook"},
     "bench_peers": RUN | {"bench"},

@@ -26,7 +26,7 @@ from raygrid.enrollment import MATCH, NO_MATCH
 from raygrid.goals import make_goal
 from raygrid.judge import Outputs, looks_needed, run_model
 from raygrid.kernel import Batch, numbers_of, score
-from raygrid.metrics.verification import threshold_at
+from raygrid.metrics.verification import Pairs, threshold_at
 from raygrid.randomness import Randomness
 from raygrid.spec import ONCE, Judging
 from raygrid.verification import SHARPNESS, Enrolled, Match, all_pairs, enroll, match_of
@@ -70,6 +70,21 @@ def test_scores_of_known_photos_in_closed_form(similarity, combine, combined, hi
     # The length of an embedding is nothing to a cosine.
     longer = made(torch.tensor([[7.0, 0.0]]), torch.tensor([0]))
     assert torch.allclose(longer, scores) is (similarity == "cosine")
+
+
+@pytest.mark.parametrize(("hides", "goal"), [(False, "impersonate"), (True, "dodge")])
+def test_a_similarity_that_is_the_threshold_matches_as_it_does_where_rates_are_counted(hides, goal):
+    """Here, while attacking, and when judged; and one step of float32 below it does not."""
+    x = torch.tensor([[0.5, 0.0]])
+    for step, matches in ((0.0, True), (-1.0, True), (1.0, False)):
+        threshold = float(np.nextafter(np.float32(-0.5), np.float32(np.inf * step)) if step else np.float32(-0.5))
+        made = match([[[0.0, 0.0]]], threshold=threshold, similarity="l2", hides=hides)
+        aim = make_goal(goal, torch.tensor([0]), 2)
+        for scores in (made(x, torch.tensor([0])), made.judged_by(Outputs(x)).logits):
+            assert bool(scores.argmax(1)[0] == MATCH) is matches
+            assert bool(aim.success(scores)[0]) is (matches is not hides)
+        counted = Pairs(np.array([-0.5, -9.0, -9.0], dtype=np.float32), np.array([0, 1, 1])).far(threshold)
+        assert counted.num == int(matches)
 
 
 def test_each_sample_is_compared_with_its_own_photos_in_whatever_order_they_are_asked_about():

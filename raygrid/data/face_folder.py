@@ -20,8 +20,6 @@ from raygrid.data.labels import interleave
 from raygrid.data.paths import existing_folder
 from raygrid.errors import UsageError
 
-CERTAIN = 0.9
-"""Confidence from which something is taken for a face. The least certain face of `orl-faces` has 0.98."""
 RIVAL = 0.25
 """Area of a face's box, as a share of the largest's, from which it may be the one that is meant."""
 NAMED = 10
@@ -130,7 +128,7 @@ def _in_place(photo: np.ndarray) -> np.ndarray | Trouble:
 
 def _finder(largest: bool) -> Look:
     """Return what looks for the face; the largest of several, or else only where there is one."""
-    from raygrid.data.face_detection import find_faces, load_nets
+    from raygrid.data.face_detection import CERTAIN, find_faces, load_nets
 
     nets = load_nets()
 

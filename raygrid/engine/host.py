@@ -18,8 +18,10 @@ from torch import Tensor
 
 from raygrid.component import resolve
 from raygrid.data.dataset import pixels, scaled
+from raygrid.data.face_detection import Nets, load_nets
 from raygrid.data.pairs import REFERENCES, photos_of
 from raygrid.defenses.noise import AT_ONCE
+from raygrid.engine.face_rows import faces_found
 from raygrid.engine.fitting import enroll_unit, fit_unit, found, read_fitted
 from raygrid.engine.outcome_rows import craft_rows, draw_rows, verdict_row
 from raygrid.engine.rows import face_rows, sample_rows, trial_key
@@ -27,7 +29,7 @@ from raygrid.engine.work import Preflight, Report, Task, Unit
 from raygrid.enrollment import ANSWERS, Enrollment
 from raygrid.errors import UsageError
 from raygrid.evidence import CONDITIONS, UNKNOWN, Record, answers_differ, left_of, unknown_in_suite
-from raygrid.judge import TRACEBACK_FRAMES, Outputs, run_model, vouched
+from raygrid.judge import TRACEBACK_FRAMES, Outputs, read_back, run_model, stored, vouched
 from raygrid.kernel import Batch, Inherited, channel_of, comparison_of, craft, goal_of, numbers_of, plays_of, score
 from raygrid.metrics.lpips import Lpips
 from raygrid.metrics.lpips import load as load_lpips
@@ -102,7 +104,9 @@ class VictimHost:
         self.examples = Cache(SMALL_CACHE)
         self.records = Cache(RECORDS)
         self.fitted = Cache(SMALL_CACHE)
+        self.faces = Cache(RECORDS)
         self.lpips: Lpips | None = None
+        self.nets: Nets | None = None
         self.stopping = False
 
     def stop(self) -> None:
@@ -266,6 +270,10 @@ class VictimHost:
             found = layer_distances(model, examples.x_adv[judged], batch.x[judged], self._at_once(batch))
             for i, distances in zip(judged, found, strict=True):
                 rows[i]["layer_distance"] = distances
+        if unit.cell.detector:
+            before, after = self._found(unit, batch, examples.x_adv)
+            for row, clean_face, face in zip(rows, before, after, strict=True):
+                row |= {"clean_face_found": clean_face, "face_found": None if row["prediction"] is None else face}
         plays = plays_of(unit.cell.attack, batch, craft_unit.seed, unit.cell.judging.draws)
         looks = [
             row
@@ -345,6 +353,13 @@ class VictimHost:
             return vouched(model, batch.x, batch.labels, max(1, size), numbers_of(batch, seed))
 
         return self.radii.get((unit.model.digest, unit.craft.shard.key, seed), make)
+
+    def _found(self, unit: Score, batch: Batch, x_adv: Tensor) -> tuple[list[bool], list[bool]]:
+        """Return in which clean photos, and in which examples as judged, a detector finds the face."""
+        nets = self.nets = self.nets or load_nets()
+        shown = read_back(stored(x_adv, batch.x), batch.x) if unit.cell.judging.stored else x_adv
+        clean: list[bool] = self.faces.get(unit.craft.shard.key, lambda: faces_found(nets, batch.x))
+        return clean, faces_found(nets, shown)
 
     def _examples(self, unit: Craft, batch: Batch) -> Examples:
         return self.examples.get(unit.key, lambda: self._read_examples(unit, batch))

@@ -67,7 +67,7 @@ def _verifications(
     for row in rows:
         face = faces.get(_place(row))
         rates = ("none judged", "", "", "")
-        if face is not None:
+        if face is not None and face["judged"]:
             clean, known = (_percent(face[f"{name}_rate"]) for name in ("clean", "known"))
             rates = (clean, *_share(face, "photo_rate"), known)
         table.add_row(_victim(row), _attack(row, with_seed=with_seed), *rates, _count(row))

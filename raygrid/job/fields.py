@@ -51,6 +51,9 @@ class JudgeFields(Params):
     the copy. Default: on where speech is transcribed, since a file is what gets played; else off."""
     far: float | None = Field(default=None, gt=0, lt=1, json_schema_extra=_ONE)
     """Where faces are verified: the false accept rate on calibration people that sets the threshold. Default: 0.01."""
+    detector: bool = Field(default=False, json_schema_extra=_ONE)
+    """Where faces are verified: whether MTCNN still finds the face in each example, as a system that looks for it has to
+    (`face_found`); some 40 ms an example on one core."""
 
 
 class SplitFields(Params):

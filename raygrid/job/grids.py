@@ -93,7 +93,7 @@ class GridReader:
         }
         wanted = said[0].judge
         stored = task == "transcription" if wanted.stored is None else wanted.stored
-        judge = JudgeSpec(wanted.draws, wanted.broken_at, wanted.layers, stored, wanted.far)
+        judge = JudgeSpec(wanted.draws, wanted.broken_at, wanted.layers, stored, wanted.far, wanted.detector)
         self._check_judge(node, judge, defenses, attacks)
         data = tuple(replace(spec, fit=said[0].splits.fit, stored=judge.stored) for spec in data)
         perceptual = tuple(dict.fromkeys(said[0].perceptual))

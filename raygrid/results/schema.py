@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from raygrid.errors import did_you_mean
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 STATUSES = ("robust", "broken", "clean_wrong", "invalid", "error", "timeout", "skipped")
 """What may become of a trial. `clean_wrong`: the goal is met on the clean input already; `invalid`: the example breaks
@@ -224,6 +224,13 @@ RESULT = (
         "`draws` has one row for each of these photos, `draws_fooled` counts them, and none of them was known to the attacker.",
     ),
     Column("clean_similarity", "float64", "The same of the clean photo."),
+    Column(
+        "face_found",
+        "bool",
+        "Where the grid says judge: {detector: true}: whether MTCNN finds the face in the example, as it is before any channel. A "
+        "system that looks for faces compares no other.",
+    ),
+    Column("clean_face_found", "bool", "The same of the clean photo."),
     Column("known_draws", "int64", "Comparisons with the photos that the attacker had: they judge nothing."),
     Column("known_fooled", "int64", "How many of these met the goal: what a probe-dependent evaluation would report."),
     Column(

@@ -282,7 +282,10 @@ def test_where_a_victim_fails_on_a_clean_photo_nothing_is_judged_and_the_rows_sa
         assert row["status"] == "error" and "fails on 48 of 48 clean photos" in row["error"]
         assert (row["label"], row["person"]) == ("no match", row["sample_id"].split("/")[0])
         assert row["target_person"] and row["threshold"] is None
-    assert not rows(broken, "FROM face_attacks") and not parts(broken.results, "fits")
+    (line,) = rows(broken, "FROM face_attacks")
+    assert (line["planned"], line["judged"], line["people"], line["photo_rate"]) == (TRIALS, 0, 0, None)
+    assert (line["photo_rate_best"], line["photo_rate_worst"], line["photo_rate_low"]) == (0, 1, None)
+    assert not parts(broken.results, "fits")
     assert "none judged" in shown(next(result_tables(broken.results)), 140)
     again = run_here(broken)
     assert (again.state, again.failed) == ("complete", 0)
