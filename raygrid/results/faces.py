@@ -9,7 +9,7 @@ examples in which it found one, `clean_found_rate` the clean photos, and `photo_
 `photos_gain` compares the same attack with more and with fewer photos, trial by trial, of those with a verdict on both. `far_curve`
 judges the same examples at the thresholds of other false accept rates, one line a cell and `far_asked` (they were crafted at
 `far`): beside an attack's rates it says which FAR and FRR the people who are attacked find there, and whether the calibration
-people `carried` that FAR, which is no less than one of their pairs. `public_to_private` has one line a surrogate, victim and attack.
+people `carried` that FAR, no less than one of their pairs. `public_to_private` has one line a surrogate, victim and attack.
 
 Intervals are at 95 % over people: Wilson's on the effective number of decisions, or of trials (all rates), Student's on the spread
 between people (`photos_gain`; null where there is none to go by). Trials without a verdict have no decisions; `judged` says how
