@@ -164,7 +164,13 @@ def _of_faces(data: Dataset, far: float | None, attack: AttackSpec, defense: Def
             f'defense "{label(defense.component.name, defense.params)}" goes by scores of classes, and victims of {data.name} give '
             "embeddings: of votes take the mean (vote: mean)"
         )
-    if far is not None and (wrong := check_far(far, data.calibration)):
+    if data.only_goal not in (None, attack.goal):
+        attacked = "genuine" if attack.goal == "dodge" else "impostor"
+        yield (
+            f'attack "{name}": goal {attack.goal} makes no sense on the pairs of {data.name} that are attacked; say attacked: '
+            f"{attacked} of the data, or goal: {data.only_goal}"
+        )
+    if far is not None and (wrong := check_far(far, data.calibration, data.calibration_pairs)):
         yield f"judge.far: {wrong}"
 
 

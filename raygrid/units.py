@@ -122,8 +122,12 @@ class Dataset:
     """All photos, where faces are verified."""
     calibration: int = 0
     """How many people the thresholds are set on."""
+    calibration_pairs: int | None = None
+    """How many pairs of two of them; None: all that there are."""
     known: int = 0
     """Photos of each person that an attacker may have."""
+    only_goal: str | None = None
+    """The only goal that its trials make sense for; None: any of its task."""
 
 
 @dataclass(frozen=True)

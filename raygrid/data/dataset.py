@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,22 @@ class Shard:
     def size(self) -> int:
         """Number of samples."""
         return int(self.table.num_rows)
+
+
+Split = Literal["calibration", "judged"] | None
+
+
+class ListedPair(NamedTuple):
+    """Two photos that somebody compares."""
+
+    a: str
+    """Id of the photo that attacks, where the pair is attacked."""
+    b: str
+    """Id of the photo that is known to the attacker."""
+    same: bool
+    """Whether they show one person."""
+    split: Split = None
+    """Whether the pair sets thresholds or is judged; None: nobody said."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,8 @@ class Dataset:
     source: str = ""
     people: tuple[int, int] | None = None
     """Where faces are verified: photos of a person that an attacker may have, and photos that judge. Clusters are people then."""
+    pairs: tuple[ListedPair, ...] = ()
+    """Where faces are verified: the only pairs of photos that count; none: all that there are."""
     notes: str = ""
     """What a reader of the numbers must know, such as that the labels are an agreement of models."""
     extra: dict[str, Any] = field(default_factory=dict)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import ImageOps
 
 from raygrid.data.alignment import CROP, MARGIN, SIDE, frame
-from raygrid.data.catalog import FACE_FOLDER, FaceFolderParams
+from raygrid.data.catalog import FACE_FOLDER, FaceFolderParams, FrameParams
 from raygrid.data.dataset import Dataset
 from raygrid.data.faces import frames_table
 from raygrid.data.folder import list_files, sub_folders
@@ -63,12 +63,7 @@ def face_folder(params: FaceFolderParams, limit: int | None) -> Dataset:
     """
     folder = existing_folder(params.path)
     files, people = _listed(folder, params)
-    look = _in_place if params.aligned else _finder(params.several_faces == "largest")
-    seen = _look_at(files, look, limit, params.no_face == "skip")
-    skipped = [name for name, what in seen.items() if what is NO_FACE] if params.no_face == "skip" else []
-    if messages := list(_complaints({name: what for name, what in seen.items() if name not in skipped})):
-        raise UsageError(*messages)
-    frames = {name: what for name, what in seen.items() if isinstance(what, np.ndarray)}
+    frames, skipped = frames_of(files, params, limit)
     return Dataset(
         name=f"face-folder:{folder.name}",
         table=frames_table(frames, people),
@@ -76,8 +71,29 @@ def face_folder(params: FaceFolderParams, limit: int | None) -> Dataset:
         class_names=people,
         source=str(folder) if params.aligned else f"{folder}; {FACE_FOLDER.source}",
         people=(params.known, params.judged),
-        notes=f"Left out, since no face is found in them: {_first(skipped)}." if skipped else "",
+        notes=left_out(skipped),
     )
+
+
+def frames_of(
+    files: Mapping[str, Path], params: FrameParams, limit: int | None = None
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return the canonical frames of the first `limit` photos, by their names, and the photos that are left out.
+
+    Raises:
+        UsageError: photos cannot be read or do not show one face, and are not to be left out.
+    """
+    look = _in_place if params.aligned else _finder(params.several_faces == "largest")
+    seen = _look_at(files, look, limit, params.no_face == "skip")
+    skipped = [name for name, what in seen.items() if what is NO_FACE] if params.no_face == "skip" else []
+    if messages := list(_complaints({name: what for name, what in seen.items() if name not in skipped})):
+        raise UsageError(*messages)
+    return {name: what for name, what in seen.items() if isinstance(what, np.ndarray)}, skipped
+
+
+def left_out(skipped: Sequence[str]) -> str:
+    """Say which photos are left out."""
+    return f"Left out, since no face is found in them: {first_of(skipped)}." if skipped else ""
 
 
 def _listed(folder: Path, params: FaceFolderParams) -> tuple[dict[str, Path], tuple[str, ...]]:
@@ -91,7 +107,7 @@ def _listed(folder: Path, params: FaceFolderParams) -> tuple[dict[str, Path], tu
     few = [f"{person} ({count})" for person, count in zip(people, counts, strict=True) if count < needed]
     if few and params.few_photos == "refuse":
         raise UsageError(
-            f"few_photos: fewer than {needed} image files of {_first(few)}: one to attack with, {params.known} that an attacker "
+            f"few_photos: fewer than {needed} image files of {first_of(few)}: one to attack with, {params.known} that an attacker "
             f"may have and {params.judged} that judge. Add photos, say a smaller `known` or `judged`, or state `few_photos: skip` "
             "to leave these people out"
         )
@@ -157,8 +173,9 @@ def _complaints(seen: Seen) -> Iterator[str]:
     for field, advice in ADVICE.items():
         named = [name + what.detail for name, what in seen.items() if isinstance(what, Trouble) and what.field == field]
         if named:
-            yield f"{field}: {advice.format(_first(named))}"
+            yield f"{field}: {advice.format(first_of(named))}"
 
 
-def _first(names: Sequence[str]) -> str:
+def first_of(names: Sequence[str]) -> str:
+    """Name the first few."""
     return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")

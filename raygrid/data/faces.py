@@ -43,12 +43,15 @@ def orl_faces(params: PeopleParams, limit: int | None) -> Dataset:
     )
 
 
-def frames_table(frames: Mapping[str, np.ndarray], people: Sequence[str]) -> pa.Table:
-    """Build the table of a face dataset from frames [3, 160, 160] by the names of their photos: `ann/1.jpg` shows ann.
+def frames_table(
+    frames: Mapping[str, np.ndarray], people: Sequence[str], shows: Mapping[str, str] | None = None
+) -> pa.Table:
+    """Build the table of a face dataset from frames [3, 160, 160] by the names of their photos. `shows` says whom each shows; else
+    `ann/1.jpg` shows ann.
 
     The person is the cluster and, as the place among the people, the label. Metadata: `person`.
     """
-    persons = [_person(name) for name in frames]
+    persons = [_person(name) if shows is None else shows[name] for name in frames]
     places = {person: place for place, person in enumerate(people)}
     return make_table(
         list(frames),

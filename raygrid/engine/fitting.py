@@ -11,6 +11,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from raygrid.component import resolve
+from raygrid.data.listed_pairs import listed
 from raygrid.data.pairs import CALIBRATION
 from raygrid.engine.face_rows import verification_rows
 from raygrid.enrollment import Enrollment
@@ -88,7 +89,15 @@ def enroll_unit(store: Store, unit: Fit, batch: Batch, table: pa.Table, model: V
     calibration, similarity = table.column(CALIBRATION).to_pylist(), by_of(unit.model.info)
     people = table.column("label").to_pylist()
     enrolled = enroll(
-        model, batch.x, batch.ids, calibration, people, similarity, micro_batch, numbers_of(batch, unit.seed)
+        model,
+        batch.x,
+        batch.ids,
+        calibration,
+        people,
+        similarity,
+        micro_batch,
+        numbers_of(batch, unit.seed),
+        listed(table, calibration=True),
     )
     rates = [
         {
@@ -98,7 +107,7 @@ def enroll_unit(store: Store, unit: Fit, batch: Batch, table: pa.Table, model: V
             "defense_params": unit.model.defense.params.model_dump_json(),
             **row,
         }
-        for row in verification_rows(enrolled, calibration, people)
+        for row in verification_rows(enrolled, table)
     ]
     _commit(store, unit, Fitted(enrolled.tensors(), len(batch.ids), 1, 0), batch, started, rates)
 

@@ -258,7 +258,10 @@ class VictimHost:
         samples, answers = sample_rows(table), None
         if isinstance(match, Match):
             faces, answers = face_rows(unit, table, match.threshold), ANSWERS
-            samples = [{**sample, **face} for sample, face in zip(samples, faces, strict=True)]
+            samples = [
+                {**sample, **face, "probe_known": match.probe_known}
+                for sample, face in zip(samples, faces, strict=True)
+            ]
         rows = [
             {**shared, **sample, **verdict_row(verdict, claimed, answers), "certified_radius": radius}
             for sample, verdict, claimed, radius in zip(

@@ -10,6 +10,7 @@ from raygrid.component import resolve
 from raygrid.costs import Cost, read_costs
 from raygrid.data.check import check
 from raygrid.data.dataset import Dataset, Shard, fingerprint
+from raygrid.data.listed_pairs import listed, make_pair_trials
 from raygrid.data.pairs import make_trials, with_photos
 from raygrid.engine.phrases import check_phrases
 from raygrid.errors import UsageError
@@ -66,7 +67,9 @@ def read_inputs(job: Job) -> Inputs:
             transcripts="transcript" in dataset.table.column_names and not dataset.table["transcript"].null_count,
             gallery=next((ShardRef(shard.key, shard.size) for shard in apart[1:]), None),
             calibration=len(set(apart[0].table.column("cluster").to_pylist())) if dataset.people else 0,
+            calibration_pairs=_pairs_of_people(apart[1].table) if dataset.pairs else None,
             known=dataset.people[0] if dataset.people else 0,
+            only_goal=GOAL_OF_PAIRS.get(dataset.extra.get("attacked", "")),
         )
     check_phrases(job, datasets)
     costs = {
@@ -76,6 +79,17 @@ def read_inputs(job: Job) -> Inputs:
         if g.costs is not None
     }
     return Inputs(expand(job, planned, infos, excluded), datasets, infos, shards, costs)
+
+
+GOAL_OF_PAIRS = {"impostor": "impersonate", "genuine": "dodge"}
+"""What makes sense of listed pairs of two people, and of pairs of one."""
+
+
+def _pairs_of_people(gallery: pa.Table) -> int:
+    """Return how many pairs of two people a threshold is set on, of listed pairs."""
+    people = gallery.column("cluster").to_pylist()
+    ends = ({people[i], people[j]} for i, j in listed(gallery, calibration=True) or ())
+    return len({frozenset(pair) for pair in ends if len(pair) == 2})
 
 
 def _victims(job: Job) -> Iterator[VictimSpec]:
@@ -93,7 +107,11 @@ def _load(where: str, spec: DataSpec) -> tuple[Dataset, list[Shard]]:
         if spec.stored:
             dataset = dataset.on_file()
         if dataset.people is not None:
-            trials, gallery, calibration = make_trials(dataset, spec.fit, *dataset.people)
+            trials, gallery, calibration = (
+                make_pair_trials(dataset, spec.fit)
+                if dataset.pairs
+                else make_trials(dataset, spec.fit, *dataset.people)
+            )
             limited = replace(trials, table=trials.table.slice(0, spec.limit).combine_chunks())
             return limited, [Shard(fingerprint(table), table) for table in (calibration, gallery)]
         if not spec.fit:

@@ -94,7 +94,10 @@ def _transcriptions(
 
 
 def _share(found: Mapping[str, Any], name: str) -> tuple[str, str]:
-    """Return the rate of an attack and its interval; where some trials have no verdict, the range that the rate lies in."""
+    """Return the rate of an attack and its interval; where some trials have no verdict, the range that the rate lies in; nothing
+    where there was nothing to count."""
+    if found[name] is None:
+        return "", ""
     if lacking := found["planned"] - found["judged"]:
         best, worst = found[f"{name}_best"], found[f"{name}_worst"]
         return f"[red]{100 * best:.1f} - {_percent(worst)}[/red]", f"[red]{lacking} unknown[/red]"

@@ -25,8 +25,8 @@ RATES = {
     "photo": ("photo_hits", "photo_draws"),
     "known": ("known_hits", "known_draws"),
     "clean": ("clean_hits", "photo_draws"),
-    "any": ("any_hits", "trials"),
-    "all": ("all_hits", "trials"),
+    "any": ("any_hits", "photo_trials"),
+    "all": ("all_hits", "photo_trials"),
     "found": ("found_hits", "found_trials"),
     "clean_found": ("clean_found_hits", "found_trials"),
     "photo_if_found": ("photo_hits_if_found", "photo_draws_if_found"),
@@ -79,7 +79,7 @@ FROM raw.face_photos GROUP BY {KEY}, sample_id, person, face_found, clean_face_f
 CREATE VIEW raw.face_people AS
 SELECT {KEY}, person, count(*) AS trials, sum(photo_hits) AS photo_hits, sum(photo_draws) AS photo_draws,
        sum(known_hits) AS known_hits, sum(known_draws) AS known_draws, sum(clean_hits) AS clean_hits,
-       count_if(any_photo) AS any_hits, count_if(all_photos) AS all_hits,
+       count(any_photo) AS photo_trials, count_if(any_photo) AS any_hits, count_if(all_photos) AS all_hits,
        count_if(face_found) AS found_hits, count(face_found) AS found_trials,
        count_if(face_found IS NOT NULL AND clean_face_found) AS clean_found_hits,
        coalesce(sum(photo_hits) FILTER (face_found), 0) AS photo_hits_if_found,
@@ -93,8 +93,9 @@ WITH cell AS (
     FROM raw.face_people GROUP BY {KEY}
 )
 SELECT c.*, coalesce(people, 0) AS people, coalesce(judged, 0) AS judged, {", ".join(map(_rate, RATES))},
-       coalesce(photo_num / nullif(photo_den, 0) * judged + planned - judged, planned) / planned AS photo_rate_worst,
-       coalesce(photo_num / nullif(photo_den, 0) * judged, 0) / planned AS photo_rate_best
+       CASE WHEN judged > 0 THEN (photo_num / nullif(photo_den, 0) * judged + planned - judged) / planned ELSE 1 END
+           AS photo_rate_worst,
+       CASE WHEN judged > 0 THEN photo_num / nullif(photo_den, 0) * judged / planned ELSE 0 END AS photo_rate_best
 FROM cells c LEFT JOIN cell USING ({KEY}) WHERE c.photos IS NOT NULL
 ORDER BY c.grid, c.data, c.victim, c.defense, c.source, c.goal, c.attack, c.norm, c.eps, c.photos, c.combine, c.seed, c.cell_id;
 """

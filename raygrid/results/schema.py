@@ -225,6 +225,12 @@ RESULT = (
     ),
     Column("clean_similarity", "float64", "The same of the clean photo."),
     Column(
+        "probe_known",
+        "bool",
+        "Whether the photos that judge are among those that the attacker had, so that success is probe-dependent: only of listed "
+        "pairs (face-pairs) without other photos of the person.",
+    ),
+    Column(
         "face_found",
         "bool",
         "Where the grid says judge: {detector: true}: whether MTCNN finds the face in the example, as it is before any channel. A "
