@@ -246,7 +246,7 @@ def _values(params: Params) -> Json:
 def _cell(grid: GridSpec, data: Dataset, model: Model, attack: AttackSpec, seed: int) -> Cell:
     random = model.defense.params.draws_at_random()
     sound = data.task == "transcription"
-    judging, usual = grid.judge.of(attack, random=random), JudgeSpec(stored=sound).of(attack, random=random)
+    judging, usual = grid.judge.of(attack, random=random), JudgeSpec(stored=sound, far=grid.judge.far).of(attack, random=random)
     parts = {
         "grid": grid.name,
         "data": data.label,
