@@ -146,14 +146,32 @@ def _with_measures(verdict: str, cell: Cell) -> str:
 
 def _model(victim: VictimSpec, info: VictimInfo, defense: DefenseSpec, data: Dataset) -> Model:
     fit = None if defense.is_none else _fit_of(defense, _bare(victim, info, data), data)
+    trained = _trained(victim, info, data)
     info = replace(info, access=defense.params.leaves(info.access))
     digest = content_key(
         {
-            "victim": [victim.component.name, victim.component.version, _values(victim.params), info.facts()],
+            "victim": [
+                victim.component.name,
+                victim.component.version,
+                _values(victim.params),
+                info.facts(),
+                *_fit_key(trained),
+            ],
             "defense": [*_defense(defense), *_fit_key(fit)],
         }
     )
-    return Model(victim, info, defense, digest, fit)
+    return Model(victim, info, defense, digest, fit, trained)
+
+
+def _trained(victim: VictimSpec, info: VictimInfo, data: Dataset) -> Fit | None:
+    """Return what trains a victim; None where it has its weights already, or there is nothing to train it on."""
+    if not victim.params.needs_fit() or data.train is None:
+        return None
+    none = find("defense", "none")
+    facts = [victim.component.name, victim.component.version, _values(victim.params), info.facts()]
+    untrained = Model(victim, info, DefenseSpec(none, none.params()), content_key(["untrained", *facts]))
+    key = content_key(["fit", FIT_VERSION, PRECISION, untrained.digest, data.train.key])
+    return Fit(key, untrained, victim, 0, data.train, data.classes)
 
 
 def _bare(victim: VictimSpec, info: VictimInfo, data: Dataset) -> Model:
@@ -246,7 +264,10 @@ def _values(params: Params) -> Json:
 def _cell(grid: GridSpec, data: Dataset, model: Model, attack: AttackSpec, seed: int) -> Cell:
     random = model.defense.params.draws_at_random()
     sound = data.task == "transcription"
-    judging, usual = grid.judge.of(attack, random=random), JudgeSpec(stored=sound, far=grid.judge.far).of(attack, random=random)
+    judging, usual = (
+        grid.judge.of(attack, random=random),
+        JudgeSpec(stored=sound, far=grid.judge.far).of(attack, random=random),
+    )
     parts = {
         "grid": grid.name,
         "data": data.label,

@@ -24,6 +24,12 @@ ALMOST = 0.999
 
 def unfitted(grid: GridSpec, data: Dataset) -> Iterator[str]:
     """Name what has to be fitted, where no samples are set apart for that."""
+    victims = (*grid.victims, *(attack.source for attack in grid.attacks if attack.source is not None))
+    for victim in dict.fromkeys(victim.id for victim in victims if victim.params.needs_fit() and data.train is None):
+        yield (
+            f'grids.{grid.name}: victim "{victim}" is trained on people of its own: say how many of their photos to set apart, '
+            'such as "splits: {train: 120}"'
+        )
     if data.fit is not None:
         return
     used: tuple[AttackSpec | DefenseSpec, ...] = (*grid.attacks, *grid.defenses)

@@ -68,13 +68,14 @@ class DataSpec:
     """Whether clean inputs are rounded to what an 8-bit file can hold."""
     fit: int = 0
     """Samples that are set apart for fitting, and are not attacked; at least, where samples belong together."""
+    train: int = 0
+    """Photos of people that are set apart for victims that are trained on them, likewise."""
 
     @property
     def key(self) -> str:
         """Tells apart any two that differ."""
-        return (
-            f"{self.component.name} {self.params.model_dump_json()} {self.limit} {self.shard} {self.fit} {self.stored}"
-        )
+        cut = f"{self.limit} {self.shard} {self.fit} {self.train} {self.stored}"
+        return f"{self.component.name} {self.params.model_dump_json()} {cut}"
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,17 @@ class Dataset:
             found += sizes[cluster]
         return self.parted_by(chosen)
 
+    def parted_from_the_end(self, train: int) -> tuple[pa.Table, "Dataset"]:
+        """Set apart at least so many samples, of the clusters that `parted` would take last. Returns them, and the rest."""
+        clusters = Counter(self.table.column("cluster").to_pylist())
+        chosen, found = list[str](), 0
+        for cluster in reversed(self._ranked()):
+            if found >= train:
+                break
+            chosen.append(cluster)
+            found += clusters[cluster]
+        return self.parted_by(chosen)
+
     def parted_by_clusters(self, number: int) -> tuple[pa.Table, "Dataset"]:
         """Set apart so many clusters, chosen likewise. Returns their samples, and the rest."""
         return self.parted_by(self._ranked()[:number])

@@ -19,7 +19,7 @@ from raygrid.kernel import Batch, Fitted, fit, numbers_of
 from raygrid.results.folder import Row, artifact_name, commit_fit, read_artifact
 from raygrid.results.store import Store
 from raygrid.similarity import by_of
-from raygrid.spec import AttackSpec
+from raygrid.spec import AttackSpec, VictimSpec
 from raygrid.units import Fit
 from raygrid.verification import enroll
 from raygrid.victims.victim import Victim
@@ -70,6 +70,18 @@ def _commit(store: Store, unit: Fit, made: Fitted, batch: Batch, started: float,
     commit_fit(store, unit.key, row, artifact, rates)
 
 
+def train_unit(store: Store, unit: Fit, batch: Batch) -> None:
+    """Train a victim on photos of people whom nobody else needs, and commit its weights.
+
+    Raises:
+        ValueError: a weight is not finite.
+        UsageError: the disk is full.
+    """
+    started = time.perf_counter()
+    weights: dict[str, Tensor] = resolve(unit.what.component.fit)(unit.what.params, batch.x, batch.labels)
+    _commit(store, unit, Fitted(weights, len(batch.ids)), batch, started)
+
+
 def enroll_unit(store: Store, unit: Fit, batch: Batch, table: pa.Table, model: Victim, micro_batch: int | None) -> None:
     """Embed all clean photos, and commit the embeddings and how well they tell people apart.
 
@@ -118,8 +130,8 @@ def found(unit: Fit, batch: Batch, model: Victim, micro_batch: int | None) -> Fi
         attack = unit.what
         access = attack.component.access if attack.access == "transfer" else attack.access
         return fit(model, batch, attack, unit.seed, access=access, micro_batch=micro_batch)
-    if isinstance(unit.what, Enrollment):
-        raise ValueError("photos are enrolled by enroll_unit")
+    if isinstance(unit.what, Enrollment | VictimSpec):
+        raise ValueError("photos are enrolled by enroll_unit, and victims trained by train_unit")
     tensors: dict[str, Tensor] = resolve(unit.what.component.fit)(unit.what.params, model, batch.x, micro_batch)
     return Fitted(tensors, len(batch.ids))
 

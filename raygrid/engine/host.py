@@ -22,7 +22,7 @@ from raygrid.data.face_detection import Nets, load_nets
 from raygrid.data.pairs import REFERENCES, photos_of
 from raygrid.defenses.noise import AT_ONCE
 from raygrid.engine.face_rows import faces_found
-from raygrid.engine.fitting import enroll_unit, fit_unit, found, read_fitted
+from raygrid.engine.fitting import enroll_unit, fit_unit, found, read_fitted, train_unit
 from raygrid.engine.outcome_rows import craft_rows, draw_rows, verdict_row
 from raygrid.engine.rows import face_rows, sample_rows, trial_key
 from raygrid.engine.work import Preflight, Report, Task, Unit
@@ -35,6 +35,7 @@ from raygrid.metrics.lpips import Lpips
 from raygrid.metrics.lpips import load as load_lpips
 from raygrid.results.folder import commit_craft, commit_trials, read_crafts, read_examples, read_trials
 from raygrid.results.store import open_store
+from raygrid.spec import VictimSpec
 from raygrid.transcription import Hearing
 from raygrid.units import Craft, Fit, Model, Score
 from raygrid.verification import Enrolled, Match, References
@@ -139,7 +140,7 @@ class VictimHost:
         """
         batch = self._batch("preflight", table.slice(0, PREFLIGHT_SAMPLES), check.classes)
         try:
-            victim = self._model(check.model) if check.model.fit is None else self._tried(check.model, batch)
+            victim = self._tried(check.model, batch)
             for layer in check.layers:
                 victim.layers.place(layer)
             if "lpips" in check.perceptual:
@@ -164,10 +165,13 @@ class VictimHost:
         return problems(sound) if sound else found
 
     def _tried(self, model: Model, batch: Batch) -> Victim:
-        """Return a model whose defense has to be fitted first, as it is when fitted on this batch."""
-        if model.fit is None:
+        """Return a model; one whose defense has to be fitted first as it is when fitted on this batch, one that has yet to learn as
+        it is before that."""
+        if not model.fits:
             return self._model(model)
-        fitted = found(model.fit, batch, self._model(model.fit.model), self._at_once(batch)).tensors
+        if model.fit is None:
+            return load_model(model, self.device)
+        fitted = found(model.fit, batch, self._tried(model.fit.model, batch), self._at_once(batch)).tensors
         return load_model(model, self.device, fitted)
 
     def run(self, tasks: Sequence[Task], *tables: pa.Table) -> list[Report]:
@@ -203,7 +207,9 @@ class VictimHost:
         if isinstance(unit, Craft):
             return self._craft(unit, table)
         batch = self._batch(unit.shard.key, table, unit.classes)
-        if isinstance(unit.what, Enrollment):
+        if isinstance(unit.what, VictimSpec):
+            train_unit(self.store, unit, batch)
+        elif isinstance(unit.what, Enrollment):
             enroll_unit(self.store, unit, batch, table, self._model(unit.model), self._at_once(batch))
         else:
             fit_unit(self.store, unit, batch, self._model(unit.model), self._at_once(batch))
@@ -396,7 +402,10 @@ class VictimHost:
         return self.lpips
 
     def _model(self, model: Model) -> Victim:
-        return self.models.get(model.digest, lambda: load_model(model, self.device, self._fitted(model.fit)))
+        def make() -> Victim:
+            return load_model(model, self.device, self._fitted(model.fit), self._fitted(model.trained))
+
+        return self.models.get(model.digest, make)
 
     def _fitted(self, unit: Fit | None) -> Mapping[str, Tensor] | None:
         """Return what a fit unit has found, from the results."""
@@ -436,13 +445,19 @@ def _refuse_if_all_failed(failures: Mapping[int, str], samples: int) -> None:
         raise RuntimeError(f"every sample failed; the first: {failures[0]}")
 
 
-def load_model(model: Model, device: torch.device | str = "cpu", fitted: Mapping[str, Tensor] | None = None) -> Victim:
-    """Build a victim and put its defense around it, with what the defense's fit found.
+def load_model(
+    model: Model,
+    device: torch.device | str = "cpu",
+    fitted: Mapping[str, Tensor] | None = None,
+    trained: Mapping[str, Tensor] | None = None,
+) -> Victim:
+    """Build a victim and put its defense around it, with what the defense's fit found, and the weights that the victim's own found.
 
     Raises:
         UsageError: its weights or code can't be loaded.
     """
-    victim: Victim = resolve(model.victim.component.build)(model.victim.params, model.info)
+    weights = () if trained is None else (trained,)
+    victim: Victim = resolve(model.victim.component.build)(model.victim.params, model.info, *weights)
     found = () if fitted is None else (fitted,)
     defended: Victim = resolve(model.defense.component.build)(model.defense.params, victim, *found)
     return defended.to(device)

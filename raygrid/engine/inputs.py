@@ -67,6 +67,7 @@ def read_inputs(job: Job) -> Inputs:
             transcripts="transcript" in dataset.table.column_names and not dataset.table["transcript"].null_count,
             gallery=next((ShardRef(shard.key, shard.size) for shard in apart[1:]), None),
             calibration=len(set(apart[0].table.column("cluster").to_pylist())) if dataset.people else 0,
+            train=next((ShardRef(shard.key, shard.size) for shard in apart[2:]), None),
             calibration_pairs=_pairs_of_people(apart[1].table) if dataset.pairs else None,
             known=dataset.people[0] if dataset.people else 0,
             only_goal=GOAL_OF_PAIRS.get(dataset.extra.get("attacked", "")),
@@ -99,21 +100,21 @@ def _victims(job: Job) -> Iterator[VictimSpec]:
 
 def _load(where: str, spec: DataSpec) -> tuple[Dataset, list[Shard]]:
     """Return the samples that are attacked, and those that are set apart for fitting: one shard, or none; where faces are
-    verified, a second one of all photos."""
+    verified, a second one of all photos but those of a third, on which victims are trained, if there is one."""
     whole = spec.fit > 0 or spec.component.task == "verification"
     try:
         dataset: Dataset = resolve(spec.component.build)(spec.params, None if whole else spec.limit)
         check(dataset)
         if spec.stored:
             dataset = dataset.on_file()
+        if spec.train and dataset.people is None:
+            raise UsageError(f"splits.train: is for data whose faces are verified, and {dataset.name} is no such data")
         if dataset.people is not None:
-            trials, gallery, calibration = (
-                make_pair_trials(dataset, spec.fit)
-                if dataset.pairs
-                else make_trials(dataset, spec.fit, *dataset.people)
-            )
+            (known, judged), (taught, dataset) = dataset.people, _taught(dataset, spec.train)
+            pairs = make_pair_trials(dataset, spec.fit) if dataset.pairs else None
+            trials, gallery, calibration = pairs or make_trials(dataset, spec.fit, known, judged)
             limited = replace(trials, table=trials.table.slice(0, spec.limit).combine_chunks())
-            return limited, [Shard(fingerprint(table), table) for table in (calibration, gallery)]
+            return limited, [Shard(fingerprint(table), table) for table in (calibration, gallery, *taught)]
         if not spec.fit:
             return dataset, []
         picked, rest = dataset.parted(spec.fit)
@@ -124,6 +125,19 @@ def _load(where: str, spec: DataSpec) -> tuple[Dataset, list[Shard]]:
     except UsageError as error:
         raise UsageError(*(f"{where}: {message}" for message in error.messages)) from None
     return replace(rest, table=rest.table.slice(0, spec.limit).combine_chunks()), [Shard(fingerprint(picked), picked)]
+
+
+def _taught(dataset: Dataset, train: int) -> tuple[list[pa.Table], Dataset]:
+    """Set apart the people that victims are trained on. Returns their photos, if any, and everybody else, with the listed pairs of
+    these."""
+    if not train:
+        return [], dataset
+    taught, rest = dataset.parted_from_the_end(train)
+    left = set(rest.table.column("sample_id").to_pylist())
+    pairs = tuple(pair for pair in rest.pairs if pair.a in left and pair.b in left)
+    if dataset.pairs and not pairs:
+        raise UsageError(f"splits.train leaves none of the pairs of {dataset.name}")
+    return [taught], replace(rest, pairs=pairs)
 
 
 def _identify(spec: VictimSpec) -> VictimInfo:

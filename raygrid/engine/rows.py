@@ -112,7 +112,7 @@ def trial_key(score: Score) -> Row:
         "unit_key": score.key,
         "craft_key": score.craft.key,
         **cell_row(score.cell),
-        "victim_sha256": score.model.info.weights_sha256,
+        "victim_sha256": score.model.info.weights_sha256 or None,
         "judged": "stored" if score.cell.judging.stored else "crafted",
         "enrollment_key": score.enrolled.key if score.enrolled is not None else None,
     }

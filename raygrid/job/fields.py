@@ -63,6 +63,9 @@ class SplitFields(Params):
     """Samples that are set apart for what has to be fitted (a universal perturbation, the noise scale of a layer, the threshold of
     a verification), and are not attacked. They are chosen by a hash of their names, whatever the limit; samples that belong
     together stay together. Default: none; where faces are verified, the photos of half of the people."""
+    train: int = Field(default=0, ge=0, json_schema_extra=_ONE)
+    """Where faces are verified: photos that are set apart at least, those of whole people, for victims that are trained on them
+    (private-embedder); nobody of them sets a threshold or is attacked."""
     validate_: None = Field(
         default=None, alias="validate", json_schema_extra=_planned("samples that choose among fits")
     )

@@ -133,7 +133,7 @@ RESULT = (
     ),
     Column("metadata", "json", "The sample's own further columns, for slices."),
     Column("label", "string", "True label."),
-    Column("victim_sha256", "string", "Digest of the victim's weights."),
+    Column("victim_sha256", "string", "Digest of the victim's weights; null where a fit unit of the run trained it."),
     Column(
         "obtained",
         "string",
@@ -330,9 +330,16 @@ FITS = Table(
     "fits",
     (
         FIT_KEY,
-        Column("kind", "string", "attack, defense or enrollment.", choices=("attack", "defense", "enrollment")),
         Column(
-            "name", "string", "Name of the attack or defense that is fitted; `enrollment`: of clean photos of faces."
+            "kind",
+            "string",
+            "attack, defense, enrollment or victim.",
+            choices=("attack", "defense", "enrollment", "victim"),
+        ),
+        Column(
+            "name",
+            "string",
+            "Name of what is fitted: an attack, a defense, a victim (its weights); `enrollment`: of clean photos of faces.",
         ),
         Column("params", "json", "Its parameters, defaults included."),
         Column("victim", "string", "Id of the victim that it is fitted on."),
