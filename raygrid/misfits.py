@@ -45,9 +45,10 @@ def mistakes_of(grid: GridSpec, data: Dataset, model: Model, source: Model, atta
     """Say what makes a combination impossible, in words that name the fix."""
     where, name = f"grids.{grid.name}", attack.component.name
     for info in (model.info, source.info):
-        fits = all(want in (None, have) for want, have in zip(info.input_shape, data.shape, strict=True))
+        seen = data.seen or data.shape
+        fits = all(want in (None, have) for want, have in zip(info.input_shape, seen, strict=True))
         if not fits:
-            yield f'{where}: victim "{info.id}" takes inputs {_shape(info.input_shape)} and {data.name} has {_shape(data.shape)}'
+            yield f'{where}: victim "{info.id}" takes inputs {_shape(info.input_shape)} and {data.name} has {_shape(seen)}'
         yield from (f'{where}: victim "{info.id}" {wrong}' for wrong in _of_victim(data, info))
     yield from (f"{where}: {wrong}" for wrong in _of_goal(data, grid.judge, attack, model.defense))
     if data.task == "verification":
@@ -170,6 +171,8 @@ def _of_faces(data: Dataset, far: float | None, attack: AttackSpec, defense: Def
             f'defense "{label(defense.component.name, defense.params)}" goes by scores of classes, and victims of {data.name} give '
             "embeddings: of votes take the mean (vote: mean)"
         )
+    if attack.params.only_on_faces() and data.seen is not None:
+        yield f'attack "{label(name, attack.params)}" knows its way about frames; say perturb: frame of {data.name}'
     if data.only_goal not in (None, attack.goal):
         attacked = "genuine" if attack.goal == "dodge" else "impostor"
         yield (

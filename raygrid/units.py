@@ -135,6 +135,8 @@ class Dataset:
     """How many pairs of two of them; None: all that there are."""
     known: int = 0
     """Photos of each person that an attacker may have."""
+    seen: tuple[int, int, int] | None = None
+    """What victims see of a sample [C, H, W], where they do not see it as it is: the frame cut out of a photo."""
     only_goal: str | None = None
     """The only goal that its trials make sense for; None: any of its task."""
 

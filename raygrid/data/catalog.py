@@ -96,6 +96,9 @@ class PeopleParams(Params):
     """Photos of each person that an attacker may have; how many of them he uses is the attack's `photos`."""
     judged: Annotated[int, Field(ge=1)] = 5
     """Other photos of each person, by which examples are judged: each is a draw."""
+    perturb: Literal["frame", "photo"] = "frame"
+    """What is attacked: the canonical frame of the face, 160 x 160 pixels, or the photo itself, out of which the frame is then cut
+    anew at each look, differentiably and where the clean photo has its landmarks. For that all photos must have one size."""
 
 
 class FrameParams(Params):

@@ -8,6 +8,7 @@ import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from raygrid.component import resolve
+from raygrid.data.alignment import ALIGNED, SIDE
 from raygrid.data.dataset import pixels, scaled
 from raygrid.data.face_detection import Nets, load_nets
 from raygrid.data.pairs import REFERENCES, photos_of
@@ -29,6 +31,7 @@ from raygrid.engine.work import Preflight, Report, Task, Unit
 from raygrid.enrollment import ANSWERS, Enrollment
 from raygrid.errors import UsageError
 from raygrid.evidence import CONDITIONS, UNKNOWN, Record, answers_differ, left_of, unknown_in_suite
+from raygrid.framing import Framing
 from raygrid.judge import TRACEBACK_FRAMES, Outputs, read_back, run_model, stored, vouched
 from raygrid.kernel import Batch, Inherited, channel_of, comparison_of, craft, goal_of, numbers_of, plays_of, score
 from raygrid.metrics.lpips import Lpips
@@ -138,7 +141,7 @@ class VictimHost:
 
         Samples that fail alone don't count, as long as there is one that does not: those become error rows.
         """
-        batch = self._batch("preflight", table.slice(0, PREFLIGHT_SAMPLES), check.classes)
+        batch = self._batch("preflight", table.slice(0, PREFLIGHT_SAMPLES), check.classes).framed()
         try:
             victim = self._tried(check.model, batch)
             for layer in check.layers:
@@ -206,7 +209,7 @@ class VictimHost:
             return self._score(unit, table)
         if isinstance(unit, Craft):
             return self._craft(unit, table)
-        batch = self._batch(unit.shard.key, table, unit.classes)
+        batch = self._batch(unit.shard.key, table, unit.classes).framed()
         if isinstance(unit.what, VictimSpec):
             train_unit(self.store, unit, batch)
         elif isinstance(unit.what, Enrollment):
@@ -276,12 +279,12 @@ class VictimHost:
         ]
         if unit.cell.layers:
             judged = [i for i, verdict in enumerate(verdicts) if verdict.prediction is not None]
-            found = layer_distances(model, examples.x_adv[judged], batch.x[judged], self._at_once(batch))
+            after, before = (replace(batch, x=x).framed().x[judged] for x in (examples.x_adv, batch.x))
+            found = layer_distances(model, after, before, self._at_once(batch))
             for i, distances in zip(judged, found, strict=True):
                 rows[i]["layer_distance"] = distances
         if unit.cell.detector:
-            before, after = self._found(unit, batch, examples.x_adv)
-            for row, clean_face, face in zip(rows, before, after, strict=True):
+            for row, clean_face, face in zip(rows, *self._found(unit, batch, examples.x_adv), strict=True):
                 row |= {"clean_face_found": clean_face, "face_found": None if row["prediction"] is None else face}
         plays = plays_of(unit.cell.attack, batch, craft_unit.seed, unit.cell.judging.draws)
         looks = [
@@ -357,9 +360,9 @@ class VictimHost:
 
         def make() -> list[float | None]:
             # A pass holds so many values of each sample, copies of small ones.
-            size = self.micro_batch or CPU_PASS_VALUES // max(batch.x[0].numel(), AT_ONCE)
+            size = self.micro_batch or CPU_PASS_VALUES // max(batch.framed().x[0].numel(), AT_ONCE)
             model = self._model(unit.model)
-            return vouched(model, batch.x, batch.labels, max(1, size), numbers_of(batch, seed))
+            return vouched(model, batch.framed().x, batch.labels, max(1, size), numbers_of(batch, seed))
 
         return self.radii.get((unit.model.digest, unit.craft.shard.key, seed), make)
 
@@ -367,8 +370,8 @@ class VictimHost:
         """Return in which clean photos, and in which examples as judged, a detector finds the face."""
         nets = self.nets = self.nets or load_nets()
         shown = read_back(stored(x_adv, batch.x), batch.x) if unit.cell.judging.stored else x_adv
-        clean: list[bool] = self.faces.get(unit.craft.shard.key, lambda: faces_found(nets, batch.x))
-        return clean, faces_found(nets, shown)
+        clean: list[bool] = self.faces.get(unit.craft.shard.key, lambda: faces_found(nets, batch.framed().x))
+        return clean, faces_found(nets, replace(batch, x=shown).framed().x)
 
     def _examples(self, unit: Craft, batch: Batch) -> Examples:
         return self.examples.get(unit.key, lambda: self._read_examples(unit, batch))
@@ -394,7 +397,8 @@ class VictimHost:
         """Return how many samples go through a victim in one pass."""
         if self.micro_batch is not None or self.device.type != "cpu":
             return self.micro_batch
-        return max(1, CPU_PASS_VALUES // batch.x[0].numel())
+        seen = batch.x[0].numel() if batch.framing is None else 3 * SIDE * SIDE
+        return max(1, CPU_PASS_VALUES // seen)
 
     def _lpips(self) -> Lpips:
         if self.lpips is None:
@@ -431,7 +435,10 @@ class VictimHost:
             transcripts = table.column("transcript").to_pylist() if "transcript" in table.column_names else None
             photos = photos_of(table)
             starts = None if photos is None else torch.tensor(scaled(photos), device=self.device)
-            return Batch(table.column("sample_id").to_pylist(), x, labels, classes, references, transcripts, starts)
+            ids, framing = table.column("sample_id").to_pylist(), None
+            if ALIGNED in table.column_names:
+                framing = Framing(torch.tensor(table.column(ALIGNED).to_pylist(), dtype=torch.float64).view(-1, 2, 3))
+            return Batch(ids, x, labels, classes, references, transcripts, starts, framing)
 
         return make() if key == "preflight" else self.batches.get((key, classes), make)
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 from raygrid import units
 from raygrid.component import resolve
 from raygrid.costs import Cost, read_costs
+from raygrid.data.alignment import ALIGNED, SIDE
 from raygrid.data.check import check
 from raygrid.data.dataset import Dataset, Shard, fingerprint
 from raygrid.data.listed_pairs import listed, make_pair_trials
@@ -70,6 +71,7 @@ def read_inputs(job: Job) -> Inputs:
             train=next((ShardRef(shard.key, shard.size) for shard in apart[2:]), None),
             calibration_pairs=_pairs_of_people(apart[1].table) if dataset.pairs else None,
             known=dataset.people[0] if dataset.people else 0,
+            seen=(3, SIDE, SIDE) if ALIGNED in dataset.table.column_names else None,
             only_goal=GOAL_OF_PAIRS.get(dataset.extra.get("attacked", "")),
         )
     check_phrases(job, datasets)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from raygrid.data.alignment import ALIGNED
 from raygrid.data.dataset import CORE_COLUMNS
 from raygrid.data.pairs import REFERENCES, STARTS
 from raygrid.enrollment import ANSWERS, MATCH, NO_MATCH
@@ -74,7 +75,7 @@ def index_rows(scores: Sequence[Score], done: set[str]) -> Iterator[Row]:
 def sample_rows(table: pa.Table) -> list[Row]:
     """Return the columns that a sample of a shard brings to each of its trials."""
     core = table.select(["sample_id", "cluster", "label"]).to_pylist()
-    aside = [name for name in (*CORE_COLUMNS, *REFERENCES, STARTS) if name in table.column_names]
+    aside = [name for name in (*CORE_COLUMNS, *REFERENCES, STARTS, ALIGNED) if name in table.column_names]
     extra = table.drop_columns(aside).to_pylist()
     return [
         {**row, "label": str(row["label"]), "metadata": json.dumps(more, default=str) if more else None}
