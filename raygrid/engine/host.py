@@ -437,7 +437,8 @@ class VictimHost:
             starts = None if photos is None else torch.tensor(scaled(photos), device=self.device)
             ids, framing = table.column("sample_id").to_pylist(), None
             if ALIGNED in table.column_names:
-                framing = Framing(torch.tensor(table.column(ALIGNED).to_pylist(), dtype=torch.float64).view(-1, 2, 3))
+                matrices = torch.tensor(table.column(ALIGNED).to_pylist(), dtype=torch.float64).view(-1, 2, 3)
+                framing = Framing(matrices, (x.shape[2], x.shape[3]))
             return Batch(ids, x, labels, classes, references, transcripts, starts, framing)
 
         return make() if key == "preflight" else self.batches.get((key, classes), make)

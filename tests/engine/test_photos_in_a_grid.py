@@ -40,7 +40,7 @@ def test_frames_are_those_of_the_dataset_but_for_their_rounding(channels):
         places(2.3, 0.05, (-30, -20)),
         places(3.2, 0, (-9, -150)),
     ]
-    framing = Framing(torch.tensor(np.stack([similarity(points, TEMPLATE) for points in landmarks])))
+    framing = Framing(torch.tensor(np.stack([similarity(points, TEMPLATE) for points in landmarks])), (230, 301))
     seen = framing(torch.tensor(photos) / 255, torch.arange(4))
     for i, (photo, points) in enumerate(zip(photos, landmarks, strict=True)):
         wanted = frame(photo, points)
@@ -52,7 +52,7 @@ def test_a_frame_depends_on_its_own_photo_alone_and_its_gradient_is_that_of_a_li
     rng = torch.Generator().manual_seed(0)
     x = torch.rand(3, 1, 60, 50, generator=rng, dtype=torch.float64)
     matrices = np.stack([similarity(places(s, a, (4, 3)), TEMPLATE) for s, a in ((0.3, 0.1), (0.25, -0.1), (2.5, 0.0))])
-    framing = Framing(torch.tensor(matrices))
+    framing = Framing(torch.tensor(matrices), (60, 50))
     together = framing(x, torch.arange(3))
     for i in (2, 0):
         assert torch.allclose(framing(x[i : i + 1], torch.tensor([i]))[0], together[i], atol=1e-12)
@@ -89,7 +89,7 @@ def test_what_is_changed_is_the_photo_and_what_is_compared_is_its_frame(job):
     matrices = dict(zip(names, photos[ALIGNED].to_pylist(), strict=True))
 
     def seen(name, photo):
-        framing = Framing(torch.tensor(matrices[name], dtype=torch.float64).view(1, 2, 3))
+        framing = Framing(torch.tensor(matrices[name], dtype=torch.float64).view(1, 2, 3), (112, 92))
         return embed(framing(torch.tensor(photo)[None], torch.tensor([0])).numpy().astype(float))[0]
 
     clean = dict(zip(names, x / np.float32(255), strict=True))
