@@ -150,8 +150,8 @@ class Component:
     mask: str | None = None
     """Attacks: `module:callable` that says which pixels it may change; None: all. Signature: `raygrid/registry.py`."""
     fit: str = ""
-    """Attacks and defenses: `module:callable` that finds out once, on samples set apart, what all their units share; for those
-    whose parameters say that they need it. Signatures: `raygrid/registry.py`."""
+    """Attacks, defenses and victims: `module:callable` that finds out once, on samples set apart, what all their units share (a
+    victim's weights); for those whose parameters say that they need it. Signatures: `raygrid/registry.py`."""
     suite: bool = False
     """Attacks: several in turn, each on what the former left; `build` says which."""
 

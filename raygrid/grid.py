@@ -35,7 +35,7 @@ JUDGE_VERSION = 2
 """Bumped when the judge's verdict on unchanged examples changes."""
 FIT_VERSION = 1
 """Bumped when what an unchanged component fits changes, other than by the above."""
-MEASURES = {"lpips": 1, "stoi": 1, "pesq": 1, "layers": 1}
+MEASURES = {"lpips": 1, "stoi": 1, "pesq": 1, "layers": 1, "detector": 1}
 """Versions of what a grid may ask for; bumped when its value on unchanged examples changes."""
 PRECISION = "float32"
 Json = dict[str, Any]
@@ -140,20 +140,39 @@ def _add(plan: Plan, cells: Sequence[Cell], source: Model, enrolls: Model, data:
 
 def _with_measures(verdict: str, cell: Cell) -> str:
     """Return the key of a score unit, given that of its verdicts."""
-    measures = {name: MEASURES[name] for name in (*cell.perceptual, *["layers"] * cell.layers)}
+    asked = (*cell.perceptual, *["layers"] * cell.layers, *["detector"] * cell.detector)
+    measures = {name: MEASURES[name] for name in asked}
     return content_key([verdict, measures]) if measures else verdict
 
 
 def _model(victim: VictimSpec, info: VictimInfo, defense: DefenseSpec, data: Dataset) -> Model:
     fit = None if defense.is_none else _fit_of(defense, _bare(victim, info, data), data)
+    trained = _trained(victim, info, data)
     info = replace(info, access=defense.params.leaves(info.access))
     digest = content_key(
         {
-            "victim": [victim.component.name, victim.component.version, _values(victim.params), info.facts()],
+            "victim": [
+                victim.component.name,
+                victim.component.version,
+                _values(victim.params),
+                info.facts(),
+                *_fit_key(trained),
+            ],
             "defense": [*_defense(defense), *_fit_key(fit)],
         }
     )
-    return Model(victim, info, defense, digest, fit)
+    return Model(victim, info, defense, digest, fit, trained)
+
+
+def _trained(victim: VictimSpec, info: VictimInfo, data: Dataset) -> Fit | None:
+    """Return what trains a victim; None where it has its weights already, or there is nothing to train it on."""
+    if not victim.params.needs_fit() or data.train is None:
+        return None
+    none = find("defense", "none")
+    facts = [victim.component.name, victim.component.version, _values(victim.params), info.facts()]
+    untrained = Model(victim, info, DefenseSpec(none, none.params()), content_key(["untrained", *facts]))
+    key = content_key(["fit", FIT_VERSION, PRECISION, untrained.digest, data.train.key])
+    return Fit(key, untrained, victim, 0, data.train, data.classes)
 
 
 def _bare(victim: VictimSpec, info: VictimInfo, data: Dataset) -> Model:
@@ -247,8 +266,7 @@ def _values(params: Params) -> Json:
 
 def _cell(grid: GridSpec, data: Dataset, model: Model, attack: AttackSpec, seed: int) -> Cell:
     random = model.defense.params.draws_at_random()
-    sound = data.sound
-    usually = JudgeSpec(stored=sound, far=grid.judge.far if sound else None)
+    usually = JudgeSpec(stored=data.sound, far=grid.judge.far)
     judging, usual = grid.judge.of(attack, random=random), usually.of(attack, random=random)
     parts = {
         "grid": grid.name,
@@ -280,7 +298,7 @@ def _cell(grid: GridSpec, data: Dataset, model: Model, attack: AttackSpec, seed:
         "seed": str(seed),
     }
     identity = " ".join(f"{name}={value}" for name, value in parts.items() if value)
-    measured = grid.perceptual, grid.judge.layers
+    measured = grid.perceptual, grid.judge.layers, grid.judge.detector
     return Cell(identity, grid.name, data.label, data.classes, model, attack, seed, judging, *measured)
 
 

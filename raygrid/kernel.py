@@ -15,6 +15,7 @@ from torch import Tensor
 from raygrid.channels.sound import Sound
 from raygrid.component import Access, resolve
 from raygrid.constraints import Constraint
+from raygrid.framing import Framing
 from raygrid.goals import Goal, make_goal
 from raygrid.judge import TRACEBACK_FRAMES, Comparison, Outputs, Verdict, judge, looks_needed, run_model
 from raygrid.medium import medium_of
@@ -44,15 +45,28 @@ class Batch:
     """Where faces are verified: the photos that each is compared with."""
     transcripts: Sequence[str | None] | None = None
     """Of sound: what is said, as far as that is known."""
+    starts: Tensor | None = None
+    """Where faces are verified and an attack starts from them: photos of the target person that an attacker may have
+    [N, K, C, H, W]."""
+    framing: Framing | None = None
+    """Where photos are attacked, and victims see frames cut out of them: how each is cut."""
+
+    def framed(self) -> "Batch":
+        """Return it as victims see it."""
+        if self.framing is None:
+            return self
+        frames = self.framing(self.x, torch.arange(len(self.ids), device=self.x.device))
+        return replace(self, x=frames, framing=None, starts=None)
 
     def take(self, where: Sequence[int]) -> "Batch":
         """Return the samples at these positions."""
         index = torch.tensor(where, dtype=torch.long, device=self.x.device)
         references = None if self.references is None else self.references.take(where)
         transcripts = None if self.transcripts is None else [self.transcripts[i] for i in where]
-        return Batch(
-            [self.ids[i] for i in where], self.x[index], self.labels[index], self.classes, references, transcripts
-        )
+        starts = None if self.starts is None else self.starts[index]
+        ids = [self.ids[i] for i in where]
+        framing = None if self.framing is None else self.framing.take(where)
+        return Batch(ids, self.x[index], self.labels[index], self.classes, references, transcripts, starts, framing)
 
 
 @dataclass
@@ -121,17 +135,25 @@ def constraint_of(attack: AttackSpec, batch: Batch) -> Constraint:
 
 
 def channel_of(attack: AttackSpec, batch: Batch, seed: int) -> Channel | None:
-    """Return what lies between an attack's examples and the victim. Its numbers are the samples' own, whatever the attack."""
+    """Return what lies between an attack's examples and the victim. Its numbers are the samples' own, whatever the attack. Frames
+    are cut out of photos last."""
+    framing = framing_of(batch)
     if attack.channel is None:
-        return None
+        return framing
     build, params = resolve(attack.channel.component.build), attack.channel.params
     randomness = Randomness(seed, "channel", batch.ids)
 
     def channel(x: Tensor, index: Tensor, purpose: str) -> Tensor:
         seen: Tensor = build(params, x, randomness, purpose, index)
-        return seen
+        return seen if framing is None else framing(seen, index, purpose)
 
     return channel
+
+
+def framing_of(batch: Batch) -> Channel | None:
+    """Return what cuts the frames of a batch's faces out of photos; None where the samples are what victims see."""
+    framing = batch.framing
+    return None if framing is None else lambda x, index, purpose: framing(x, index)
 
 
 def plays_of(attack: AttackSpec, batch: Batch, seed: int, draws: int) -> list[dict[str, list[Any]]] | None:
@@ -216,9 +238,9 @@ def craft(
         for i in where:
             result.claimed[i] = bool(inherited.broken[i])
     left = [i for i in range(n) if not kept[i]]
-    clean = run_model(
-        model, batch.x[left], batch.classes, micro_batch, judging.draws, numbers=numbers_of(batch.take(left), seed)
-    )
+    mine = batch.take(left)
+    numbers = numbers_of(mine, seed)
+    clean = run_model(model, mine.x, batch.classes, micro_batch, judging.draws, framing_of(mine), numbers)
     result.failures |= {i: why for position, i in enumerate(left) if (why := clean.why(position))}
     pending = [[position for position, i in enumerate(left) if i not in result.failures]]
     while pending:
@@ -382,11 +404,12 @@ def _oracle(
         stop_early=not attack.to_the_end,
         skip=skip,
         eot=attack.looks,
-        channel=channel_of(attack, batch, seed) if attack.through else None,
+        channel=channel_of(attack, batch, seed) if attack.through else framing_of(batch),
         numbers=numbers_of(batch, seed),
         device=batch.x.device,
         readout=readout,
         mixed=mixed_passes(model) if attack.precision == "mixed" else None,
+        starts=batch.starts[:, : attack.photos] if batch.starts is not None and attack.starts_from_photos else None,
     )
 
 

@@ -25,6 +25,12 @@ ALMOST = 0.999
 
 def unfitted(grid: GridSpec, data: Dataset) -> Iterator[str]:
     """Name what has to be fitted, where no samples are set apart for that."""
+    victims = (*grid.victims, *(attack.source for attack in grid.attacks if attack.source is not None))
+    for victim in dict.fromkeys(victim.id for victim in victims if victim.params.needs_fit() and data.train is None):
+        yield (
+            f'grids.{grid.name}: victim "{victim}" is trained on people of its own: say how many of their photos to set apart, '
+            'such as "splits: {train: 120}"'
+        )
     if data.fit is not None:
         return
     used: tuple[AttackSpec | DefenseSpec, ...] = (*grid.attacks, *grid.defenses)
@@ -40,9 +46,10 @@ def mistakes_of(grid: GridSpec, data: Dataset, model: Model, source: Model, atta
     """Say what makes a combination impossible, in words that name the fix."""
     where, name = f"grids.{grid.name}", attack.component.name
     for info in (model.info, source.info):
-        fits = all(want in (None, have) for want, have in zip(info.input_shape, data.shape, strict=True))
+        seen = data.seen or data.shape
+        fits = all(want in (None, have) for want, have in zip(info.input_shape, seen, strict=True))
         if not fits:
-            yield f'{where}: victim "{info.id}" takes inputs {_shape(info.input_shape)} and {data.name} has {_shape(data.shape)}'
+            yield f'{where}: victim "{info.id}" takes inputs {_shape(info.input_shape)} and {data.name} has {_shape(seen)}'
         yield from (f'{where}: victim "{info.id}" {wrong}' for wrong in _of_victim(data, info))
     yield from (f"{where}: {wrong}" for wrong in _of_measures(grid, data))
     yield from (f"{where}: {wrong}" for wrong in _of_goal(data, grid.judge, attack, model.defense))
@@ -114,6 +121,8 @@ def _of_goal(data: Dataset, judge: JudgeSpec, attack: AttackSpec, defense: Defen
         yield f'attack "{name}": "photos" and "combine" are for data whose faces are verified, and {data.name} is no such data'
     if data.task != "verification" and judge.far is not None:
         yield f"judge.far: is for data whose faces are verified, and {data.name} is no such data"
+    if data.task != "verification" and judge.detector:
+        yield f"judge.detector: is for data whose faces are verified, and {data.name} is no such data"
     used = [attack.component, defense.component, *([attack.channel.component] if attack.channel else [])]
     if attack.phrase is not None and attack.goal != "transcribe":
         yield f'attack "{name}": "phrase" is for the goal transcribe, not {attack.goal}'
@@ -210,7 +219,15 @@ def _of_faces(data: Dataset, far: float | None, attack: AttackSpec, defense: Def
             f'defense "{label(defense.component.name, defense.params)}" goes by scores of classes, and victims of {data.name} give '
             "embeddings: of votes take the mean (vote: mean)"
         )
-    if far is not None and (wrong := check_far(far, data.calibration)):
+    if attack.params.only_on_faces() and data.seen is not None:
+        yield f'attack "{label(name, attack.params)}" knows its way about frames; say perturb: frame of {data.name}'
+    if data.only_goal not in (None, attack.goal):
+        attacked = "genuine" if attack.goal == "dodge" else "impostor"
+        yield (
+            f'attack "{name}": goal {attack.goal} makes no sense on the pairs of {data.name} that are attacked; say attacked: '
+            f"{attacked} of the data, or goal: {data.only_goal}"
+        )
+    if far is not None and (wrong := check_far(far, data.calibration, data.calibration_pairs)):
         yield f"judge.far: {wrong}"
 
 

@@ -50,8 +50,10 @@ class NotFiniteError(SampleError):
 class NoStartError(SampleError):
     """A search that starts from an example found none to start from: that says nothing about how robust these samples are."""
 
-    def __init__(self, tries: int, positions: list[int]) -> None:
-        super().__init__(f"no starting point: none of {tries} random points of the box meets the goal", positions)
+    def __init__(self, tries: int, positions: list[int], known: int = 0) -> None:
+        photos = f"{min(known, tries)} known photos and " if known else ""
+        what = f"{photos}{max(tries - known, 0)} random points of the box"
+        super().__init__(f"no starting point: none of {what} meets the goal", positions)
 
 
 class Query(NamedTuple):
@@ -142,6 +144,7 @@ class Oracle:
         mixed: the victim in 16 bits, which `gradient` asks in its stead; see `raygrid/victims/mixed.py`. What seems to succeed
             there is looked at once more in float32, and succeeds only if it does so there; where a gradient is not finite, or
             zero throughout, all are asked in float32. These looks are not the attacker's, and are not counted.
+        starts: [N, S, C, H, W], inputs that the attacker has and that may meet the goal: photos of a person to be taken for.
 
     A defended victim that has one is asked for gradients of its `soft` form, see `raygrid/defenses/defended.py`.
 
@@ -167,9 +170,11 @@ class Oracle:
         device: torch.device | str = "cpu",
         readout: Readout | None = None,
         mixed: Callable[..., Tensor] | None = None,
+        starts: Tensor | None = None,
     ) -> None:
         self.victim = victim
         self.readout = readout
+        self.starts = starts
         self.access = access
         self.micro_batch = micro_batch
         self.stop_early = stop_early
@@ -192,6 +197,12 @@ class Oracle:
         self._limited = budget != Budget()
         self._everyone = torch.arange(samples, device=self.device)
         self._once = np.ones(samples, dtype=np.int64)
+
+    @property
+    def stands_in(self) -> bool:
+        """Whether what is asked stands in for what judges, as known photos of a person do for others: an example that is nearer to
+        the clean input than it need be gains nothing then."""
+        return self.readout is not None
 
     def rounds(self, steps: int, *, queries: int = 1, gradients: int = 1) -> Iterator[Tensor]:
         """Yield, `steps` times at most, the positions of the samples that are still standing and can pay for a round."""

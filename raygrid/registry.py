@@ -4,6 +4,8 @@ Signatures of `Component.build`, by kind (p: the component's Params):
 
     victim   (p, info: VictimInfo) -> Victim            on a host, with torch
              and `identify`: (p, id: str) -> VictimInfo  in the driver, without torch
+             and `fit`: (p, x [N, C, H, W], labels [N]) -> {name: tensor}; `build` is then (p, info, weights: mapping or None), and
+             without weights a net that has yet to learn
     data     (p, limit: int | None) -> Dataset           in the driver
     attack   (oracle, goal, x, constraint, randomness, **p) -> x_adv   on a host
              and `fit`: (oracle, goal, x, constraint, randomness, **p) -> {name: tensor}, which `build` takes as `fitted`

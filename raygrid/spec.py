@@ -72,13 +72,14 @@ class DataSpec:
     """Whether clean inputs are rounded to what an 8-bit file can hold."""
     fit: int = 0
     """Samples that are set apart for fitting, and are not attacked; at least, where samples belong together."""
+    train: int = 0
+    """Photos of people that are set apart for victims that are trained on them, likewise."""
 
     @property
     def key(self) -> str:
         """Tells apart any two that differ."""
-        return (
-            f"{self.component.name} {self.params.model_dump_json()} {self.limit} {self.shard} {self.fit} {self.stored}"
-        )
+        cut = f"{self.limit} {self.shard} {self.fit} {self.train} {self.stored}"
+        return f"{self.component.name} {self.params.model_dump_json()} {cut}"
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,8 @@ class JudgeSpec:
     """Whether the copy that an 8-bit file can hold is judged."""
     far: float | None = None
     """False accept rate that sets the threshold of a verification."""
+    detector: bool = False
+    """Whether a detector looks for the face in each example."""
 
     def of(self, attack: "AttackSpec", *, random: bool = False) -> Judging:
         """Return how an attack's examples are judged: by 20 draws through a channel or of a random defense, and else by one; more
@@ -202,8 +205,14 @@ class AttackSpec:
 
     @property
     def serves_every_eps(self) -> bool:
-        """Whether the examples are crafted once for every eps: the closest that there are, wherever that is."""
-        return self.component.minimal_norm and self.stage is None
+        """Whether the examples are crafted once for every eps: the closest that there are, wherever that is. Not where other photos
+        judge: those take an example for the person that goes as far as eps allows."""
+        return self.component.minimal_norm and self.stage is None and not self.verifies
+
+    @property
+    def starts_from_photos(self) -> bool:
+        """Whether it walks from a photo of the target person towards the attacker's own, and asks on the way who is seen."""
+        return self.goal == "impersonate" and self.component.minimal_norm and self.component.access == "decision"
 
     @property
     def to_the_end(self) -> bool:

@@ -35,6 +35,13 @@ class Model(NamedTuple):
     digest: str
     fit: "Fit | None" = None
     """What the defense has to find out first, on the bare victim."""
+    trained: "Fit | None" = None
+    """What trains the victim, where it is trained on samples of the data."""
+
+    @property
+    def fits(self) -> tuple["Fit", ...]:
+        """What has to be found out before there is such a model, in order."""
+        return tuple(fit for fit in (self.trained, self.fit) if fit is not None)
 
 
 class Fit(NamedTuple):
@@ -42,7 +49,7 @@ class Fit(NamedTuple):
 
     key: str
     model: Model
-    what: AttackSpec | DefenseSpec | Enrollment
+    what: AttackSpec | DefenseSpec | Enrollment | VictimSpec
     seed: int
     shard: ShardRef
     classes: int
@@ -64,6 +71,8 @@ class Cell(NamedTuple):
     """What is measured of its examples besides."""
     layers: bool = False
     """Whether their distance to the original is measured at every layer."""
+    detector: bool = False
+    """Whether a detector looks for the face in them."""
 
 
 class Craft(NamedTuple):
@@ -110,6 +119,8 @@ class Dataset:
     shards: tuple[ShardRef, ...]
     fit: ShardRef | None = None
     """The samples that are set apart for fitting."""
+    train: ShardRef | None = None
+    """Those that are set apart for victims that are trained on them."""
     task: Task = "classification"
     """What victims do with it."""
     sample_rate: int = 0
@@ -120,8 +131,14 @@ class Dataset:
     """All photos, where faces are verified."""
     calibration: int = 0
     """How many people the thresholds are set on."""
+    calibration_pairs: int | None = None
+    """How many pairs of two of them; None: all that there are."""
     known: int = 0
     """Photos of each person that an attacker may have."""
+    seen: tuple[int, int, int] | None = None
+    """What victims see of a sample [C, H, W], where they do not see it as it is: the frame cut out of a photo."""
+    only_goal: str | None = None
+    """The only goal that its trials make sense for; None: any of its task."""
 
     @property
     def sound(self) -> bool:
@@ -140,6 +157,6 @@ class Plan:
     @property
     def fits(self) -> dict[str, Fit]:
         """What is to be fitted first, by key."""
-        found = [fit for craft in self.crafts.values() for fit in (craft.fit, craft.model.fit, craft.enrolled)]
-        found += [fit for score in self.scores for fit in (score.model.fit, score.enrolled)]
+        found = [fit for craft in self.crafts.values() for fit in (*craft.model.fits, craft.fit, craft.enrolled)]
+        found += [fit for score in self.scores for fit in (*score.model.fits, score.enrolled)]
         return {fit.key: fit for fit in found if fit is not None}

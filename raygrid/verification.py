@@ -22,6 +22,8 @@ from raygrid.randomness import Randomness
 from raygrid.similarity import By, Weakest, among, compare, read, written
 from raygrid.spec import AttackSpec, Combine
 
+TINY = 1e-30
+"""Lead of a similarity that is equal to the threshold: all that tells two equal scores from each other."""
 SHARPNESS = 20.0
 """By how much a similarity that is 1 lower weighs more, in powers of e, where the photos of a person are weighted."""
 
@@ -110,6 +112,7 @@ def enroll(
     similarity: By,
     micro_batch: int | None = None,
     numbers: Randomness | None = None,
+    listed: Sequence[tuple[int, int]] | None = None,
 ) -> Enrolled:
     """Embed all photos once, as a system does that keeps what it was shown at enrollment.
 
@@ -122,6 +125,7 @@ def enroll(
         similarity: what the model's embeddings are compared by; the scales of several that must agree are set on the calibration.
         micro_batch: photos in one pass.
         numbers: of the photos.
+        listed: the pairs of photos that set the thresholds; None: all of those people.
 
     Raises:
         ValueError: the model fails on a photo: each is somebody's reference; or an embedder tells nobody from anybody.
@@ -135,7 +139,11 @@ def enroll(
     embeddings, whom = outputs.logits[chosen], [people[i] for i in chosen]
     if isinstance(similarity, Weakest):
         similarity = similarity.standardized(embeddings, whom)
-    pairs = all_pairs(embeddings, whom, similarity)
+    pairs = (
+        all_pairs(embeddings, whom, similarity)
+        if listed is None
+        else listed_pairs(outputs.logits, people, similarity, listed)
+    )
     return Enrolled(outputs.logits, tuple(ids), torch.from_numpy(pairs.impostors), similarity)
 
 
@@ -145,6 +153,14 @@ def all_pairs(embeddings: Tensor, people: Sequence[int], similarity: By) -> Pair
     upper = np.triu_indices(len(embeddings), 1)
     numbers = np.unique(np.array(people), return_inverse=True)[1]
     return Pairs(table.cpu().numpy()[upper], numbers)
+
+
+def listed_pairs(embeddings: Tensor, people: Sequence[int], similarity: By, listed: Sequence[tuple[int, int]]) -> Pairs:
+    """Return the similarities of listed pairs [M] of embeddings [N, D] of some people."""
+    ends = torch.tensor(listed, dtype=torch.long)
+    one, other = (embeddings[side.to(embeddings.device)] for side in ends.T)
+    numbers = np.unique(np.array(people), return_inverse=True)[1]
+    return Pairs(compare(similarity, one, other[:, None])[:, 0].cpu().numpy(), numbers, ends.numpy())
 
 
 @dataclass(frozen=True)
@@ -167,7 +183,7 @@ class Match:
         """Return the scores [B, 2] of NO_MATCH and MATCH with the known photos, for embeddings [B, D] of the samples at `index`."""
         leads = compare(self.similarity, embeddings, self.known[index]) - self.threshold
         lead = -COMBINATIONS[self.combine](-leads) if self.hides else COMBINATIONS[self.combine](leads)
-        return torch.stack([-lead, lead], dim=1)
+        return _scores(lead)
 
     def judged_by(self, outputs: Outputs) -> Outputs:
         """Return the scores of the decisions over the photos that judge, each a draw of its own at each draw of the outputs."""
@@ -182,21 +198,32 @@ class Match:
             clean: the model's embeddings of clean photos.
             outputs: its embeddings of the examples.
         """
-        judged = self._looks(goal, clean, outputs, self.judged, self.judged_ids, known=False)
-        known = self._looks(goal, clean, outputs, self.known, self.known_ids, known=True)
+        judged = self._looks(goal, clean, outputs, self.judged, self.judged_ids)
+        known = self._looks(goal, clean, outputs, self.known, self.known_ids)
         return [
-            replace(
-                verdict,
-                looks=(*ours, *theirs),
-                similarity=_mean(look.similarity for look in ours),
-                clean_similarity=_mean(look.clean_similarity for look in ours),
-                known_draws=len(theirs),
-                known_fooled=sum(look.fooled for look in theirs),
-            )
+            self._told(verdict, ours, [look for look in theirs if look.photo not in ids])
             if verdict.prediction is not None
             else verdict
-            for verdict, ours, theirs in zip(verdicts, judged, known, strict=True)
+            for verdict, ours, theirs, ids in zip(verdicts, judged, known, self.judged_ids, strict=True)
         ]
+
+    @property
+    def probe_known(self) -> bool:
+        """Whether the photos that judge are among those that the attacker has."""
+        return all(set(judged) <= set(known) for judged, known in zip(self.judged_ids, self.known_ids, strict=True))
+
+    def _told(self, verdict: Verdict, judged: Sequence[Look], others: Sequence[Look]) -> Verdict:
+        """Return a verdict with the looks at the photos that judge, and at others that the attacker had."""
+        looks = (*judged, *others)
+        known = [look for look in looks if look.known]
+        return replace(
+            verdict,
+            looks=looks,
+            similarity=_mean(look.similarity for look in judged),
+            clean_similarity=_mean(look.clean_similarity for look in judged),
+            known_draws=len(known),
+            known_fooled=sum(look.fooled for look in known),
+        )
 
     def _decided(self, outputs: Outputs, photos: Tensor) -> Outputs:
         each = outputs.logits[None] if outputs.each is None else outputs.each
@@ -205,7 +232,7 @@ class Match:
         ):  # the model failed on every sample, and nobody knows how wide its answers are
             each = each.new_full((*each.shape[:-1], photos.shape[-1]), float("nan"))
         leads = compare(self.similarity, each, photos) - self.threshold  # [draws, N, P]
-        scores = torch.stack([-leads, leads], dim=-1).permute(0, 2, 1, 3).flatten(0, 1)
+        scores = _scores(leads).permute(0, 2, 1, 3).flatten(0, 1)
         if len(scores) == 1:
             return Outputs(scores[0], outputs.errors, alarms=outputs.alarms)
         return Outputs(scores.mean(0), outputs.errors, scores, outputs.alarms)
@@ -217,8 +244,6 @@ class Match:
         outputs: Outputs,
         photos: Tensor,
         ids: Sequence[Sequence[str]],
-        *,
-        known: bool,
     ) -> list[tuple[Look, ...]]:
         """Return the looks at each of N samples, photo by photo at every draw."""
         before, after = (self._decided(some, photos) for some in (clean, outputs))
@@ -237,7 +262,7 @@ class Match:
                     margin=margin,
                     clean_prediction=clean_answer,
                     photo=own[draw % len(own)],
-                    known=known,
+                    known=own[draw % len(own)] in known,
                     play=draw // len(own),
                     similarity=similarity,
                     clean_similarity=clean_similarity,
@@ -246,8 +271,14 @@ class Match:
                     zip(*rows, strict=True)
                 )
             )
-            for own, *rows in zip(ids, *columns, strict=True)
+            for own, known, *rows in zip(ids, self.known_ids, *columns, strict=True)
         ]
+
+
+def _scores(leads: Tensor) -> Tensor:
+    """Return the scores [..., 2] of NO_MATCH and MATCH, given by how much similarities [...] exceed the threshold; 0 matches."""
+    leads = leads + TINY * (leads == 0)
+    return torch.stack([-leads, leads], dim=-1)
 
 
 def _mean(values: Iterable[float | None]) -> float:

@@ -71,6 +71,7 @@ def test_a_cell_says_photos_combination_and_far(faces):
     assert [" photos=1,worst far=0.05 " in cell or " photos=4,worst far=0.05 " in cell for cell in found.cells] == [
         True
     ] * 2
+    assert not any(" judge=" in cell for cell in found.cells)  # another FAR is no other way to judge by draws
 
 
 # Keys

@@ -1,118 +1,35 @@
 """What makes decisions of embeddings, how they are judged, and that attacks find the best there is on a linear embedder."""
 
-import math
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
 import torch
+from linear_faces import (
+    CALIBRATING,
+    FAR,
+    PEOPLE,
+    PHOTOS,
+    SHAPE,
+    VALUES,
+    Embedder,
+    Noisy,
+    attack_of,
+    enrolled_by,
+    gallery,
+    run,
+    trials,
+)
 from models import numbers, pixels
-from scipy.optimize import minimize
-from torch import nn
 
-from raygrid.constraints import Constraint
 from raygrid.enrollment import MATCH, NO_MATCH
 from raygrid.goals import make_goal
 from raygrid.judge import Outputs, looks_needed, run_model
-from raygrid.kernel import Batch, craft, numbers_of, score
-from raygrid.metrics.verification import threshold_at
-from raygrid.oracle import Oracle
+from raygrid.kernel import Batch, numbers_of, score
+from raygrid.metrics.verification import Pairs, threshold_at
 from raygrid.randomness import Randomness
-from raygrid.registry import find, parse
-from raygrid.spec import ONCE, AttackSpec, Judging
-from raygrid.verification import SHARPNESS, Enrolled, Match, References, all_pairs, enroll, match_of
-
-torch.set_num_threads(1)
-FAR = 0.1
-SHAPE = (3, 4, 4)
-VALUES = math.prod(SHAPE)
-PEOPLE, PHOTOS = 8, 6
-CALIBRATING = 4
-
-
-class Embedder(nn.Module):
-    """Embeddings W x: what an attack can reach is known."""
-
-    def __init__(self, weight):
-        super().__init__()
-        self.weight = nn.Parameter(weight, requires_grad=False)
-
-    def forward(self, x):
-        return x.flatten(1) @ self.weight.T
-
-
-class Noisy(nn.Module):
-    """Embeddings with noise of each sample's own look."""
-
-    random = True
-
-    def __init__(self, weight, sigma=0.05):
-        super().__init__()
-        self.inner, self.sigma = Embedder(weight), sigma
-
-    def forward(self, x, draws):
-        clean = self.inner(x)
-        return clean + draws.normal("embedding", clean, 1, self.sigma)[:, 0]
-
-
-def isometry():
-    """A W that keeps all distances."""
-    return torch.linalg.qr(numbers(VALUES, VALUES, seed=4))[0]
-
-
-def gallery():
-    """Photos of people that scatter a little about each person's own: x [P, 3, 4, 4], ids and people."""
-    means = 0.5 + 0.12 * numbers(PEOPLE, 1, *SHAPE, seed=1)
-    x = (means + 0.03 * numbers(PEOPLE, PHOTOS, *SHAPE, seed=2)).flatten(0, 1).clamp(0.05, 0.95)
-    return (
-        x,
-        [f"p{i}/{j}" for i in range(PEOPLE) for j in range(PHOTOS)],
-        [i for i in range(PEOPLE) for _ in range(PHOTOS)],
-    )
-
-
-def enrolled_by(model, similarity, numbers=None, micro_batch=None):
-    x, ids, people = gallery()
-    return enroll(model, x, ids, [p < CALIBRATING for p in people], people, similarity, micro_batch, numbers)
-
-
-def trials(known=2, judged=3):
-    """A trial of every photo of the people who do not calibrate, against the next of them."""
-    x, ids, people = gallery()
-    where = [i for i, person in enumerate(people) if person >= CALIBRATING]
-    others = []
-    for i in where:
-        target = CALIBRATING + (people[i] + 1 - CALIBRATING) % (PEOPLE - CALIBRATING)
-        theirs = [ids[j] for j in range(len(ids)) if people[j] == target]
-        own = [ids[j] for j in range(len(ids)) if people[j] == people[i] and j != i]
-        others.append((theirs[:known], theirs[known : known + judged], own[:known], own[known : known + judged]))
-    labels = torch.tensor([people[i] for i in where])
-    references = References(*(list(column) for column in zip(*others, strict=True)))
-    return Batch([ids[i] for i in where], x[where], labels, PEOPLE, references)
-
-
-def attack_of(name, norm="linf", eps=0.03, goal="impersonate", photos=1, combine="mean", **params):
-    component = find("attack", name)
-    spec = AttackSpec(component, parse(component, params), norm, eps, goal=goal, photos=photos, combine=combine)
-    return replace(spec, access=component.access)
-
-
-def run(model, batch, attack, similarity="cosine", *, micro_batch=None, judging=None):
-    """Craft and judge as a host does."""
-    judging = judging or Judging(far=FAR)
-    enrolled = enrolled_by(model, similarity, Randomness(0, "defense", gallery()[1]))
-    access = attack.component.access
-    made = craft(
-        model, batch, attack.as_crafted, 0, access=access, micro_batch=micro_batch, judging=judging, enrolled=enrolled
-    )
-    clean = run_model(model, batch.x, PEOPLE, micro_batch, judging.draws, numbers=numbers_of(batch, 0))
-    match = match_of(attack, batch.references, enrolled, judging.far)
-    verdicts = score(
-        model, batch, attack, 0, made.x_adv, made.failures, clean, micro_batch, broken_at=judging.broken_at, match=match
-    )
-    return made, verdicts, match
-
+from raygrid.spec import ONCE, Judging
+from raygrid.verification import SHARPNESS, Enrolled, Match, all_pairs, enroll, match_of
 
 # Scores in closed form
 
@@ -153,6 +70,21 @@ def test_scores_of_known_photos_in_closed_form(similarity, combine, combined, hi
     # The length of an embedding is nothing to a cosine.
     longer = made(torch.tensor([[7.0, 0.0]]), torch.tensor([0]))
     assert torch.allclose(longer, scores) is (similarity == "cosine")
+
+
+@pytest.mark.parametrize(("hides", "goal"), [(False, "impersonate"), (True, "dodge")])
+def test_a_similarity_that_is_the_threshold_matches_as_it_does_where_rates_are_counted(hides, goal):
+    """Here, while attacking, and when judged; and one step of float32 below it does not."""
+    x = torch.tensor([[0.5, 0.0]])
+    for step, matches in ((0.0, True), (-1.0, True), (1.0, False)):
+        threshold = float(np.nextafter(np.float32(-0.5), np.float32(np.inf * step)) if step else np.float32(-0.5))
+        made = match([[[0.0, 0.0]]], threshold=threshold, similarity="l2", hides=hides)
+        aim = make_goal(goal, torch.tensor([0]), 2)
+        for scores in (made(x, torch.tensor([0])), made.judged_by(Outputs(x)).logits):
+            assert bool(scores.argmax(1)[0] == MATCH) is matches
+            assert bool(aim.success(scores)[0]) is (matches is not hides)
+        counted = Pairs(np.array([-0.5, -9.0, -9.0], dtype=np.float32), np.array([0, 1, 1])).far(threshold)
+        assert counted.num == int(matches)
 
 
 def test_each_sample_is_compared_with_its_own_photos_in_whatever_order_they_are_asked_about():
@@ -422,196 +354,3 @@ def test_a_random_victim_is_judged_by_every_photo_at_every_draw():
         assert (verdict.status == "broken") is (
             sum(look.fooled for look in judged) >= 7 and verdict.status != "clean_wrong"
         )
-
-
-# Attacks on a linear embedder
-
-
-def one_photo(similarity):
-    """An isometric embedder, trials with one known photo, and the embeddings of both ends."""
-    model, batch = Embedder(isometry()), trials(known=1)
-    known = enrolled_by(model, similarity).of(batch.references.target_known)[:, 0]
-    return model, batch, model(batch.x).detach(), known
-
-
-def known_similarity(verdicts):
-    return torch.tensor([look.similarity for verdict in verdicts for look in verdict.looks if look.known])
-
-
-@pytest.mark.parametrize("goal", ["impersonate", "dodge"])
-@pytest.mark.parametrize("name", ["pgd", "apgd"])
-def test_in_an_l2_ball_attacks_find_the_nearest_embedding_there_is(name, goal):
-    """W keeps distances: the best example goes straight at the photo, or away from it, by eps."""
-    model, batch, own, known = one_photo("l2")
-    if goal == "dodge":
-        known = enrolled_by(model, "l2").of(batch.references.own_known)[:, 0]
-    distance = (own - known).norm(dim=1)
-    eps = 0.1
-    best = (distance - eps).clamp_min(0) if goal == "impersonate" else distance + eps
-    attack = attack_of(name, "l2", eps, goal, steps=40)
-    assert batch.x.min() > eps * 0.3 and batch.x.max() < 1 - eps * 0.3  # no value is stopped by the box
-    _, verdicts, _ = run(model, batch, attack, "l2")
-    assert torch.allclose(known_similarity(verdicts), -best, atol=0.006)
-
-
-@pytest.mark.parametrize("goal", ["impersonate", "dodge"])
-@pytest.mark.parametrize("name", ["pgd", "apgd"])
-def test_in_an_l2_ball_attacks_turn_an_embedding_by_the_largest_angle_there_is(name, goal):
-    """The ball about an embedding e is seen under the angle asin(eps / |e|) from the origin."""
-    model, batch, own, known = one_photo("cosine")
-    if goal == "dodge":
-        known = enrolled_by(model, "cosine").of(batch.references.own_known)[:, 0]
-    eps = 0.3
-    angle = torch.cosine_similarity(own, known).clamp(-1, 1).acos()
-    turn = (eps / own.norm(dim=1)).asin()
-    best = (angle - turn).clamp_min(0) if goal == "impersonate" else angle + turn
-    _, verdicts, _ = run(model, batch, attack_of(name, "l2", eps, goal, steps=60))
-    assert torch.allclose(known_similarity(verdicts), best.cos(), atol=0.004)
-
-
-def best_in_box(w, x, known, eps, similarity, sign):
-    """The most similar, or dissimilar, embedding of the L-inf ball in the box, by L-BFGS-B in float64 from many starts."""
-    w, x, r = (a.detach().double().numpy() for a in (w, x.flatten(), known))
-    low, high = np.maximum(x - eps, 0), np.minimum(x + eps, 1)
-
-    def loss(z):
-        e = w @ z
-        if similarity == "l2":
-            length = np.linalg.norm(e - r)
-            return sign * length, sign * w.T @ (e - r) / length
-        n, m = np.linalg.norm(e), np.linalg.norm(r)
-        cosine = e @ r / (n * m)
-        return -sign * cosine, -sign * w.T @ (r / (n * m) - cosine * e / n**2)
-
-    rng = np.random.default_rng(0)
-    starts = [x, *(rng.uniform(low, high) for _ in range(4))]
-    found = [minimize(loss, z, jac=True, method="L-BFGS-B", bounds=list(zip(low, high, strict=True))) for z in starts]
-    return -sign * min(one.fun for one in found)
-
-
-@pytest.mark.parametrize("similarity", ["cosine", "l2"])
-@pytest.mark.parametrize("goal", ["impersonate", "dodge"])
-def test_in_an_linf_ball_attacks_find_what_an_exact_search_finds(similarity, goal):
-    model, batch = Embedder(numbers(9, VALUES, seed=7) / 3), trials(known=1).take([0, 5, 11, 17])
-    whose = batch.references.own_known if goal == "dodge" else batch.references.target_known
-    known = enrolled_by(model, similarity).of(whose)[:, 0]
-    eps, sign = 0.08, 1 if goal == "impersonate" else -1
-    best = [best_in_box(model.weight, x, r, eps, similarity, sign) for x, r in zip(batch.x, known, strict=True)]
-    for name, params in (("pgd", {"steps": 100, "restarts": 3}), ("apgd", {"steps": 100, "restarts": 2})):
-        _, verdicts, _ = run(model, batch, attack_of(name, "linf", eps, goal, **params), similarity)
-        found = known_similarity(verdicts).numpy()
-        if goal == "impersonate":
-            assert found == pytest.approx(best, abs=0.01), name
-            assert (found - best <= 1e-4).all()  # none is better than there is
-        else:  # what is farthest lies in a corner, and which one is no convex question
-            assert found == pytest.approx(best, abs=0.06), name
-
-
-MANY = [
-    ("fgsm", {}, "impersonate"),
-    ("pgd", {"steps": 5, "restarts": 2}, "impersonate"),
-    ("pgd", {"steps": 5}, "dodge"),
-    ("mi-fgsm", {"steps": 5}, "impersonate"),
-    ("apgd", {"steps": 8}, "impersonate"),
-    ("apgd", {"steps": 8}, "dodge"),
-    ("square", {"queries": 30}, "impersonate"),
-    ("square", {"queries": 30}, "dodge"),
-    ("nes", {"queries": 40, "samples": 4}, "impersonate"),
-    ("hop-skip-jump", {"queries": 60}, "dodge"),
-    ("uniform-noise", {"draws": 3}, "impersonate"),
-]
-EVERY = pytest.mark.parametrize(("name", "params", "goal"), MANY, ids=[f"{name}-{goal}" for name, _, goal in MANY])
-
-
-@cache
-def embedder():
-    return Embedder(numbers(9, VALUES, seed=7) / 3)
-
-
-@EVERY
-def test_attacks_stay_in_their_ball_and_at_eps_zero_change_nothing(name, params, goal):
-    batch = trials()
-    attack = attack_of(name, eps=0.06, goal=goal, photos=2, **params)
-    made, verdicts, _ = run(embedder(), batch, attack)
-    assert not made.failures and "invalid" not in {v.status for v in verdicts}
-    if not attack.component.minimal_norm:
-        assert Constraint("linf", 0.06).allows(made.x_adv, batch.x).all()
-        made, verdicts, _ = run(embedder(), batch, replace(attack, eps=0.0))
-        assert torch.equal(made.x_adv, batch.x)
-        assert all(v.similarity == pytest.approx(v.clean_similarity, abs=1e-6) for v in verdicts)
-        assert "broken" not in {v.status for v in verdicts}
-
-
-@EVERY
-@pytest.mark.parametrize("combine", ["mean", "worst"])
-def test_an_example_hardly_depends_on_batch_size_and_order(name, params, goal, combine):
-    batch = trials()
-    attack = attack_of(name, eps=0.06, goal=goal, photos=2, combine=combine, **params)
-    whole, verdicts, _ = run(embedder(), batch, attack)
-    order = torch.randperm(len(batch.ids), generator=torch.Generator().manual_seed(1)).tolist()
-    for positions, micro_batch in ((list(range(len(order))), 1), (order, 5)):
-        other, again, _ = run(embedder(), batch.take(positions), attack, micro_batch=micro_batch)
-        for place, i in enumerate(positions):
-            before, after = verdicts[i], again[place]
-            assert [look.photo for look in before.looks] == [look.photo for look in after.looks]
-            assert after.similarity == pytest.approx(before.similarity, abs=0.02), (name, i)
-            assert other.forwards[place] == whole.forwards[i]
-
-
-@pytest.mark.parametrize("goal", ["impersonate", "dodge"])
-def test_attacks_are_far_better_than_noise_and_never_see_the_photos_that_judge(goal):
-    batch = trials()
-    found = {}
-    for name, params in (("pgd", {"steps": 20}), ("uniform-noise", {"draws": 1})):
-        made, verdicts, _ = run(embedder(), batch, attack_of(name, eps=0.08, goal=goal, photos=2, **params))
-        found[name] = np.mean([v.similarity - v.clean_similarity for v in verdicts])
-        # Other photos judge: the example is the same one, bit for bit.
-        swapped = replace(
-            batch.references,
-            target_judged=[photos[::-1][:1] for photos in batch.references.target_judged],
-            own_judged=[photos[::-1][:1] for photos in batch.references.own_judged],
-        )
-        again, _, _ = run(
-            embedder(), replace(batch, references=swapped), attack_of(name, eps=0.08, goal=goal, photos=2, **params)
-        )
-        assert torch.equal(made.x_adv, again.x_adv)
-    sign = 1 if goal == "impersonate" else -1
-    assert sign * found["pgd"] > 5 * abs(found["uniform-noise"])
-
-
-def test_more_photos_make_other_examples_of_which_fewer_are_a_part():
-    batch = trials(known=3, judged=2)
-    one, three = (
-        match_of(attack_of("pgd", photos=k), batch.references, enrolled_by(embedder(), "cosine"), FAR) for k in (1, 3)
-    )
-    assert torch.equal(three.known[:, :1], one.known) and torch.equal(three.judged, one.judged)
-    assert [ids[:1] for ids in three.known_ids] == one.known_ids
-
-
-def test_worst_raises_the_least_similar_photo_more_than_mean_does():
-    batch = trials(known=3, judged=2)
-    least = {}
-    for combine in ("mean", "worst", "weighted"):
-        _, verdicts, _ = run(embedder(), batch, attack_of("pgd", eps=0.05, photos=3, combine=combine, steps=60))
-        least[combine] = np.mean([min(look.similarity for look in v.looks if look.known) for v in verdicts])
-    assert least["worst"] > least["mean"] and least["weighted"] > least["mean"]
-
-
-def test_nobody_is_compared_where_there_are_no_references():
-    batch, table = trials(), enrolled_by(embedder(), "cosine")
-    attack = attack_of("pgd")
-    assert match_of(attack, None, table, FAR) is match_of(attack, batch.references, None, FAR) is None
-    assert match_of(attack, batch.references, table, None) is None
-
-
-def test_the_oracle_reads_out_what_a_decision_attack_may_know():
-    """Of access decision: whether it matches, and no similarity."""
-    batch, model = trials(), embedder()
-    compared = match_of(attack_of("pgd", photos=2), batch.references, enrolled_by(model, "cosine"), FAR)
-    oracle = Oracle(model, len(batch.ids), access="decision", readout=compared)
-    goal = make_goal("impersonate", batch.labels, PEOPLE)
-    everyone = torch.arange(len(batch.ids))
-    decided = oracle.decide(goal, batch.x, everyone)
-    assert torch.equal(decided, compared(model(batch.x), everyone)[:, MATCH] > 0)
-    with pytest.raises(RuntimeError, match="score access"):
-        oracle.look(goal, batch.x, everyone)

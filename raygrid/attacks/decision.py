@@ -1,7 +1,8 @@
 """Attacks that are told no more than whether a point succeeds: what they share, and HopSkipJump. SurFree stands in `surfree.py`.
 
-They start from a success anywhere in the box and walk along the boundary towards x. Inside, images are flat [B, D], numbers per
-sample are columns [B, 1], and `who` [B] counts the samples under attack, 0..A-1, not the oracle's.
+They start from a success, one that the oracle offers or one anywhere in the box, and walk along the boundary towards x. Inside,
+images are flat [B, D], numbers per sample are columns [B, 1], and `who` [B] counts the samples under attack, 0..A-1, not the
+oracle's.
 """
 
 import math
@@ -61,14 +62,14 @@ def hop_skip_jump(
         constraint: L-inf or L2, and the box; of any radius.
         randomness: the samples' streams.
         queries: decisions for each sample at most, those for the start included.
-        start_tries: random points tried as a start.
+        start_tries: random points tried as a start, after what the oracle offers.
         directions: points of the first estimate.
 
     Returns:
         [N, C, H, W]: for each sample the nearest point seen to succeed.
 
     Raises:
-        NoStartError: none of the random points met the goal, for the samples it names.
+        NoStartError: none of the starts met the goal, for the samples it names.
     """
     walk = Walk(oracle, goal, x, constraint, queries)
     z = walk.start(randomness, start_tries)
@@ -147,6 +148,7 @@ class Walk:
         self.bisections = min(math.ceil(exponent * math.log2(self.clean.shape[1])), MOST_BISECTIONS)
         self._sphere = SPHERES[constraint.norm]
         self._oracle, self._goal, self._x = oracle, goal, x
+        self._start = self.clean.clone()
         self._closest = Closest(x, constraint.eps)
 
     def ask(self, z: Tensor, who: Tensor, wanted: Tensor | None = None) -> Tensor:
@@ -166,25 +168,30 @@ class Walk:
         return success
 
     def start(self, randomness: Randomness, tries: int) -> Tensor:
-        """Return a success [A, D] for each sample, at random places of the box.
+        """Return a success [A, D] for each sample: an input that the oracle offers, or else a random place of the box.
 
         Raises:
             NoStartError: there is none for some.
         """
-        tries = max(min(tries, int(self.left.max())), 0) if len(self.left) else 0
-        z, missing = self.clean.clone(), torch.arange(len(self.clean), device=self.clean.device)
+        offered = self._oracle.starts
+        known = 0 if offered is None else offered.shape[1]
+        tries = max(min(known + tries, int(self.left.max())), 0) if len(self.left) else 0
+        z, missing = self._start, torch.arange(len(self.clean), device=self.clean.device)
         for k in range(tries):
-            point = self._random_points(randomness, k, missing)
+            if offered is not None and k < known:
+                point = offered[self.index[missing], k].flatten(1)
+            else:
+                point = self._random_points(randomness, k - known, missing)
             success = self.ask(point[:, None], missing).squeeze(1)
             z[missing[success]] = point[success]
             missing = missing[~success]
             if not len(missing):
                 break
         if len(missing):
-            raise NoStartError(tries, self.index[missing].tolist())
+            raise NoStartError(tries, self.index[missing].tolist(), known)
         everyone = torch.arange(len(z), device=z.device)
         self.offer(z, everyone)
-        return z
+        return z.clone()
 
     def _random_points(self, randomness: Randomness, k: int, who: Tensor) -> Tensor:
         """Pixel noise first, then coarse grids whose cells are at either end of the box."""
@@ -222,11 +229,24 @@ class Walk:
         self._closest.offer(self.index[who], z, self.distance(z, who), torch.ones_like(who, dtype=torch.bool))
 
     def report(self) -> Tensor:
-        """Tell the oracle which samples are broken, at whatever distance, and return examples [N, C, H, W] a little farther."""
+        """Tell the oracle which samples are broken and return examples [N, C, H, W] a little farther; where something else judges,
+        which a point at the boundary is hardly ever enough for, as far towards the start as eps allows."""
         everyone = torch.arange(len(self.index), device=self.index.device)
         nearest = self._closest.z[self.index]
         clear = (self.clean + (1 + CLEAR) * (nearest - self.clean)).clamp(*self.constraint.box)
+        if self._oracle.stands_in:
+            clear = self._inwards(nearest, everyone)
         self.left += 1
         success = self.ask(clear[:, None], everyone)
         self._closest.z[self.index] = torch.where(success, clear, nearest)
         return self._closest.report(self._oracle).view_as(self._x)
+
+    def _inwards(self, z: Tensor, who: Tensor) -> Tensor:
+        """Return the points [B, D] between successes z [B, D] and the starts that are as far from x as eps allows."""
+        way = self._start[who] - z
+        low, high = torch.zeros_like(z[:, :1]), torch.ones_like(z[:, :1])
+        for _ in range(MOST_BISECTIONS):  # of arithmetic alone: no decision is asked for
+            middle = (low + high) / 2
+            inside = self.distance(z + middle * way, who) <= self.constraint.eps
+            low, high = torch.where(inside, middle, low), torch.where(inside, high, middle)
+        return z + low * way

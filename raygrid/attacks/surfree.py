@@ -54,7 +54,7 @@ def surfree(
         constraint: L2, and the box; of any radius.
         randomness: the samples' streams.
         queries: decisions for each sample at most, those for the start included.
-        start_tries: random points tried as a start.
+        start_tries: random points tried as a start, after what the oracle offers.
         frequencies: share of the frequencies of each side, the lowest, that directions are made of, weighted as in the image.
         history: directions back to which a new one is orthogonal, at most half of the dimensions there are.
 
@@ -62,7 +62,7 @@ def surfree(
         [N, C, H, W]: for each sample the nearest point seen to succeed.
 
     Raises:
-        NoStartError: none of the random points met the goal, for the samples it names.
+        NoStartError: none of the starts met the goal, for the samples it names.
     """
     walk = Walk(oracle, goal, x, constraint, queries)
     z = walk.start(randomness, start_tries)

@@ -46,6 +46,10 @@ def moved(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     return np.asarray(points @ matrix[:, :2].T + matrix[:, 2])
 
 
+ALIGNED = "aligned_by"
+"""Column of photos that are no frames yet: the similarity [6], row by row, that takes each to its canonical frame."""
+
+
 def frame(photo: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     """Return the canonical frame [3, 160, 160] of the face in a photo [C, H, W], gray or RGB, all uint8.
 

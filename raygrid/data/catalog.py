@@ -96,13 +96,14 @@ class PeopleParams(Params):
     """Photos of each person that an attacker may have; how many of them he uses is the attack's `photos`."""
     judged: Annotated[int, Field(ge=1)] = 5
     """Other photos of each person, by which examples are judged: each is a draw."""
+    perturb: Literal["frame", "photo"] = "frame"
+    """What is attacked: the canonical frame of the face, 160 x 160 pixels, or the photo itself, out of which the frame is then cut
+    anew at each look, differentiably and where the clean photo has its landmarks. For that all photos must have one size."""
 
 
-class FaceFolderParams(PeopleParams):
-    """Photos of faces, and what happens to those that do not show one face."""
+class FrameParams(Params):
+    """How photos of faces become canonical frames, and what happens to those that do not show one face."""
 
-    path: str
-    """The folder that holds the sub-folders, one a person."""
     aligned: bool = False
     """Whether the photos are faces in place already: canonical frames of 160 x 160 pixels, or crops of 112 x 112 as ArcFace takes
     them, whose edges are then repeated outward. Else faces are looked for, which takes some 15 to 300 ms a photo on one core."""
@@ -111,8 +112,37 @@ class FaceFolderParams(PeopleParams):
     several_faces: Literal["refuse", "largest"] = "refuse"
     """What happens where photos show several faces: an error names them, or the largest face is taken. Faces whose box has less
     than a quarter of the largest's area do not count."""
+
+
+class FaceFolderParams(PeopleParams, FrameParams):
+    """Photos of faces, one sub-folder a person."""
+
+    path: str
+    """The folder that holds the sub-folders, one a person."""
     few_photos: Literal["refuse", "skip"] = "refuse"
     """What happens where people have too few image files for `known` and `judged`: an error names them, or they are left out."""
+
+
+class FacePairsParams(FrameParams):
+    """A list of pairs of photos of faces, which alone are compared, and which of them are attacked."""
+
+    path: str
+    """The file, CSV with a line of names or Parquet, with the columns `photo_a` and `photo_b` (paths below `root`) and `same` (1 or
+    0, true or false). If there are, `person_a` and `person_b` name whom they show; else photos that pairs of one person join are of
+    one person. `split`, calibration or judged, says which pairs set the thresholds; else whole people are set apart for that."""
+    root: str | None = None
+    """The folder that the photos' paths start from. Default: that of the file."""
+    attacked: Literal["impostor", "genuine"] = "impostor"
+    """Which judged pairs are trials: those of two people, in which photo_a is to be taken for the person of photo_b (goal
+    impersonate), or those of one, in which photo_a is not to be known for him (goal dodge)."""
+    known: Annotated[int, Field(ge=1)] = 1
+    """Photos of the person of photo_b that an attacker may have: photo_b itself first."""
+    judged: Annotated[int, Field(ge=0)] = 0
+    """Other photos of that person in the list, by which examples are judged. 0: photo_b judges, which the attacker has: what is
+    measured is then how far he gets with the very photo that is enrolled (`probe_known`)."""
+    few_photos: Literal["refuse", "skip"] = "refuse"
+    """What happens to pairs whose person has too few photos in the list for `known` and `judged`: an error, or they are left
+    out."""
 
 
 class NpzParams(LabeledParams):
@@ -238,6 +268,17 @@ FACE_FOLDER = Component(
     license="MIT (the detector's weights)",
     shorthand="path",
 )
+FACE_PAIRS = Component(
+    kind="data",
+    name="face-pairs",
+    summary="Your own list of pairs of photos of faces, CSV or Parquet, which alone are compared and attacked.",
+    params=FacePairsParams,
+    build="raygrid.data.face_pairs:face_pairs",
+    task="verification",
+    source="landmarks by MTCNN (Zhang et al. 2016), weights of facenet-pytorch 2.6.0 (PyPI wheel), read as data",
+    license="MIT (the detector's weights)",
+    shorthand="path",
+)
 NPZ = Component(
     kind="data",
     name="npz",
@@ -290,6 +331,7 @@ COMPONENTS: tuple[Component, ...] = (
     NPZ,
     IMAGE_FOLDER,
     FACE_FOLDER,
+    FACE_PAIRS,
     PARQUET,
     ARROW,
     TORCHVISION,

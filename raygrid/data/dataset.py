@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,22 @@ class Shard:
     def size(self) -> int:
         """Number of samples."""
         return int(self.table.num_rows)
+
+
+Split = Literal["calibration", "judged"] | None
+
+
+class ListedPair(NamedTuple):
+    """Two photos that somebody compares."""
+
+    a: str
+    """Id of the photo that attacks, where the pair is attacked."""
+    b: str
+    """Id of the photo that is known to the attacker."""
+    same: bool
+    """Whether they show one person."""
+    split: Split = None
+    """Whether the pair sets thresholds or is judged; None: nobody said."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,8 @@ class Dataset:
     source: str = ""
     people: tuple[int, int] | None = None
     """Where faces are verified: photos of a person that an attacker may have, and photos that judge. Clusters are people then."""
+    pairs: tuple[ListedPair, ...] = ()
+    """Where faces are verified: the only pairs of photos that count; none: all that there are."""
     notes: str = ""
     """What a reader of the numbers must know, such as that the labels are an agreement of models."""
     extra: dict[str, Any] = field(default_factory=dict)
@@ -81,6 +99,17 @@ class Dataset:
                 break
             chosen.append(cluster)
             found += sizes[cluster]
+        return self.parted_by(chosen)
+
+    def parted_from_the_end(self, train: int) -> tuple[pa.Table, "Dataset"]:
+        """Set apart at least so many samples, of the clusters that `parted` would take last. Returns them, and the rest."""
+        clusters = Counter(self.table.column("cluster").to_pylist())
+        chosen, found = list[str](), 0
+        for cluster in reversed(self._ranked()):
+            if found >= train:
+                break
+            chosen.append(cluster)
+            found += clusters[cluster]
         return self.parted_by(chosen)
 
     def parted_by_clusters(self, number: int) -> tuple[pa.Table, "Dataset"]:
@@ -124,7 +153,11 @@ def make_table(
 
 def pixels(table: pa.Table) -> np.ndarray:
     """Return x [N, C, H, W] as float32 in [0, 1], or waveforms [N, T] in [-1, 1]; read-only where no conversion was needed."""
-    x: np.ndarray = table.column("x").combine_chunks().to_numpy_ndarray()
+    return scaled(table.column("x").combine_chunks().to_numpy_ndarray())
+
+
+def scaled(x: np.ndarray) -> np.ndarray:
+    """Return pixels or a waveform as victims take them: float32, and pixels in [0, 1]."""
     return x.astype(np.float32) / np.float32(255) if x.dtype == np.uint8 else x
 
 

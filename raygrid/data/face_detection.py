@@ -16,7 +16,7 @@ from torch.nn.functional import conv2d, interpolate, linear, max_pool2d, prelu
 from torchvision.ops import box_iou, nms
 
 from raygrid.assets import fetch_all
-from raygrid.data.alignment import coarser
+from raygrid.data.alignment import LANDMARKS, TEMPLATE, coarser
 from raygrid.data.pins import MTCNN
 
 Weights = Mapping[str, Tensor]
@@ -39,6 +39,8 @@ SIDES = (24, 48)
 SAME_SCALE, SAME_FACE = 0.5, 0.7
 """Overlaps (intersection over union, for the last net over the smaller square) from which two squares are one face."""
 
+CERTAIN = 0.9
+"""Confidence from which something is taken for a face. The least certain face of `orl-faces` has 0.98."""
 DECIMALS = 1
 """Places are told to a tenth of a pixel: sums of another order, on another machine, then seldom change a frame. When a face of
 `orl-faces` is looked for again in its frame, its landmarks are 0.9 pixels away in the mean."""
@@ -97,6 +99,17 @@ def find_faces(nets: Nets, photo: np.ndarray) -> list[Face]:
         for p, b, s in zip(points[kept], boxes[kept], sure[kept], strict=True)
     ]
     return sorted(faces, key=lambda face: -face.size)
+
+
+def find_in_frame(nets: Nets, frame: np.ndarray) -> bool:
+    """Return whether the face of a canonical frame, uint8 [3, 160, 160], is found: a certain one around where its nose belongs."""
+    nose = TEMPLATE[LANDMARKS.index("nose")]
+    around = (
+        (face.box[:2] <= nose).all() and (nose <= face.box[2:]).all()
+        for face in find_faces(nets, frame)
+        if face.confidence >= CERTAIN
+    )
+    return any(around)
 
 
 def _places(x: Tensor, blocks: int) -> np.ndarray:

@@ -11,17 +11,15 @@ import numpy as np
 from PIL import ImageOps
 
 from raygrid.data.alignment import CROP, MARGIN, SIDE, frame
-from raygrid.data.catalog import FACE_FOLDER, FaceFolderParams
+from raygrid.data.catalog import FACE_FOLDER, FaceFolderParams, FrameParams
 from raygrid.data.dataset import Dataset
-from raygrid.data.faces import frames_table
+from raygrid.data.faces import Placed, frames_table, photos_table
 from raygrid.data.folder import list_files, sub_folders
 from raygrid.data.images import open_image, to_pixels
 from raygrid.data.labels import interleave
 from raygrid.data.paths import existing_folder
 from raygrid.errors import UsageError
 
-CERTAIN = 0.9
-"""Confidence from which something is taken for a face. The least certain face of `orl-faces` has 0.98."""
 RIVAL = 0.25
 """Area of a face's box, as a share of the largest's, from which it may be the one that is meant."""
 NAMED = 10
@@ -65,21 +63,81 @@ def face_folder(params: FaceFolderParams, limit: int | None) -> Dataset:
     """
     folder = existing_folder(params.path)
     files, people = _listed(folder, params)
-    look = _in_place if params.aligned else _finder(params.several_faces == "largest")
-    seen = _look_at(files, look, limit, params.no_face == "skip")
-    skipped = [name for name, what in seen.items() if what is NO_FACE] if params.no_face == "skip" else []
-    if messages := list(_complaints({name: what for name, what in seen.items() if name not in skipped})):
-        raise UsageError(*messages)
-    frames = {name: what for name, what in seen.items() if isinstance(what, np.ndarray)}
+    if params.perturb == "photo":
+        placed, skipped = photos_of(files, params, limit)
+        table = photos_table(placed, people)
+    else:
+        frames, skipped = frames_of(files, params, limit)
+        table = frames_table(frames, people)
     return Dataset(
         name=f"face-folder:{folder.name}",
-        table=frames_table(frames, people),
+        table=table,
         classes=len(people),
         class_names=people,
         source=str(folder) if params.aligned else f"{folder}; {FACE_FOLDER.source}",
         people=(params.known, params.judged),
-        notes=f"Left out, since no face is found in them: {_first(skipped)}." if skipped else "",
+        notes=left_out(skipped),
     )
+
+
+def frames_of(
+    files: Mapping[str, Path], params: FrameParams, limit: int | None = None
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return the canonical frames of the first `limit` photos, by their names, and the photos that are left out.
+
+    Raises:
+        UsageError: photos cannot be read or do not show one face, and are not to be left out.
+    """
+    look = _in_place if params.aligned else _finder(params.several_faces == "largest")
+    seen, skipped = _seen(files, look, params, limit)
+    return {name: what for name, what in seen.items() if isinstance(what, np.ndarray)}, skipped
+
+
+def photos_of(
+    files: Mapping[str, Path], params: FrameParams, limit: int | None = None
+) -> tuple[dict[str, Placed], list[str]]:
+    """Return the first `limit` photos as they are, with the landmarks of their faces, and those that are left out.
+
+    Raises:
+        UsageError: as `frames_of`; or they have more than one size, or are frames already.
+    """
+    if params.aligned:
+        raise UsageError("perturb: `aligned: true` says that the photos are frames already; say perturb: frame")
+    landmarks: dict[bytes, np.ndarray] = {}
+    place = _placing(params.several_faces == "largest")
+
+    def look(photo: np.ndarray) -> np.ndarray | Trouble:
+        found = place(photo)
+        if isinstance(found, Trouble):
+            return found
+        landmarks[found.photo.tobytes()] = found.landmarks
+        return found.photo
+
+    seen, skipped = _seen(files, look, params, limit)
+    photos = {name: what for name, what in seen.items() if isinstance(what, np.ndarray)}
+    sizes: dict[tuple[int, ...], str] = {}
+    for name, photo in photos.items():
+        sizes.setdefault(photo.shape, f"{photo.shape[2]} x {photo.shape[1]} ({name})")
+    if len(sizes) > 1:
+        raise UsageError(
+            f"perturb: photos that are attacked themselves must have one size, and these have {len(sizes)}: "
+            f"{first_of(list(sizes.values()))}; bring them to one, or say perturb: frame"
+        )
+    return {name: Placed(photo, landmarks[photo.tobytes()]) for name, photo in photos.items()}, skipped
+
+
+def _seen(files: Mapping[str, Path], look: Look, params: FrameParams, limit: int | None) -> tuple[Seen, list[str]]:
+    """Look at the first `limit` photos. Returns what became of them, and which are left out."""
+    seen = _look_at(files, look, limit, params.no_face == "skip")
+    skipped = [name for name, what in seen.items() if what is NO_FACE] if params.no_face == "skip" else []
+    if messages := list(_complaints({name: what for name, what in seen.items() if name not in skipped})):
+        raise UsageError(*messages)
+    return seen, skipped
+
+
+def left_out(skipped: Sequence[str]) -> str:
+    """Say which photos are left out."""
+    return f"Left out, since no face is found in them: {first_of(skipped)}." if skipped else ""
 
 
 def _listed(folder: Path, params: FaceFolderParams) -> tuple[dict[str, Path], tuple[str, ...]]:
@@ -93,7 +151,7 @@ def _listed(folder: Path, params: FaceFolderParams) -> tuple[dict[str, Path], tu
     few = [f"{person} ({count})" for person, count in zip(people, counts, strict=True) if count < needed]
     if few and params.few_photos == "refuse":
         raise UsageError(
-            f"few_photos: fewer than {needed} image files of {_first(few)}: one to attack with, {params.known} that an attacker "
+            f"few_photos: fewer than {needed} image files of {first_of(few)}: one to attack with, {params.known} that an attacker "
             f"may have and {params.judged} that judge. Add photos, say a smaller `known` or `judged`, or state `few_photos: skip` "
             "to leave these people out"
         )
@@ -129,21 +187,32 @@ def _in_place(photo: np.ndarray) -> np.ndarray | Trouble:
 
 
 def _finder(largest: bool) -> Look:
+    """Return what looks for the face and makes the frame."""
+    place = _placing(largest)
+
+    def look(photo: np.ndarray) -> np.ndarray | Trouble:
+        found = place(photo)
+        return found if isinstance(found, Trouble) else frame(*found)
+
+    return look
+
+
+def _placing(largest: bool) -> Callable[[np.ndarray], Placed | Trouble]:
     """Return what looks for the face; the largest of several, or else only where there is one."""
-    from raygrid.data.face_detection import find_faces, load_nets
+    from raygrid.data.face_detection import CERTAIN, find_faces, load_nets
 
     nets = load_nets()
 
-    def look(photo: np.ndarray) -> np.ndarray | Trouble:
+    def place(photo: np.ndarray) -> Placed | Trouble:
         faces = [face for face in find_faces(nets, photo) if face.confidence >= CERTAIN]
         if not faces:
             return NO_FACE
         rivals = [face for face in faces if face.size >= RIVAL * faces[0].size]
         if len(rivals) > 1 and not largest:
             return Trouble("several_faces", f" ({len(rivals)})")
-        return frame(photo, faces[0].landmarks)
+        return Placed(photo, faces[0].landmarks)
 
-    return look
+    return place
 
 
 def _complaints(seen: Seen) -> Iterator[str]:
@@ -159,8 +228,9 @@ def _complaints(seen: Seen) -> Iterator[str]:
     for field, advice in ADVICE.items():
         named = [name + what.detail for name, what in seen.items() if isinstance(what, Trouble) and what.field == field]
         if named:
-            yield f"{field}: {advice.format(_first(named))}"
+            yield f"{field}: {advice.format(first_of(named))}"
 
 
-def _first(names: Sequence[str]) -> str:
+def first_of(names: Sequence[str]) -> str:
+    """Name the first few."""
     return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")

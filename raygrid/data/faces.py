@@ -4,12 +4,13 @@ beside this module, which `python -m raygrid.data.make_orl_landmarks` wrote."""
 from collections.abc import Mapping, Sequence
 from csv import DictReader, writer
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from raygrid.assets import Asset, fetch_all
-from raygrid.data.alignment import LANDMARKS, SIDE, frame
+from raygrid.data.alignment import ALIGNED, LANDMARKS, SIDE, TEMPLATE, frame, similarity
 from raygrid.data.catalog import ORL, PeopleParams
 from raygrid.data.dataset import Dataset, make_table
 from raygrid.data.images import open_image, to_pixels
@@ -31,9 +32,13 @@ def orl_faces(params: PeopleParams, limit: int | None) -> Dataset:
     Labels count the people in the sorted order of their names, in which s10 follows s1. Metadata: `person`.
     """
     photos, landmarks = read_orl(ORL_FACES[:limit]), read_landmarks()
+    if params.perturb == "photo":
+        table = photos_table({name: Placed(photo, landmarks[name]) for name, photo in photos.items()}, ORL_PEOPLE)
+    else:
+        table = frames_table({name: frame(photo, landmarks[name]) for name, photo in photos.items()}, ORL_PEOPLE)
     return Dataset(
         name=ORL.name,
-        table=frames_table({name: frame(photo, landmarks[name]) for name, photo in photos.items()}, ORL_PEOPLE),
+        table=table,
         classes=len(ORL_PEOPLE),
         class_names=ORL_PEOPLE,
         license=ORL.license,
@@ -43,12 +48,15 @@ def orl_faces(params: PeopleParams, limit: int | None) -> Dataset:
     )
 
 
-def frames_table(frames: Mapping[str, np.ndarray], people: Sequence[str]) -> pa.Table:
-    """Build the table of a face dataset from frames [3, 160, 160] by the names of their photos: `ann/1.jpg` shows ann.
+def frames_table(
+    frames: Mapping[str, np.ndarray], people: Sequence[str], shows: Mapping[str, str] | None = None
+) -> pa.Table:
+    """Build the table of a face dataset from frames [3, 160, 160] by the names of their photos. `shows` says whom each shows; else
+    `ann/1.jpg` shows ann.
 
     The person is the cluster and, as the place among the people, the label. Metadata: `person`.
     """
-    persons = [_person(name) for name in frames]
+    persons = [_person(name) if shows is None else shows[name] for name in frames]
     places = {person: place for place, person in enumerate(people)}
     return make_table(
         list(frames),
@@ -57,6 +65,22 @@ def frames_table(frames: Mapping[str, np.ndarray], people: Sequence[str]) -> pa.
         clusters=persons,
         person=persons,
     )
+
+
+class Placed(NamedTuple):
+    """A photo in which a face was found."""
+
+    photo: np.ndarray
+    """uint8 [C, H, W]."""
+    landmarks: np.ndarray
+    """[5, 2]."""
+
+
+def photos_table(photos: Mapping[str, Placed], people: Sequence[str]) -> pa.Table:
+    """Build the table of a face dataset from photos of one size, with what takes each to its canonical frame, see `ALIGNED`."""
+    table = frames_table({name: placed.photo for name, placed in photos.items()}, people)
+    matrices = [similarity(placed.landmarks, TEMPLATE).ravel().tolist() for placed in photos.values()]
+    return table.append_column(ALIGNED, pa.array(matrices, pa.list_(pa.float64(), 6)))
 
 
 def _person(photo: str) -> str:

@@ -18,6 +18,9 @@ from raygrid.errors import UsageError
 REFERENCES = ("target_known", "target_judged", "own_known", "own_judged")
 """Columns of a trial with lists of photos: of the target person and of the attacker himself, those that an attacker may have and
 those that judge."""
+STARTS = "target_photos"
+"""Column of a trial with the pixels of the photos `target_known`, where an attack starts from them. No part of a shard's key: the
+gallery's key tells of them."""
 CALIBRATION = "calibration"
 """Column of the gallery: whether a photo's person sets the thresholds."""
 
@@ -84,6 +87,25 @@ def make_trials(photos: Dataset, fit: int, known: int, judged: int) -> tuple[Dat
     marks = pa.array([person in calibrating for person in photos.table.column("cluster").to_pylist()])
     gallery = photos.table.append_column(CALIBRATION, marks)
     return replace(rest, table=table.take(pa.array(order, pa.int64())).combine_chunks()), gallery, apart
+
+
+def with_photos(trials: pa.Table, gallery: pa.Table) -> pa.Table:
+    """Return trials with the pixels of the photos that an attacker may have of the target person, `STARTS`: as many to each."""
+    place = {photo: row for row, photo in enumerate(gallery.column("sample_id").to_pylist())}
+    x = gallery.column("x").combine_chunks().to_numpy_ndarray()
+    known = trials.column("target_known").to_pylist()
+    values = [[x[place[photo]].tobytes() for photo in photos] for photos in known]
+    return trials.append_column(STARTS, pa.array(values, pa.list_(pa.binary())))
+
+
+def photos_of(trials: pa.Table) -> np.ndarray | None:
+    """Return the pixels [N, K, C, H, W] of what `with_photos` added, as the samples have them; None where nobody did."""
+    if STARTS not in trials.column_names:
+        return None
+    like = trials.schema.field("x").type
+    shape, kind = tuple(like.shape), like.value_type.to_pandas_dtype()
+    photos = [[np.frombuffer(photo, kind).reshape(shape) for photo in some] for some in trials[STARTS].to_pylist()]
+    return np.stack([np.stack(some) for some in photos])
 
 
 def _check_photos(name: str, of_person: dict[str, list[str]], known: int, judged: int) -> None:

@@ -11,6 +11,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from raygrid.component import resolve
+from raygrid.data.listed_pairs import listed
 from raygrid.data.pairs import CALIBRATION
 from raygrid.engine.face_rows import verification_rows
 from raygrid.enrollment import Enrollment
@@ -18,7 +19,7 @@ from raygrid.kernel import Batch, Fitted, fit, numbers_of
 from raygrid.results.folder import Row, artifact_name, commit_fit, read_artifact
 from raygrid.results.store import Store
 from raygrid.similarity import by_of
-from raygrid.spec import AttackSpec
+from raygrid.spec import AttackSpec, VictimSpec
 from raygrid.units import Fit
 from raygrid.verification import enroll
 from raygrid.victims.victim import Victim
@@ -69,6 +70,18 @@ def _commit(store: Store, unit: Fit, made: Fitted, batch: Batch, started: float,
     commit_fit(store, unit.key, row, artifact, rates)
 
 
+def train_unit(store: Store, unit: Fit, batch: Batch) -> None:
+    """Train a victim on photos of people whom nobody else needs, and commit its weights.
+
+    Raises:
+        ValueError: a weight is not finite.
+        UsageError: the disk is full.
+    """
+    started = time.perf_counter()
+    weights: dict[str, Tensor] = resolve(unit.what.component.fit)(unit.what.params, batch.x, batch.labels)
+    _commit(store, unit, Fitted(weights, len(batch.ids)), batch, started)
+
+
 def enroll_unit(store: Store, unit: Fit, batch: Batch, table: pa.Table, model: Victim, micro_batch: int | None) -> None:
     """Embed all clean photos, and commit the embeddings and how well they tell people apart.
 
@@ -88,7 +101,15 @@ def enroll_unit(store: Store, unit: Fit, batch: Batch, table: pa.Table, model: V
     calibration, similarity = table.column(CALIBRATION).to_pylist(), by_of(unit.model.info)
     people = table.column("label").to_pylist()
     enrolled = enroll(
-        model, batch.x, batch.ids, calibration, people, similarity, micro_batch, numbers_of(batch, unit.seed)
+        model,
+        batch.x,
+        batch.ids,
+        calibration,
+        people,
+        similarity,
+        micro_batch,
+        numbers_of(batch, unit.seed),
+        listed(table, calibration=True),
     )
     rates = [
         {
@@ -98,7 +119,7 @@ def enroll_unit(store: Store, unit: Fit, batch: Batch, table: pa.Table, model: V
             "defense_params": unit.model.defense.params.model_dump_json(),
             **row,
         }
-        for row in verification_rows(enrolled, calibration, people)
+        for row in verification_rows(enrolled, table)
     ]
     _commit(store, unit, Fitted(enrolled.tensors(), len(batch.ids), 1, 0), batch, started, rates)
 
@@ -109,8 +130,8 @@ def found(unit: Fit, batch: Batch, model: Victim, micro_batch: int | None) -> Fi
         attack = unit.what
         access = attack.component.access if attack.access == "transfer" else attack.access
         return fit(model, batch, attack, unit.seed, access=access, micro_batch=micro_batch)
-    if isinstance(unit.what, Enrollment):
-        raise ValueError("photos are enrolled by enroll_unit")
+    if isinstance(unit.what, Enrollment | VictimSpec):
+        raise ValueError("photos are enrolled by enroll_unit, and victims trained by train_unit")
     tensors: dict[str, Tensor] = resolve(unit.what.component.fit)(unit.what.params, model, batch.x, micro_batch)
     return Fitted(tensors, len(batch.ids))
 

@@ -8,6 +8,7 @@ import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,10 +18,13 @@ import torch
 from torch import Tensor
 
 from raygrid.component import resolve
-from raygrid.data.dataset import pixels
-from raygrid.data.pairs import REFERENCES
+from raygrid.data.alignment import ALIGNED, SIDE
+from raygrid.data.dataset import pixels, scaled
+from raygrid.data.face_detection import Nets, load_nets
+from raygrid.data.pairs import REFERENCES, photos_of
 from raygrid.defenses.noise import AT_ONCE
-from raygrid.engine.fitting import enroll_unit, fit_unit, found, read_fitted
+from raygrid.engine.face_rows import faces_found
+from raygrid.engine.fitting import enroll_unit, fit_unit, found, read_fitted, train_unit
 from raygrid.engine.outcome_rows import craft_rows, draw_rows, verdict_row
 from raygrid.engine.rows import face_rows, sample_rows, trial_key
 from raygrid.engine.sound_rows import sound_rows
@@ -28,12 +32,14 @@ from raygrid.engine.work import Preflight, Report, Task, Unit
 from raygrid.enrollment import ANSWERS, Enrollment
 from raygrid.errors import UsageError
 from raygrid.evidence import CONDITIONS, UNKNOWN, Record, answers_differ, left_of, unknown_in_suite
-from raygrid.judge import TRACEBACK_FRAMES, Outputs, run_model, vouched
+from raygrid.framing import Framing
+from raygrid.judge import TRACEBACK_FRAMES, Outputs, read_back, run_model, stored, vouched
 from raygrid.kernel import Batch, Inherited, channel_of, comparison_of, craft, goal_of, numbers_of, plays_of, score
 from raygrid.metrics.lpips import Lpips
 from raygrid.metrics.lpips import load as load_lpips
 from raygrid.results.folder import commit_craft, commit_trials, read_crafts, read_examples, read_trials
 from raygrid.results.store import open_store
+from raygrid.spec import VictimSpec
 from raygrid.transcription import Hearing
 from raygrid.units import Craft, Fit, Model, Score
 from raygrid.verification import Enrolled, Match, References
@@ -103,7 +109,9 @@ class VictimHost:
         self.examples = Cache(SMALL_CACHE)
         self.records = Cache(RECORDS)
         self.fitted = Cache(SMALL_CACHE)
+        self.faces = Cache(RECORDS)
         self.lpips: Lpips | None = None
+        self.nets: Nets | None = None
         self.stopping = False
 
     def stop(self) -> None:
@@ -134,9 +142,9 @@ class VictimHost:
 
         Samples that fail alone don't count, as long as there is one that does not: those become error rows.
         """
-        batch = self._batch("preflight", table.slice(0, PREFLIGHT_SAMPLES), check.classes)
+        batch = self._batch("preflight", table.slice(0, PREFLIGHT_SAMPLES), check.classes).framed()
         try:
-            victim = self._model(check.model) if check.model.fit is None else self._tried(check.model, batch)
+            victim = self._tried(check.model, batch)
             for layer in check.layers:
                 victim.layers.place(layer)
             if "lpips" in check.perceptual:
@@ -161,10 +169,13 @@ class VictimHost:
         return problems(sound) if sound else found
 
     def _tried(self, model: Model, batch: Batch) -> Victim:
-        """Return a model whose defense has to be fitted first, as it is when fitted on this batch."""
-        if model.fit is None:
+        """Return a model; one whose defense has to be fitted first as it is when fitted on this batch, one that has yet to learn as
+        it is before that."""
+        if not model.fits:
             return self._model(model)
-        fitted = found(model.fit, batch, self._model(model.fit.model), self._at_once(batch)).tensors
+        if model.fit is None:
+            return load_model(model, self.device)
+        fitted = found(model.fit, batch, self._tried(model.fit.model, batch), self._at_once(batch)).tensors
         return load_model(model, self.device, fitted)
 
     def run(self, tasks: Sequence[Task], *tables: pa.Table) -> list[Report]:
@@ -199,8 +210,10 @@ class VictimHost:
             return self._score(unit, table)
         if isinstance(unit, Craft):
             return self._craft(unit, table)
-        batch = self._batch(unit.shard.key, table, unit.classes)
-        if isinstance(unit.what, Enrollment):
+        batch = self._batch(unit.shard.key, table, unit.classes).framed()
+        if isinstance(unit.what, VictimSpec):
+            train_unit(self.store, unit, batch)
+        elif isinstance(unit.what, Enrollment):
             enroll_unit(self.store, unit, batch, table, self._model(unit.model), self._at_once(batch))
         else:
             fit_unit(self.store, unit, batch, self._model(unit.model), self._at_once(batch))
@@ -255,7 +268,10 @@ class VictimHost:
         samples, answers = sample_rows(table), None
         if isinstance(match, Match):
             faces, answers = face_rows(unit, table, match.threshold), ANSWERS
-            samples = [{**sample, **face} for sample, face in zip(samples, faces, strict=True)]
+            samples = [
+                {**sample, **face, "probe_known": match.probe_known}
+                for sample, face in zip(samples, faces, strict=True)
+            ]
         rows = [
             {**shared, **sample, **verdict_row(verdict, claimed, answers), "certified_radius": radius}
             for sample, verdict, claimed, radius in zip(
@@ -267,9 +283,13 @@ class VictimHost:
             rows = [{**row, **more} for row, more in zip(rows, of_sound, strict=True)]
         if unit.cell.layers:
             judged = [i for i, verdict in enumerate(verdicts) if verdict.prediction is not None]
-            found = layer_distances(model, examples.x_adv[judged], batch.x[judged], self._at_once(batch))
+            after, before = (replace(batch, x=x).framed().x[judged] for x in (examples.x_adv, batch.x))
+            found = layer_distances(model, after, before, self._at_once(batch))
             for i, distances in zip(judged, found, strict=True):
                 rows[i]["layer_distance"] = distances
+        if unit.cell.detector:
+            for row, clean_face, face in zip(rows, *self._found(unit, batch, examples.x_adv), strict=True):
+                row |= {"clean_face_found": clean_face, "face_found": None if row["prediction"] is None else face}
         plays = plays_of(unit.cell.attack, batch, craft_unit.seed, unit.cell.judging.draws)
         looks = [
             row
@@ -344,11 +364,18 @@ class VictimHost:
 
         def make() -> list[float | None]:
             # A pass holds so many values of each sample, copies of small ones.
-            size = self.micro_batch or CPU_PASS_VALUES // max(batch.x[0].numel(), AT_ONCE)
+            size = self.micro_batch or CPU_PASS_VALUES // max(batch.framed().x[0].numel(), AT_ONCE)
             model = self._model(unit.model)
-            return vouched(model, batch.x, batch.labels, max(1, size), numbers_of(batch, seed))
+            return vouched(model, batch.framed().x, batch.labels, max(1, size), numbers_of(batch, seed))
 
         return self.radii.get((unit.model.digest, unit.craft.shard.key, seed), make)
+
+    def _found(self, unit: Score, batch: Batch, x_adv: Tensor) -> tuple[list[bool], list[bool]]:
+        """Return in which clean photos, and in which examples as judged, a detector finds the face."""
+        nets = self.nets = self.nets or load_nets()
+        shown = read_back(stored(x_adv, batch.x), batch.x) if unit.cell.judging.stored else x_adv
+        clean: list[bool] = self.faces.get(unit.craft.shard.key, lambda: faces_found(nets, batch.framed().x))
+        return clean, faces_found(nets, replace(batch, x=shown).framed().x)
 
     def _examples(self, unit: Craft, batch: Batch) -> Examples:
         return self.examples.get(unit.key, lambda: self._read_examples(unit, batch))
@@ -374,7 +401,8 @@ class VictimHost:
         """Return how many samples go through a victim in one pass."""
         if self.micro_batch is not None or self.device.type != "cpu":
             return self.micro_batch
-        return max(1, CPU_PASS_VALUES // batch.x[0].numel())
+        seen = batch.x[0].numel() if batch.framing is None else 3 * SIDE * SIDE
+        return max(1, CPU_PASS_VALUES // seen)
 
     def _lpips(self) -> Lpips:
         if self.lpips is None:
@@ -382,7 +410,10 @@ class VictimHost:
         return self.lpips
 
     def _model(self, model: Model) -> Victim:
-        return self.models.get(model.digest, lambda: load_model(model, self.device, self._fitted(model.fit)))
+        def make() -> Victim:
+            return load_model(model, self.device, self._fitted(model.fit), self._fitted(model.trained))
+
+        return self.models.get(model.digest, make)
 
     def _fitted(self, unit: Fit | None) -> Mapping[str, Tensor] | None:
         """Return what a fit unit has found, from the results."""
@@ -406,7 +437,13 @@ class VictimHost:
             if set(REFERENCES) <= set(table.column_names):
                 references = References(*(table.column(name).to_pylist() for name in REFERENCES))
             transcripts = table.column("transcript").to_pylist() if "transcript" in table.column_names else None
-            return Batch(table.column("sample_id").to_pylist(), x, labels, classes, references, transcripts)
+            photos = photos_of(table)
+            starts = None if photos is None else torch.tensor(scaled(photos), device=self.device)
+            ids, framing = table.column("sample_id").to_pylist(), None
+            if ALIGNED in table.column_names:
+                matrices = torch.tensor(table.column(ALIGNED).to_pylist(), dtype=torch.float64).view(-1, 2, 3)
+                framing = Framing(matrices, (x.shape[2], x.shape[3]))
+            return Batch(ids, x, labels, classes, references, transcripts, starts, framing)
 
         return make() if key == "preflight" else self.batches.get((key, classes), make)
 
@@ -420,13 +457,19 @@ def _refuse_if_all_failed(failures: Mapping[int, str], samples: int) -> None:
         raise RuntimeError(f"every sample failed; the first: {failures[0]}")
 
 
-def load_model(model: Model, device: torch.device | str = "cpu", fitted: Mapping[str, Tensor] | None = None) -> Victim:
-    """Build a victim and put its defense around it, with what the defense's fit found.
+def load_model(
+    model: Model,
+    device: torch.device | str = "cpu",
+    fitted: Mapping[str, Tensor] | None = None,
+    trained: Mapping[str, Tensor] | None = None,
+) -> Victim:
+    """Build a victim and put its defense around it, with what the defense's fit found, and the weights that the victim's own found.
 
     Raises:
         UsageError: its weights or code can't be loaded.
     """
-    victim: Victim = resolve(model.victim.component.build)(model.victim.params, model.info)
+    weights = () if trained is None else (trained,)
+    victim: Victim = resolve(model.victim.component.build)(model.victim.params, model.info, *weights)
     found = () if fitted is None else (fitted,)
     defended: Victim = resolve(model.defense.component.build)(model.defense.params, victim, *found)
     return defended.to(device)

@@ -8,9 +8,11 @@ import pyarrow as pa
 from raygrid import units
 from raygrid.component import resolve
 from raygrid.costs import Cost, read_costs
+from raygrid.data.alignment import ALIGNED, SIDE
 from raygrid.data.check import check
 from raygrid.data.dataset import Dataset, Shard, fingerprint
-from raygrid.data.pairs import make_trials
+from raygrid.data.listed_pairs import listed, make_pair_trials
+from raygrid.data.pairs import make_trials, with_photos
 from raygrid.engine.phrases import check_phrases
 from raygrid.errors import UsageError
 from raygrid.grid import expand
@@ -41,6 +43,7 @@ def read_inputs(job: Job) -> Inputs:
         UsageError: whatever a person got wrong in data, victims or their combination.
     """
     infos = {spec.key: _identify(spec) for spec in _victims(job)}
+    walks = any(attack.starts_from_photos for grid in job.grids for attack in grid.attacks)
     datasets: dict[str, Dataset] = {}
     shards: dict[str, pa.Table] = {}
     planned: dict[str, units.Dataset] = {}
@@ -48,7 +51,10 @@ def read_inputs(job: Job) -> Inputs:
         dataset, apart = _load(where, spec)
         datasets[spec.key] = dataset
         cut = list(dataset.shards(spec.shard))
-        shards |= {shard.key: shard.table for shard in (*cut, *apart)}
+        tables = {shard.key: shard.table for shard in cut}
+        if walks and dataset.people is not None:
+            tables = {key: with_photos(table, apart[1].table) for key, table in tables.items()}
+        shards |= tables | {shard.key: shard.table for shard in apart}
         planned[spec.key] = units.Dataset(
             name=dataset.name,
             label=label(dataset.name, spec.params),
@@ -62,7 +68,11 @@ def read_inputs(job: Job) -> Inputs:
             transcripts="transcript" in dataset.table.column_names and not dataset.table["transcript"].null_count,
             gallery=next((ShardRef(shard.key, shard.size) for shard in apart[1:]), None),
             calibration=len(set(apart[0].table.column("cluster").to_pylist())) if dataset.people else 0,
+            train=next((ShardRef(shard.key, shard.size) for shard in apart[2:]), None),
+            calibration_pairs=_pairs_of_people(apart[1].table) if dataset.pairs else None,
             known=dataset.people[0] if dataset.people else 0,
+            seen=(3, SIDE, SIDE) if ALIGNED in dataset.table.column_names else None,
+            only_goal=GOAL_OF_PAIRS.get(dataset.extra.get("attacked", "")),
         )
     check_phrases(job, datasets)
     costs = {
@@ -74,6 +84,17 @@ def read_inputs(job: Job) -> Inputs:
     return Inputs(expand(job, planned, infos, excluded), datasets, infos, shards, costs)
 
 
+GOAL_OF_PAIRS = {"impostor": "impersonate", "genuine": "dodge"}
+"""What makes sense of listed pairs of two people, and of pairs of one."""
+
+
+def _pairs_of_people(gallery: pa.Table) -> int:
+    """Return how many pairs of two people a threshold is set on, of listed pairs."""
+    people = gallery.column("cluster").to_pylist()
+    ends = ({people[i], people[j]} for i, j in listed(gallery, calibration=True) or ())
+    return len({frozenset(pair) for pair in ends if len(pair) == 2})
+
+
 def _victims(job: Job) -> Iterator[VictimSpec]:
     specs = [v for g in job.grids for v in g.victims] + [a.source for g in job.grids for a in g.attacks if a.source]
     yield from {spec.key: spec for spec in specs}.values()
@@ -81,17 +102,21 @@ def _victims(job: Job) -> Iterator[VictimSpec]:
 
 def _load(where: str, spec: DataSpec) -> tuple[Dataset, list[Shard]]:
     """Return the samples that are attacked, and those that are set apart for fitting: one shard, or none; where faces are
-    verified, a second one of all photos."""
+    verified, a second one of all photos but those of a third, on which victims are trained, if there is one."""
     whole = spec.fit > 0 or spec.component.task == "verification"
     try:
         dataset: Dataset = resolve(spec.component.build)(spec.params, None if whole else spec.limit)
         check(dataset)
         if spec.stored:
             dataset = dataset.on_file()
+        if spec.train and dataset.people is None:
+            raise UsageError(f"splits.train: is for data whose faces are verified, and {dataset.name} is no such data")
         if dataset.people is not None:
-            trials, gallery, calibration = make_trials(dataset, spec.fit, *dataset.people)
+            (known, judged), (taught, dataset) = dataset.people, _taught(dataset, spec.train)
+            pairs = make_pair_trials(dataset, spec.fit) if dataset.pairs else None
+            trials, gallery, calibration = pairs or make_trials(dataset, spec.fit, known, judged)
             limited = replace(trials, table=trials.table.slice(0, spec.limit).combine_chunks())
-            return limited, [Shard(fingerprint(table), table) for table in (calibration, gallery)]
+            return limited, [Shard(fingerprint(table), table) for table in (calibration, gallery, *taught)]
         if not spec.fit:
             return dataset, []
         picked, rest = dataset.parted(spec.fit)
@@ -102,6 +127,19 @@ def _load(where: str, spec: DataSpec) -> tuple[Dataset, list[Shard]]:
     except UsageError as error:
         raise UsageError(*(f"{where}: {message}" for message in error.messages)) from None
     return replace(rest, table=rest.table.slice(0, spec.limit).combine_chunks()), [Shard(fingerprint(picked), picked)]
+
+
+def _taught(dataset: Dataset, train: int) -> tuple[list[pa.Table], Dataset]:
+    """Set apart the people that victims are trained on. Returns their photos, if any, and everybody else, with the listed pairs of
+    these."""
+    if not train:
+        return [], dataset
+    taught, rest = dataset.parted_from_the_end(train)
+    left = set(rest.table.column("sample_id").to_pylist())
+    pairs = tuple(pair for pair in rest.pairs if pair.a in left and pair.b in left)
+    if dataset.pairs and not pairs:
+        raise UsageError(f"splits.train leaves none of the pairs of {dataset.name}")
+    return [taught], replace(rest, pairs=pairs)
 
 
 def _identify(spec: VictimSpec) -> VictimInfo:

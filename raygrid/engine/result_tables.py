@@ -69,7 +69,7 @@ def _verifications(
     for row in rows:
         face = faces.get(_place(row))
         rates = ("none judged", "", "", "")
-        if face is not None:
+        if face is not None and face["judged"]:
             clean, known = (_percent(face[f"{name}_rate"]) for name in ("clean", "known"))
             rates = (clean, *_share(face, "photo_rate"), known)
         table.add_row(_victim(row), _attack(row, with_seed=with_seed), *rates, _count(row))
@@ -96,7 +96,10 @@ def _transcriptions(
 
 
 def _share(found: Mapping[str, Any], name: str) -> tuple[str, str]:
-    """Return the rate of an attack and its interval; where some trials have no verdict, the range that the rate lies in."""
+    """Return the rate of an attack and its interval; where some trials have no verdict, the range that the rate lies in; nothing
+    where there was nothing to count."""
+    if found[name] is None:
+        return "", ""
     if lacking := found["planned"] - found["judged"]:
         best, worst = found[f"{name}_best"], found[f"{name}_worst"]
         return f"[red]{100 * best:.1f} - {_percent(worst)}[/red]", f"[red]{lacking} unknown[/red]"

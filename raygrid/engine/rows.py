@@ -6,8 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from raygrid.data.alignment import ALIGNED
 from raygrid.data.dataset import CORE_COLUMNS
-from raygrid.data.pairs import REFERENCES
+from raygrid.data.pairs import REFERENCES, STARTS
 from raygrid.enrollment import ANSWERS, MATCH, NO_MATCH
 from raygrid.grid import channel_label
 from raygrid.units import Cell, Score
@@ -75,7 +76,7 @@ def index_rows(scores: Sequence[Score], done: set[str]) -> Iterator[Row]:
 def sample_rows(table: pa.Table) -> list[Row]:
     """Return the columns that a sample of a shard brings to each of its trials."""
     core = table.select(["sample_id", "cluster", "label"]).to_pylist()
-    aside = [name for name in (*CORE_COLUMNS, *REFERENCES) if name in table.column_names]
+    aside = [name for name in (*CORE_COLUMNS, *REFERENCES, STARTS, ALIGNED) if name in table.column_names]
     extra = table.drop_columns(aside).to_pylist()
     return [
         {**row, "label": str(row["label"]), "metadata": json.dumps(more, default=str) if more else None}
@@ -113,7 +114,7 @@ def trial_key(score: Score) -> Row:
         "unit_key": score.key,
         "craft_key": score.craft.key,
         **cell_row(score.cell),
-        "victim_sha256": score.model.info.weights_sha256,
+        "victim_sha256": score.model.info.weights_sha256 or None,
         "judged": "stored" if score.cell.judging.stored else "crafted",
         "enrollment_key": score.enrolled.key if score.enrolled is not None else None,
     }

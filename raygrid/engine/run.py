@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from raygrid.assets import Report, fetch_all
+from raygrid.data.pins import MTCNN
 from raygrid.engine.driver import Driver
 from raygrid.engine.executor import Executor
 from raygrid.engine.inputs import Inputs
@@ -115,7 +116,8 @@ def run(
         if backlog.waiting:
             show(progress.status("starting"))
             weights = {sha256 for task in backlog.tasks() for sha256 in task.model.info.weights}
-            fetch_all([asset for asset in ASSETS.values() if asset.sha256 in weights], report)
+            needed_by_detector = MTCNN if any(score.cell.detector for score in plan.scores) else ()
+            fetch_all([*(asset for asset in ASSETS.values() if asset.sha256 in weights), *needed_by_detector], report)
             store.put(token, b"")
             executor = start(backlog.waiting)
             needed = dict.fromkeys(task.shard for task in backlog.tasks())

@@ -234,7 +234,7 @@ def plan_tasks(
     backlog.missing |= fits.keys()
     for fit in fits.values():
         kind = f"{fit.model.digest} Fit {fit.what.component.name} {fit.what.params}"
-        needs = () if fit.model.fit is None else (fit.model.fit.key,)
+        needs = tuple(before.key for before in fit.model.fits)
         backlog.place(Task(fit.model, fit.shard.key, (fit,), intern(kind), needs))
     for task in tasks:
         backlog.place(task)
@@ -244,7 +244,7 @@ def plan_tasks(
 def fits_of(units: Iterable[Unit]) -> Iterator[Fit]:
     """Yield what units need that is fitted, once for each that needs it."""
     for unit in units:
-        found = (unit.model.fit, *_own_fits(unit))
+        found = (*unit.model.fits, *_own_fits(unit))
         yield from (fit for fit in found if fit is not None)
 
 

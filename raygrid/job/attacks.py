@@ -164,10 +164,10 @@ def check_defended(attack: AttackSpec) -> str | None:
             "it takes the closest example there is, whose copy in a file, rounded towards the clean input, lies on the near side "
             "of the boundary: take an attack of a given eps, or leave judge.stored out"
         )
-    if attack.verifies and attack.component.minimal_norm:
+    if attack.verifies and attack.component.minimal_norm and attack.component.access != "decision":
         return (
             "it takes the closest example that passes for the photos it knows, and others judge, for which that is hardly ever "
-            "enough: take an attack of a given eps"
+            "enough: take an attack of a given eps, or one by decisions"
         )
     if attack.random and attack.component.minimal_norm:
         return (

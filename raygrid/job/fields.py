@@ -51,6 +51,9 @@ class JudgeFields(Params):
     the copy. Default: on where speech is transcribed, since a file is what gets played; else off."""
     far: float | None = Field(default=None, gt=0, lt=1, json_schema_extra=_ONE)
     """Where faces are verified: the false accept rate on calibration people that sets the threshold. Default: 0.01."""
+    detector: bool = Field(default=False, json_schema_extra=_ONE)
+    """Where faces are verified: whether MTCNN still finds the face in each example, as a system that looks for it has to
+    (`face_found`); some 40 ms an example on one core."""
 
 
 class SplitFields(Params):
@@ -60,6 +63,9 @@ class SplitFields(Params):
     """Samples that are set apart for what has to be fitted (a universal perturbation, the noise scale of a layer, the threshold of
     a verification), and are not attacked. They are chosen by a hash of their names, whatever the limit; samples that belong
     together stay together. Default: none; where faces are verified, the photos of half of the people."""
+    train: int = Field(default=0, ge=0, json_schema_extra=_ONE)
+    """Where faces are verified: photos that are set apart at least, those of whole people, for victims that are trained on them
+    (private-embedder); nobody of them sets a threshold or is attacked."""
     validate_: None = Field(
         default=None, alias="validate", json_schema_extra=_planned("samples that choose among fits")
     )

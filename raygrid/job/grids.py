@@ -94,9 +94,11 @@ class GridReader:
         }
         wanted = said[0].judge
         stored = heard if wanted.stored is None else wanted.stored
-        judge = JudgeSpec(wanted.draws, wanted.broken_at, wanted.layers, stored, wanted.far)
+        judge = JudgeSpec(wanted.draws, wanted.broken_at, wanted.layers, stored, wanted.far, wanted.detector)
         self._check_judge(node, judge, defenses, attacks)
-        data = tuple(replace(spec, fit=said[0].splits.fit, stored=judge.stored) for spec in data)
+        data = tuple(
+            replace(spec, fit=said[0].splits.fit, train=said[0].splits.train, stored=judge.stored) for spec in data
+        )
         perceptual = tuple(dict.fromkeys(said[0].perceptual))
         return GridSpec(
             name, data, tuple(victims.values()), defenses, attacks, exclude, judge, perceptual, said[0].costs
@@ -169,6 +171,10 @@ class GridReader:
         members = [self._victim(item) for item in items]
         if not (fields and members):
             return [], None
+        for item, (alternatives, _) in zip(items, members, strict=True):
+            if any(member.spec.params.needs_fit() for member in alternatives):
+                self._mistakes.add(item, "a victim that is trained on the data stands alone, and in no ensemble")
+                return [], None
         name, rule, victims = fields[0].id, fields[0].rule, []
         for choice in product(*(alternatives for alternatives, _ in members)):
             told = tuple(text for member in choice for text in member.told)

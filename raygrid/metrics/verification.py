@@ -33,20 +33,22 @@ class Rate:
 
 @dataclass(frozen=True)
 class Pairs:
-    """All pairs of N photos of P people.
+    """All pairs of N photos of P people, or those that somebody listed.
 
     Attributes:
-        similarity: of each pair, the upper triangle row by row: [N * (N - 1) / 2].
+        similarity: of each pair, the upper triangle row by row: [N * (N - 1) / 2]; or of the listed ones [M].
         people: the person of each photo, 0..P-1: [N].
+        listed: the two photos of each pair [M, 2]; None: all pairs.
     """
 
     similarity: np.ndarray
     people: np.ndarray
+    listed: np.ndarray | None = None
 
     @cached_property
     def ends(self) -> tuple[np.ndarray, np.ndarray]:
         """The people of each pair."""
-        i, j = np.triu_indices(len(self.people), 1)
+        i, j = np.triu_indices(len(self.people), 1) if self.listed is None else self.listed.T
         return self.people[i], self.people[j]
 
     @cached_property
@@ -65,6 +67,8 @@ class Pairs:
     @property
     def pairs_of_people(self) -> int:
         """How many pairs of two people there are."""
+        if self.listed is not None:
+            return len(np.unique(np.sort(np.stack(self.ends, 1)[~self.genuine], axis=1), axis=0))
         count = len(np.unique(self.people))
         return count * (count - 1) // 2
 
@@ -74,7 +78,7 @@ class Pairs:
 
     def frr(self, threshold: float) -> Rate:
         """Return the false reject rate: the share of pairs of one person that are less similar than the threshold."""
-        return self._rate(self.genuine, self.similarity < threshold, len(np.unique(self.people)))
+        return self._rate(self.genuine, self.similarity < threshold, len(np.unique(self.ends[0][self.genuine])))
 
     def _rate(self, among: np.ndarray, hit: np.ndarray, clusters: int) -> Rate:
         """Return a share; Wilson's interval over as many independent pairs as have the variance that leaving people out shows."""
@@ -192,8 +196,17 @@ def _or_more(pairs: int) -> str:
     return f", or a far of {ceil(1 / pairs / unit - 1e-9) * unit:.2g} or more"
 
 
-def check_far(far: float, people: int) -> str | None:
-    """Say why a false accept rate can't be told from so many calibration people; None where it can."""
+def check_far(far: float, people: int, listed: int | None = None) -> str | None:
+    """Say why a false accept rate can't be told from so many calibration people, or from so many listed pairs of two of them; None
+    where it can."""
+    if listed is not None:
+        needed = ceil(1 / far - 1e-9)
+        if listed >= needed:
+            return None
+        return (
+            f"far {far:g} is less than one in the {listed} pairs of calibration people that the list has: photos of one pair are "
+            f"no independent tries; it needs {needed} pairs{_or_more(listed)}"
+        )
     needed = people_needed(far)
     if people >= needed:
         return None

@@ -138,7 +138,7 @@ RESULT = (
     ),
     Column("metadata", "json", "The sample's own further columns, for slices."),
     Column("label", "string", "True label."),
-    Column("victim_sha256", "string", "Digest of the victim's weights."),
+    Column("victim_sha256", "string", "Digest of the victim's weights; null where a fit unit of the run trained it."),
     Column(
         "obtained",
         "string",
@@ -265,6 +265,19 @@ RESULT = (
         "`draws` has one row for each of these photos, `draws_fooled` counts them, and none of them was known to the attacker.",
     ),
     Column("clean_similarity", "float64", "The same of the clean photo."),
+    Column(
+        "probe_known",
+        "bool",
+        "Whether the photos that judge are among those that the attacker had, so that success is probe-dependent: only of listed "
+        "pairs (face-pairs) without other photos of the person.",
+    ),
+    Column(
+        "face_found",
+        "bool",
+        "Where the grid says judge: {detector: true}: whether MTCNN finds the face in the example, as it is before any channel. A "
+        "system that looks for faces compares no other.",
+    ),
+    Column("clean_face_found", "bool", "The same of the clean photo."),
     Column("known_draws", "int64", "Comparisons with the photos that the attacker had: they judge nothing."),
     Column("known_fooled", "int64", "How many of these met the goal: what a probe-dependent evaluation would report."),
     Column(
@@ -366,9 +379,16 @@ FITS = Table(
     "fits",
     (
         FIT_KEY,
-        Column("kind", "string", "attack, defense or enrollment.", choices=("attack", "defense", "enrollment")),
         Column(
-            "name", "string", "Name of the attack or defense that is fitted; `enrollment`: of clean photos of faces."
+            "kind",
+            "string",
+            "attack, defense, enrollment or victim.",
+            choices=("attack", "defense", "enrollment", "victim"),
+        ),
+        Column(
+            "name",
+            "string",
+            "Name of what is fitted: an attack, a defense, a victim (its weights); `enrollment`: of clean photos of faces.",
         ),
         Column("params", "json", "Its parameters, defaults included."),
         Column("victim", "string", "Id of the victim that it is fitted on."),

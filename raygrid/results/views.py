@@ -10,8 +10,8 @@
 `certified`, `certified_at` and `certified_distance` are about certified radii, see certified.py.
 `recovery` and `recovery_at_cost` say what a defense makes right again, `layer_profile` how far examples lie from their originals
 inside, see recovery.py.
-`face_attacks` and `photos_gain` are about attacks on verification, see faces.py; `verification`, of the whole folder, says how well
-victims verify without any.
+`face_attacks`, `photos_gain`, `far_curve` and `public_to_private` are about attacks on verification, see faces.py; `verification`,
+of the whole folder, says how well victims verify without any.
 `plays`, `speech_attacks`, `best_snr` and `listeners` are about attacks on speech recognizers, see speech.py.
 `checks` has one line a sign of masking, see checks.py; `flags` names those that are flagged. The schema `raw` holds what those are
 made of.

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from functools import partial
 
+from pydantic import Field
+
 from raygrid.component import Component, Params
 from raygrid.pins import ASSETS
 from raygrid.victims.info import Similarity, VictimInfo
@@ -79,6 +81,37 @@ def _identify(name: str, params: Params, id: str) -> VictimInfo:  # noqa: A002 -
     return replace(INFOS[name], id=id)
 
 
+class PrivateEmbedder(Params):
+    """How the net is trained."""
+
+    epochs: int = Field(40, ge=1, le=1000)
+    """Times that it sees each photo, turned, moved, mirrored and lit otherwise each time; 40 of 120 photos take about half a minute
+    on one core."""
+    seed: int = Field(0, ge=0)
+    """Of its first weights, and of what is done to photos: another seed makes another net."""
+
+    def needs_fit(self) -> bool:
+        """Always: it has no weights of its own."""
+        return True
+
+
+def identify_private(params: PrivateEmbedder, id: str) -> VictimInfo:  # noqa: A002 - the signature of every victim
+    """Say what the net is: all but its weights."""
+    return VictimInfo(
+        id=id,
+        arch="private-embedder.untrained",
+        classes=128,
+        input_shape=FRAME,
+        mean=(0.5,) * 3,
+        std=(0.25,) * 3,
+        weights_sha256="",
+        task="verification",
+        resize=ARCFACE_CROP,
+        license="Apache-2.0",
+        source="raygrid/victims/private_embedder.py",
+    )
+
+
 identify_dlib_resnet = partial(_identify, "dlib-resnet")
 identify_faceres = partial(_identify, "faceres")
 identify_mobileface = partial(_identify, "mobileface")
@@ -98,6 +131,17 @@ def _component(name: str, summary: str, module: str, source: str) -> Component:
 
 
 COMPONENTS: tuple[Component, ...] = (
+    Component(
+        kind="victim",
+        name="private-embedder",
+        summary="A small face embedder, trained on people of the data who are set apart for that (splits: {train: 120}).",
+        build="raygrid.victims.private_embedder:build",
+        identify=f"{__name__}:identify_private",
+        fit="raygrid.victims.private_embedder:fit",
+        params=PrivateEmbedder,
+        source="raygrid/victims/private_embedder.py; loss of Wang et al., CVPR 2018 (CosFace)",
+        license="Apache-2.0 (the net; what it learns from has its own terms)",
+    ),
     _component(
         "dlib-resnet",
         "dlib's face embedder, a ResNet of 29 layers, 128 numbers by Euclidean distance, 5.6 M parameters.",
@@ -118,7 +162,7 @@ COMPONENTS: tuple[Component, ...] = (
     ),
     _component(
         "fr-feature",
-        "A MobileFaceNet, 512 numbers by the cosine, 1.2 M parameters (pip install 'raygrid[onnx]').",
+        "A MobileFaceNet, 512 numbers by the cosine, 1.2 M parameters.",
         "mobilefacenet",
         f"Chen et al., CCBR 2018; weights of a vendor from {ASSETS['fr-feature'].origin} (an archive of 41 MB)",
     ),

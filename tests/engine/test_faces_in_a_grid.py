@@ -282,7 +282,10 @@ def test_where_a_victim_fails_on_a_clean_photo_nothing_is_judged_and_the_rows_sa
         assert row["status"] == "error" and "fails on 48 of 48 clean photos" in row["error"]
         assert (row["label"], row["person"]) == ("no match", row["sample_id"].split("/")[0])
         assert row["target_person"] and row["threshold"] is None
-    assert not rows(broken, "FROM face_attacks") and not parts(broken.results, "fits")
+    (line,) = rows(broken, "FROM face_attacks")
+    assert (line["planned"], line["judged"], line["people"], line["photo_rate"]) == (TRIALS, 0, 0, None)
+    assert (line["photo_rate_best"], line["photo_rate_worst"], line["photo_rate_low"]) == (0, 1, None)
+    assert not parts(broken.results, "fits")
     assert "none judged" in shown(next(result_tables(broken.results)), 140)
     again = run_here(broken)
     assert (again.state, again.failed) == ("complete", 0)
@@ -322,6 +325,31 @@ def test_behind_a_random_defense_every_draw_looks_at_every_photo(tmp_path, site,
     ]
     assert row["any_rate_num"] == sum(map(any, passed)) and row["all_rate_num"] == sum(map(all, passed))
     assert row["known_rate_den"] == 10 * 8
+
+
+def test_who_asks_for_decisions_alone_starts_from_the_photos_that_he_has(tmp_path, job, data):
+    """Within eps of the clean photo, and as far as eps allows where that is not the photo of the target itself."""
+    walk = {"use": "surfree", "norm": "l2", "eps": 40, "queries": 60, "photos": 2}
+    by_decision = load(
+        tmp_path, data={**data, "limit": 8}, victims=[victim()], attacks=[walk, ATTACKS[-1]], judge={"far": FAR}
+    )
+    outcome = run_here(by_decision)
+    assert (outcome.state, outcome.failed) == ("complete", 0)
+    found = [row for row in table(by_decision.results) if row["attack"] == "surfree"]
+    assert {row["status"] for row in found} <= {"broken", "robust", "clean_wrong"}
+    assert not any("target_photos" in (row["metadata"] or "") for row in found)
+    lengths = [row["l2"] for row in found if row["l2"]]  # of others the boundary is farther away
+    assert len(lengths) >= len(found) / 2 and all(39.9 < length < 40.001 for length in lengths)
+    (cost,) = rows(
+        by_decision,
+        "SELECT max(queries) AS most, min(queries) AS least, max(backwards) AS back FROM crafts WHERE queries > 1",
+    )
+    assert cost["most"] <= 60 and cost["back"] == 0
+    (gain,) = rows(by_decision, "SELECT known_rate, photo_rate, clean_rate FROM face_attacks WHERE attack = 'surfree'")
+    assert gain["known_rate"] > 0.3 and gain["photo_rate"] > gain["clean_rate"]
+    # The photos that it starts from are no part of a shard's key: what else is attacked there keeps its own.
+    keys = {row["unit_key"] for row in table(by_decision.results) if row["attack"] == "uniform-noise"}
+    assert keys < {row["unit_key"] for row in table(job.results)}
 
 
 def photos_of(looks, trial):
