@@ -140,8 +140,8 @@ class Lossy(Params):
     """From the largest file to the smallest. Speech at 16 kHz takes 61, 37, 18 kbit/s as MP3 at 0, 0.5, 0.99; 261, 135, 10 as Opus;
     78, 51, 36 as Vorbis."""
     straight_through: bool = False
-    """Whether attacks may look through it all the same, as if it changed nothing: BPDA with the identity (Athalye et al., ICML 2018).
-    Else those that need gradients are refused, unless they don't know of it (`awareness: none`)."""
+    """Whether attacks may look through it all the same, as if it were not there (Athalye et al., ICML 2018: BPDA with the
+    identity). Else those that need gradients are refused, unless they don't know of it (`awareness: none`)."""
 
     def without_slope(self) -> bool:
         """Nothing that counts bits has a slope."""

@@ -211,6 +211,13 @@ RESULT = (
         "-70 LUFS, and of clips below 0.4 s.",
     ),
     Column(
+        "over_mask_db",
+        "float64",
+        "Of sound: how far the spectra of the perturbation lie above the masking threshold of the clean clip, dB, the mean over "
+        "times and frequencies, 0 where below (MPEG-1's psychoacoustic model 1 as in Qin et al. 2019; loudest value at 96 dB SPL).",
+    ),
+    Column("over_mask_share", "float64", "Of sound: share of times and frequencies at which it lies above."),
+    Column(
         "stoi",
         "float64",
         "Of speech: how well the example is understood beside the clean clip, up to 1 (Taal et al. 2011); null unless the grid "

@@ -7,9 +7,9 @@ says: room, split, RT60 in s, distance in m, noise, its SNR, codec.
 on the effective number of plays); `clean_rate` the share in which clean speech counts as garbled already; `error_rate` edits over
 tokens of all plays, `clean_error_rate` the recognizer's own, of the clean clips through the same channel; `phoneme_error_rate` and
 `word_error_rate` likewise, beside `phonemes_right_rate`, the share of plays with every phoneme right, whatever the words.
-`snr_db` is the median of the clips' power over the perturbation's, `snr_band_db` that from 1 to 4 kHz, and `peak_db` and
-`loudness_lu` how far the perturbation's peak and loudness lie above the clip's. A cell of which nothing was judged has a line
-without rates.
+`snr_db` is the median of the clips' power over the perturbation's, `snr_band_db` that from 1 to 4 kHz, `peak_db` and `loudness_lu`
+how far the perturbation's peak and loudness lie above the clip's, `over_mask_db` and `over_mask_share` by how much and where ears
+may hear it. A cell of which nothing was judged has a line without rates.
 `listeners` has one row a play of an example that was crafted on one recognizer (`source`, `access: transfer`) and played to another
 (`victim`, or behind a defense), in the same room and noise: what each of them heard.
 `best_snr` has, for each clip and phrase, the quietest perturbation of all cells that differ in nothing but eps and parameters of
@@ -37,7 +37,7 @@ WHERE d.edits IS NOT NULL;
 
 PARTS = ("phoneme", "word")
 """What edits are counted in, besides tokens."""
-LOUD = ("snr_db", "snr_band_db", "peak_db", "loudness_lu")
+LOUD = ("snr_db", "snr_band_db", "peak_db", "loudness_lu", "over_mask_db", "over_mask_share")
 """How a perturbation stands out of its clip; see schema.py."""
 
 
