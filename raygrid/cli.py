@@ -208,7 +208,8 @@ def replay(
 ) -> None:
     """Recompute one trial from its job, say what differs from the stored row, and save the example.
 
-    Saves clean.png, adversarial.png (as stored) and adversarial.npy (as crafted). Exits with 1 where the verdict differs.
+    Saves clean.png, adversarial.png (as stored) and adversarial.npy (as crafted); of sound, wav files and spectrograms.png.
+    Exits with 1 where the verdict differs.
 
     Example: raygrid replay results/quickstart 3f2a imagenet-00
     """

@@ -17,9 +17,10 @@ from raygrid.data.dataset import pixels
 from raygrid.engine.frozen import frozen_job, frozen_units
 from raygrid.engine.host import VictimHost
 from raygrid.engine.inputs import read_inputs
+from raygrid.engine.spectrograms import spectrograms
 from raygrid.engine.work import Task, fits_of
 from raygrid.errors import UsageError
-from raygrid.medium import PICTURE
+from raygrid.medium import PICTURE, SOUND
 from raygrid.results.folder import decode, part_name, read_examples
 from raygrid.results.open import Results, open_results
 from raygrid.units import Craft, Score
@@ -118,6 +119,9 @@ def _save(
             if sound is not None:
                 files.append(folder / name)
                 soundfile.write(files[-1], sound, rate, subtype="PCM_16")
+        if on_file is not None:
+            files.append(folder / "spectrograms.png")
+            spectrograms(clean, on_file / SOUND.levels, rate).save(files[-1])
     else:
         pictures = {"clean.png": np.rint(clean * PICTURE.levels).astype(np.uint8), "adversarial.png": on_file}
         for name, picture in pictures.items():

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image
 from small_jobs import load, run_here, shown, table
 
 from raygrid.data.dataset import pixels
@@ -152,6 +153,7 @@ def test_a_replay_is_bit_for_bit_and_saves_what_can_be_played(job, tmp_path):
     assert clean[1] == adversarial[1] == 16_000
     gap = np.abs(clean[0].astype(int) - adversarial[0]).max() / 32768
     assert gap == pytest.approx(row["linf_stored"], abs=1e-6)
+    assert Image.open(tmp_path / "spectrograms.png").size[0] > 900
     (example,) = (
         e for e in open_results(job.results).examples("channel IS NULL") if e.trial["sample_id"] == row["sample_id"]
     )
