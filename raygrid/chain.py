@@ -54,6 +54,10 @@ class Chain(Params):
         """Whether any of them does."""
         return any(part.params.reads_classes() for part in self.parts)
 
+    def averages_answers(self) -> bool:
+        """Whether any of them does."""
+        return any(part.params.averages_answers() for part in self.parts)
+
     def leaves(self, most: Access) -> Access:
         """Return the most that may be asked of a victim behind all of them."""
         for part in reversed(self.parts):

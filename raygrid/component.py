@@ -93,6 +93,10 @@ class Params(BaseModel):
         """Whether a defense with these parameters takes a victim's outputs for scores of classes, which embeddings are not."""
         return False
 
+    def averages_answers(self) -> bool:
+        """Whether a defense with these parameters makes one answer of the mean of several."""
+        return False
+
     def leaves(self, most: Access) -> Access:
         """Return the most that may be asked of a victim behind a defense with these parameters, where it gave `most` before."""
         return most

@@ -49,7 +49,7 @@ def mistakes_of(grid: GridSpec, data: Dataset, model: Model, source: Model, atta
     if data.task == "verification":
         yield from (f"{where}: {wrong}" for wrong in _of_faces(data, grid.judge.of(attack).far, attack, model.defense))
     if data.task == "transcription":
-        yield from (f"{where}: {wrong}" for wrong in _of_speech(grid, data, attack, model.defense))
+        yield from (f"{where}: {wrong}" for wrong in _of_speech(data, attack, model))
     if ACCESS_ORDER.index(attack.component.access) > ACCESS_ORDER.index(source.info.access):
         needs = f'{where}: attack "{name}" needs {attack.component.access} access and victim "{source.info.id}"'
         bare = (
@@ -132,9 +132,9 @@ def _of_measures(grid: GridSpec, data: Dataset) -> Iterator[str]:
             yield f"perceptual: {name} is of {'pictures' if sound else 'sound'}, which {data.name} is not"
 
 
-def _of_speech(grid: GridSpec, data: Dataset, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
+def _of_speech(data: Dataset, attack: AttackSpec, model: Model) -> Iterator[str]:
     """Say what makes no sense of an attack where speech is transcribed."""
-    name = attack.component.name
+    name, defense = attack.component.name, model.defense
     if attack.goal == "garble" and not data.transcripts:
         yield (
             f'attack "{name}": to garble speech, it must be known what is said in every clip, and {data.name} has no transcripts, '
@@ -151,6 +151,11 @@ def _of_speech(grid: GridSpec, data: Dataset, attack: AttackSpec, defense: Defen
         yield f'attack "{name}" is fitted on labeled samples, and there are none where speech is transcribed'
     if defense.params.reads_classes():
         yield f'defense "{label(defense.component.name, defense.params)}" goes by scores of classes, and recognizers write tokens'
+    elif defense.params.averages_answers() and model.info.access == "decision":
+        yield (
+            f'defense "{label(defense.component.name, defense.params)}" takes the mean of several answers, and victim '
+            f'"{model.info.id}" writes text, of which there is none: say votes: 1, or exclude the pair'
+        )
     elif defense.params.for_pictures():
         yield f'defense "{label(defense.component.name, defense.params)}" is for pictures, which {data.name} is not'
 

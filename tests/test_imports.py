@@ -132,6 +132,7 @@ PLANNING = (
     "raygrid.engine.placement",
     "raygrid.engine.preflight",
     "raygrid.engine.progress",
+    "raygrid.engine.remarks",
     "raygrid.engine.rows",
     "raygrid.engine.run",
     "raygrid.engine.session",

@@ -53,6 +53,10 @@ class Noise(Params):
         """Whether votes are counted."""
         return self.abstain is not None or (self.votes > 1 and self.vote == "majority")
 
+    def averages_answers(self) -> bool:
+        """Whether there are several, and their mean is taken."""
+        return self.votes > 1 and self.vote == "mean"
+
     def may_abstain(self) -> bool:
         """Whether it may decline to answer."""
         return self.abstain is not None and self.draws_at_random()

@@ -9,6 +9,7 @@ from rich.table import Table
 from raygrid.engine.inputs import read_inputs
 from raygrid.engine.measures import measurable
 from raygrid.engine.placement import HostWishes, place
+from raygrid.engine.remarks import remarks
 from raygrid.engine.run import Done, what_is_done
 from raygrid.errors import UsageError
 from raygrid.results.folder import MARKER, check
@@ -36,7 +37,7 @@ def plan_report(job: Job, have: Mapping[str, float], wishes: HostWishes) -> Iter
         UsageError: whatever makes the job impossible, as `raygrid run` would say it.
     """
     job, notes = measurable(job)
-    yield from notes
+    yield from (*notes, *remarks(job))
     plan = read_inputs(job).plan
     done = _done(job)
     pace = _pace(job)

@@ -11,6 +11,7 @@ from raygrid.engine.inputs import read_inputs
 from raygrid.engine.measures import measurable
 from raygrid.engine.placement import HostWishes, place
 from raygrid.engine.progress import display
+from raygrid.engine.remarks import remarks
 from raygrid.engine.result_tables import flagged, result_tables
 from raygrid.engine.run import Options, Outcome, run
 from raygrid.results.store import open_store
@@ -33,7 +34,7 @@ def run_job(job: Job, options: Options, wishes: HostWishes, console: Console) ->
     """
     with download_report(console) as report:
         job, notes = measurable(job, report)
-    for note in notes:
+    for note in (*notes, *remarks(job)):
         console.print(note, style="yellow", soft_wrap=True)
     inputs = read_inputs(job)
     with ExitStack() as stack:

@@ -68,6 +68,7 @@ def test_each_trial_tells_how_its_perturbation_stands_out_of_the_clip(job):
         assert 0 < row["snr_band_db"] < row["snr_db"]  # music is low, and what is added is not
         assert row["loudness_lu"] < 0 and row["peak_db"] == pytest.approx(20 * np.log10(row["linf"] / peak))
         assert row["stoi"] is row["pesq"] is None
+        assert 0 < row["over_mask_share"] < 1 and row["over_mask_db"] > 0
 
 
 def joined(words):
@@ -204,6 +205,14 @@ WRONG = {
     "gradients through a codec": (
         {"attacks": [{**DIGITAL, "channel": {"chain": ["gain", "lossy"]}}]},
         'gradients through channel "gain+lossy", which has none: say straight_through: true',
+    ),
+    "a mean of what is text": (
+        {
+            "victims": ["hama", "whisper-tiny.en"],
+            "attacks": [{**DIGITAL, "access": "transfer", "source": ["hama"]}],
+            "defenses": [{"use": "noise", "sigma": 0.01, "votes": 3, "vote": "mean"}],
+        },
+        'takes the mean of several answers, and victim "whisper-tiny.en" writes text',
     ),
     "less than a level": ({"attacks": [{**DIGITAL, "eps": 1e-6}]}, "less than a level, 1/32768"),
 }
