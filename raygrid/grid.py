@@ -215,7 +215,7 @@ def _attack_digest(attack: AttackSpec) -> str:
             "attack": [attack.component.name, attack.component.version, _values(attack.params)],
             "constraint": [attack.norm, attack.eps if isfinite(attack.eps) else None],
             "goal": [attack.goal, attack.target],
-            "access": attack.access,
+            "access": attack.component.access if _crafted_alike(attack) else attack.access,
             "budget": [attack.budget.queries, attack.budget.gradients],
             "eot": attack.looks,
             "when": attack.stage.when if attack.stage else "",
@@ -227,6 +227,14 @@ def _attack_digest(attack: AttackSpec) -> str:
             **({"photos": attack.photos, "combine": attack.combine} if attack.verifies else {}),
         }
     )
+
+
+def _crafted_alike(attack: AttackSpec) -> bool:
+    """Whether an attack to be judged on other recognizers makes the very examples that it makes for its source: one that goes on to
+    the end in either case, as all do where files are judged."""
+    if attack.access != "transfer" or not attack.transcribes:
+        return False
+    return replace(attack, access=attack.component.access, source=None).to_the_end
 
 
 def _channel(attack: AttackSpec) -> list[Json]:

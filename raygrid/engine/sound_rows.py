@@ -26,12 +26,13 @@ def sound_rows(z: Tensor, x: Tensor, rate: int, perceptual: Sequence[str] = ()) 
     """
     own, clean = loudness(z - x, rate), loudness(x, rate)
     above = masking(x, rate).above(z - x).flatten(1)
+    over, share = above.mean(1), (above > 0).double().mean(1)
     columns: dict[str, list[float | None]] = {
         "snr_band_db": _finite(band_snr_db(z, x, rate, *BAND) if rate >= 2 * BAND[1] else None, len(x)),
         "peak_db": _finite(peak_db(z, x), len(x)),
         "loudness_lu": _finite(None if own is None or clean is None else own - clean, len(x)),
-        "over_mask_db": _finite(above.mean(1), len(x)),
-        "over_mask_share": _finite((above > 0).double().mean(1), len(x)),
+        "over_mask_db": _finite(over, len(x)),
+        "over_mask_share": _finite(share + 0 * over, len(x)),
         **{name: measure(z, x, rate) for name, measure in BESIDES.items() if name in perceptual},
     }
     return [{name: values[i] for name, values in columns.items()} for i in range(len(x))]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 from PIL import Image
-from small_jobs import load, run_here, shown, table
+from small_jobs import load, parts, run_here, shown, table
 
 from raygrid.data.dataset import pixels
 from raygrid.engine.inputs import read_inputs
@@ -90,12 +90,19 @@ def test_words_and_phonemes_stand_beside_tokens(job):
         assert cell["word_error_rate"] == sum(row["word_edits"] for row in own) / sum(r["word_edits_of"] for r in own)
 
 
-def test_what_another_recognizer_hears_stands_beside_what_it_was_made_for(tmp_path):
-    attack = {**DIGITAL, "access": "transfer", "source": ["hama"], "channel": AIR}
+def test_what_another_recognizer_hears_stands_beside_what_it_was_made_for_and_is_crafted_once(tmp_path):
+    direct = {**DIGITAL, "steps": 10, "channel": AIR}
     job = load(
-        tmp_path, data=CLIPS, victims=["hama"], defenses=["none", "lower-rate"], attacks=[attack], judge={"draws": 3}
+        tmp_path,
+        data=CLIPS,
+        victims=["hama"],
+        defenses=["none", "lower-rate"],
+        attacks=[direct, {**direct, "access": "transfer", "source": ["hama"]}],
+        exclude=[{"defense": "lower-rate", "access": "gradient"}, {"defense": "none", "access": "transfer"}],
+        judge={"draws": 3},
     )
     assert run_here(job).state == "complete"
+    assert len(parts(job.results, "crafts")) == 1
     both = rows_of(job, "listeners")
     assert len(both) == 2 * 3 and {(row["source"], row["defense"]) for row in both} == {("hama", "lower-rate")}
     plays = {(row["defense"], row["sample_id"], row["draw"]): row for row in rows_of(job, "plays")}
