@@ -44,11 +44,17 @@ def read_inputs(job: Job) -> Inputs:
     datasets: dict[str, Dataset] = {}
     shards: dict[str, pa.Table] = {}
     planned: dict[str, units.Dataset] = {}
+    said: dict[str, Dataset] = {}
+    """What is transcribed, with what is set apart for fitting."""
     for where, spec in {s.key: (f"grids.{g.name}.data", s) for g in job.grids for s in g.data}.values():
         dataset, apart = _load(where, spec)
         datasets[spec.key] = dataset
         cut = list(dataset.shards(spec.shard))
         shards |= {shard.key: shard.table for shard in (*cut, *apart)}
+        everything = (
+            [dataset.table, *(shard.table for shard in apart)] if spec.component.task == "transcription" else []
+        )
+        said[spec.key] = replace(dataset, table=pa.concat_tables(everything)) if everything else dataset
         planned[spec.key] = units.Dataset(
             name=dataset.name,
             label=label(dataset.name, spec.params),
@@ -59,12 +65,13 @@ def read_inputs(job: Job) -> Inputs:
             fit=next((ShardRef(shard.key, shard.size) for shard in apart), None),
             task=spec.component.task,
             sample_rate=dataset.extra.get("sample_rate", 0),
-            transcripts="transcript" in dataset.table.column_names and not dataset.table["transcript"].null_count,
+            transcripts="transcript" in dataset.table.column_names
+            and not said[spec.key].table["transcript"].null_count,
             gallery=next((ShardRef(shard.key, shard.size) for shard in apart[1:]), None),
             calibration=len(set(apart[0].table.column("cluster").to_pylist())) if dataset.people else 0,
             known=dataset.people[0] if dataset.people else 0,
         )
-    check_phrases(job, datasets)
+    check_phrases(job, said)
     costs = {
         g.name: read_costs(f"grids.{g.name}.costs", g.costs, data.classes, data.class_names)
         for g in job.grids
