@@ -283,8 +283,9 @@ def some_victim(name: str) -> Victim:
     component = registry.find("victim", name)
     params = registry.parse(component, {})
     info = resolve(component.identify or "")(params, name)
-    if info.task != "classification":
-        raise UsageError(f'victim "{name}" does {info.task}, and the benches time classifiers')
+    if info.task != "classification" or info.sample_rate:
+        does = "names sounds" if info.task == "classification" else f"does {info.task}"
+        raise UsageError(f'victim "{name}" {does}, and the benches time classifiers of pictures')
     victim: Victim = resolve(component.build)(params, info)
     return victim
 

@@ -438,7 +438,8 @@ def fit(
     where = list(range(len(batch.ids)))
     while True:
         some = batch.take(where)
-        oracle = _oracle(model, some, attack, seed, access, micro_batch)
+        heard = comparison_of(attack, some, model) if attack.transcribes else None
+        oracle = _oracle(model, some, attack, seed, access, micro_batch, readout=heard)
         run, randomness = resolve(attack.component.fit), _randomness(attack, some, seed)
         try:
             tensors: dict[str, Tensor] = run(

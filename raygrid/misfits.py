@@ -188,8 +188,6 @@ def _of_speech(data: Dataset, attack: AttackSpec, model: Model) -> Iterator[str]
         )
     if attack.component.suite or attack.stage is not None:
         yield f'attack "{name}" is a suite of attacks on classifiers, and {data.name} is transcribed'
-    if attack.params.needs_fit():
-        yield f'attack "{name}" is fitted on labeled samples, and there are none where speech is transcribed'
     if defense.params.reads_classes():
         yield f'defense "{label(defense.component.name, defense.params)}" goes by scores of classes, and recognizers write tokens'
     elif defense.params.averages_answers() and model.info.access == "decision":

@@ -164,9 +164,10 @@ def attack(
         raise UsageError(f"draws must be at least 1, not {draws}")
     _check_inputs(x, y, spec, micro_batch)
     model = _named(victim) if isinstance(victim, str) else victim
-    if isinstance(model, Victim) and model.info.task != "classification":
+    if isinstance(model, Victim) and (model.info.task != "classification" or model.info.sample_rate):
+        does = "hears" if model.info.task == "classification" else f"does {model.info.task}"
         raise UsageError(
-            f'victim "{model.info.id}" does {model.info.task}: run it by a job, as jobs/face.yaml and jobs/audio.yaml do'
+            f'victim "{model.info.id}" {does}: run it by a job, as jobs/face.yaml, jobs/audio.yaml and jobs/sound.yaml do'
         )
     if (layer := spec.params.looks_into()) is not None:
         model = _with_layers(model, layer)

@@ -99,6 +99,11 @@ def test_an_unknown_name_is_a_mistake(victims, attacks):
         tables(victims, attacks, 1)
 
 
+def test_a_victim_that_hears_is_not_timed_on_pictures():
+    with pytest.raises(UsageError, match='"yamnet" names sounds, and the benches time classifiers of pictures'):
+        tables(["yamnet"], ["pgd"], 1)
+
+
 def test_sizes_and_radii_go_where_an_attack_has_them():
     assert task("pgd", "linf").params.steps == STEPS
     assert task("square", "linf", queries=7).params.queries == 7

@@ -15,6 +15,7 @@ from raygrid.constraints import Constraint
 from raygrid.defenses.defended import Defended
 from raygrid.goals import make_goal
 from raygrid.judge import Outputs, judge, read_back, run_model, stored
+from raygrid.kernel import Batch, craft, fit
 from raygrid.oracle import Oracle, SampleError
 from raygrid.randomness import Randomness
 from raygrid.registry import find, parse
@@ -237,3 +238,33 @@ def test_a_verdict_in_rooms_goes_through_each_once_before_any_comes_twice():
         assert sorted(own.tolist()) == list(range(30))
     assert not torch.equal(*torch.stack(plays).T)
     assert ChannelSpec(find("channel", "room"), Params()).component.task == "transcription"
+
+
+# One perturbation for all clips
+
+
+def universal(eps):
+    component = find("attack", "universal")
+    return AttackSpec(component, parse(component, {"epochs": 10, "batch": 4}), "linf", eps, goal="garble")
+
+
+def test_one_perturbation_learned_on_some_clips_garbles_others():
+    def batch(*texts):
+        return Batch(list(texts), clips(*texts), torch.zeros(len(texts), dtype=torch.long), 1, None, texts)
+
+    apart, others = batch("abc", "bca", "cab", "acb"), batch("bac", "cba", "aba")
+    learned = fit(VICTIM, apart, universal(0.6), 0, access="gradient")
+    assert learned.tensors["delta"].abs().max() <= 0.6 + 1e-6
+    garbled = []
+    for eps in (0.6, 0.05):
+        tensors = fit(VICTIM, apart, universal(eps), 0, access="gradient").tensors
+        made = craft(VICTIM, others, universal(eps), 0, access="gradient", fitted=tensors)
+        match = hearing_of(universal(eps), others.transcripts, VICTIM)
+        garbled.append(int((match(VICTIM(made.x_adv), torch.arange(3)).argmax(1) == 0).sum()))
+    assert garbled == [2, 0]
+
+
+def test_it_is_not_learned_from_clips_of_which_nobody_knows_what_they_say():
+    silent = Batch(["a", "b"], clips("abc", "bca"), torch.zeros(2, dtype=torch.long), 1, None, ["abc", None])
+    with pytest.raises(ValueError, match="transcript must be known"):
+        fit(VICTIM, silent, universal(0.6), 0, access="gradient")

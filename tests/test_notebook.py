@@ -278,3 +278,5 @@ def test_bounds_count_what_has_no_verdict_both_ways(found, bounds):
 def test_embedders_and_recognizers_are_not_taken_for_classifiers():
     with pytest.raises(UsageError, match='"hama" does transcription: run it by a job'):
         raygrid.attack("hama", torch.zeros(1, 1, 4, 4), torch.zeros(1).long(), "pgd", eps=0.1)
+    with pytest.raises(UsageError, match='"yamnet" hears: run it by a job'):
+        raygrid.attack("yamnet", torch.zeros(1, 1, 4, 4), torch.zeros(1).long(), "pgd", eps=0.1)

@@ -108,7 +108,7 @@ def _start(x: Tensor, constraint: Constraint, randomness: Randomness, purpose: s
     cube = constraint.norm == "linf"
     t = 2 * randomness.uniform(purpose, index, x) - 1 if cube else randomness.normal(purpose, index, x)
     length = constraint.ball.norm(t.flatten(1)).clamp_min(1e-12)
-    return constraint.project(x + constraint.eps * t / length.view(-1, 1, 1, 1), x)
+    return constraint.project(x + constraint.eps * t / length.view(-1, *[1] * (x.ndim - 1)), x)
 
 
 def descend(

@@ -143,41 +143,6 @@ class NaturalSounds(Params):
         return 2 * ((self.queries - 1) // 2) + 1, 0
 
 
-class CarliniWagnerAudio(Params):
-    """Parameters of the quietest digital attack there is, by its largest value."""
-
-    steps: Annotated[int, Field(ge=1)] = 500
-    """Steps of Adam; as many looks at the victim."""
-    lr: Annotated[float, Field(gt=0)] = 0.1
-    """Adam's step size, as a share of the largest value that the perturbation may have."""
-    peak_db: Annotated[float, Field(ge=-90, le=0)] = -10.0
-    """That value at first, in dB above the clip's own largest one."""
-    shrink: Annotated[float, Field(gt=0, lt=1)] = 0.8
-    """What it is multiplied by after each success."""
-
-    def passes(self) -> tuple[int, int]:
-        """A pass a step."""
-        return self.steps, self.steps
-
-
-class Imperceptible(CarliniWagnerAudio):
-    """Parameters of an attack that ends under what the clip itself hides from human ears, as far as it can."""
-
-    steps: Annotated[int, Field(ge=1)] = 200
-    """Steps of the first stage, which looks for any success, as quiet as may be."""
-    masked_steps: Annotated[int, Field(ge=1)] = 400
-    """Steps of the second, which makes it less audible."""
-    masked_lr: Annotated[float, Field(gt=0)] = 0.2
-    """Adam's step size there, as a share of the largest value of the first stage's perturbation; it falls to 0 along a line."""
-    weight: Annotated[float, Field(gt=0)] = 1.0
-    """Of a mean dB above the masking threshold beside the recognizer's loss, at first: it grows while the attack succeeds, and
-    falls while it does not."""
-
-    def passes(self) -> tuple[int, int]:
-        """A pass a step of both."""
-        return self.steps + self.masked_steps, self.steps + self.masked_steps
-
-
 COMPONENTS: tuple[Component, ...] = (
     Component(
         kind="attack",

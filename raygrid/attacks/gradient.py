@@ -123,5 +123,5 @@ def _start(x: Tensor, constraint: Constraint, randomness: Randomness, purpose: s
     far = constraint.random_start(x, randomness, purpose, index)
     if constraint.norm == "linf":
         return far
-    share = randomness.uniform(f"{purpose}/distance", index, x.new_empty(len(x), 1)).view(-1, 1, 1, 1)
-    return torch.lerp(x, far, share)
+    share = randomness.uniform(f"{purpose}/distance", index, x.new_empty(len(x), 1))
+    return torch.lerp(x, far, share.view(-1, *[1] * (x.ndim - 1)))

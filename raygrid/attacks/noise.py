@@ -43,7 +43,8 @@ def gaussian_noise(
     for draw, active in enumerate(oracle.rounds(draws, gradients=0)):
         clean = x[active]
         noise = randomness.normal(f"draw/{draw}", active, clean)
-        scale = 0.5 if constraint.norm == "linf" else 1 / constraint.ball.norm(noise.flatten(1)).view(-1, 1, 1, 1)
+        lengths = constraint.ball.norm(noise.flatten(1)).view(-1, *[1] * (x.ndim - 1))
+        scale = 0.5 if constraint.norm == "linf" else 1 / lengths
         z[active] = constraint.project(clean + constraint.eps * scale * noise, clean)
         oracle.retire(active, oracle.decide(goal, z[active], active))
     return z

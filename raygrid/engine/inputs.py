@@ -47,6 +47,8 @@ def read_inputs(job: Job) -> Inputs:
     datasets: dict[str, Dataset] = {}
     shards: dict[str, pa.Table] = {}
     planned: dict[str, units.Dataset] = {}
+    said: dict[str, Dataset] = {}
+    """What is transcribed, with what is set apart for fitting."""
     for where, spec in {s.key: (f"grids.{g.name}.data", s) for g in job.grids for s in g.data}.values():
         dataset, apart = _load(where, spec)
         datasets[spec.key] = dataset
@@ -55,6 +57,10 @@ def read_inputs(job: Job) -> Inputs:
         if walks and dataset.people is not None:
             tables = {key: with_photos(table, apart[1].table) for key, table in tables.items()}
         shards |= tables | {shard.key: shard.table for shard in apart}
+        everything = (
+            [dataset.table, *(shard.table for shard in apart)] if spec.component.task == "transcription" else []
+        )
+        said[spec.key] = replace(dataset, table=pa.concat_tables(everything)) if everything else dataset
         planned[spec.key] = units.Dataset(
             name=dataset.name,
             label=label(dataset.name, spec.params),
@@ -65,7 +71,8 @@ def read_inputs(job: Job) -> Inputs:
             fit=next((ShardRef(shard.key, shard.size) for shard in apart), None),
             task=spec.component.task,
             sample_rate=dataset.extra.get("sample_rate", 0),
-            transcripts="transcript" in dataset.table.column_names and not dataset.table["transcript"].null_count,
+            transcripts="transcript" in dataset.table.column_names
+            and not said[spec.key].table["transcript"].null_count,
             gallery=next((ShardRef(shard.key, shard.size) for shard in apart[1:]), None),
             calibration=len(set(apart[0].table.column("cluster").to_pylist())) if dataset.people else 0,
             train=next((ShardRef(shard.key, shard.size) for shard in apart[2:]), None),
@@ -74,7 +81,7 @@ def read_inputs(job: Job) -> Inputs:
             seen=(3, SIDE, SIDE) if ALIGNED in dataset.table.column_names else None,
             only_goal=GOAL_OF_PAIRS.get(dataset.extra.get("attacked", "")),
         )
-    check_phrases(job, datasets)
+    check_phrases(job, said)
     costs = {
         g.name: read_costs(f"grids.{g.name}.costs", g.costs, data.classes, data.class_names)
         for g in job.grids

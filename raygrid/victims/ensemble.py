@@ -52,6 +52,8 @@ def _different_tasks(members: Sequence[VictimInfo], params: Ensemble) -> list[st
         return [f"its members do different things: {_each(members, lambda m: m.task)}"]
     if members[0].task == "transcription":
         return ["its members write down what they hear, and texts have no mean"]
+    if any(m.sample_rate for m in members):
+        return ["some of its members hear, and ensembles are of victims that see"]
     if params.rule == "all" and members[0].task != "verification":
         return [
             'rule "all" is for embedders, each of which finds a match or none; victims that name classes answer by the mean'

@@ -60,6 +60,19 @@ def test_of_a_linear_victim_and_one_target_the_optimum_is_found(norm, eps):
     assert torch.allclose(delta, best, atol=1e-3 * eps)
 
 
+@pytest.mark.parametrize(("norm", "eps"), [("linf", 0.05), ("l2", 0.3)])
+def test_of_sound_around_zero_it_is_found_as_well(norm, eps):
+    samples = batch(0.1 * numbers(24, 36), torch.zeros(24, dtype=torch.long), 2)
+    model = Linear(TWO.weight.detach(), torch.tensor([50.0, 0.0]))
+    attack = spec(norm=norm, eps=eps, goal="targeted", target=1)
+    delta = learned(model, samples, attack).tensors["delta"]
+    direction = (model.weight[1] - model.weight[0]).detach()[None]
+    best = eps * (direction.sign() if norm == "linf" else direction / direction.norm())
+    assert torch.allclose(delta, best, atol=1e-3 * eps)
+    made = laid(model, samples, attack, {"delta": delta})
+    assert torch.allclose(made.x_adv, samples.x + delta, atol=1e-6)  # no edge at 0
+
+
 @pytest.mark.parametrize(("norm", "eps"), [("linf", 0.2), ("l2", 4.0)])
 def test_unseen_samples_are_fooled_more_often_than_by_noise_and_within_the_ball(apart, norm, eps):
     fitted_on, others = apart

@@ -208,6 +208,7 @@ MISFITS = [
         ],
     ),
     ([("hama", {}), ("hama", {})], ["its members write down what they hear, and texts have no mean"]),
+    ([("yamnet", {}), ("yamnet", {})], ["some of its members hear, and ensembles are of victims that see"]),
 ]
 
 
