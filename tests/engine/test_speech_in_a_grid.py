@@ -196,7 +196,10 @@ WRONG = {
     "no transcript": ({"attacks": [{**DIGITAL, "phrase": None}]}, "has no transcripts"),
     "a channel of pictures": ({"attacks": [{**DIGITAL, "channel": "view"}]}, 'channel "view" is for pictures'),
     "an attack of pictures": ({"attacks": [{"use": "simba", "eps": 0.02, "phrase": PHRASE}]}, "is for pictures"),
-    "a suite": ({"attacks": [{"use": "autoattack", "eps": 0.02, "phrase": PHRASE}]}, "is a suite of attacks on classifiers"),
+    "a suite": (
+        {"attacks": [{"use": "autoattack", "eps": 0.02, "phrase": PHRASE}]},
+        "is a suite of attacks on classifiers",
+    ),
     "a phrase to garble": (
         {"attacks": [{**DIGITAL, "goal": "untargeted", "phrase": None}]},
         "goals transcribe, garble",
