@@ -40,8 +40,8 @@ class Framing:
         rows: dict[int, list[int]] = defaultdict(list)
         for row, i in enumerate(index.tolist()):
             rows[self.blocks[i]].append(row)
-        if len(rows) == 1:
-            return _seen(x, grids, next(iter(rows)))
+        if len(rows) <= 1:
+            return _seen(x, grids, next(iter(rows), 1))
         parts = [torch.tensor(some, device=x.device) for some in rows.values()]
         frames = [_seen(x[part], grids[part], blocks) for part, blocks in zip(parts, rows, strict=True)]
         return torch.cat(frames)[torch.cat(parts).argsort()]

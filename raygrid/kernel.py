@@ -409,6 +409,7 @@ def _oracle(
         device=batch.x.device,
         readout=readout,
         mixed=mixed_passes(model) if attack.precision == "mixed" else None,
+        stands_in=attack.verifies,
         starts=batch.starts[:, : attack.photos] if batch.starts is not None and attack.starts_from_photos else None,
     )
 

@@ -121,7 +121,7 @@ def _of_goal(data: Dataset, judge: JudgeSpec, attack: AttackSpec, defense: Defen
         yield f'attack "{name}": "photos" and "combine" are for data whose faces are verified, and {data.name} is no such data'
     if data.task != "verification" and judge.far is not None:
         yield f"judge.far: is for data whose faces are verified, and {data.name} is no such data"
-    if data.task != "verification" and judge.detector:
+    if judge.detector and (data.task != "verification" or data.sound):
         yield f"judge.detector: is for data whose faces are verified, and {data.name} is no such data"
     used = [attack.component, defense.component, *([attack.channel.component] if attack.channel else [])]
     if attack.phrase is not None and attack.goal != "transcribe":
@@ -152,8 +152,13 @@ def _of_task(grid: GridSpec, data: Dataset, attack: AttackSpec, model: Model) ->
 
 
 def _of_sound(data: Dataset, attack: AttackSpec, defense: DefenseSpec) -> Iterator[str]:
-    """Say what makes no sense of what is made for pictures, where there is sound."""
+    """Say what makes no sense of what is made for pictures, or can't be differentiated, where there is sound."""
     name = attack.component.name
+    if attack.component.access == "gradient" and attack.through and attack.through.params.without_slope():
+        yield (
+            f'attack "{name}" would look for gradients through channel "{attack.through.component.name}", which has none: say '
+            "straight_through: true of it, or awareness: none of the attack, which is then judged through it all the same"
+        )
     for part, params in _parts(attack):
         if params.for_pictures() or not params.hears(attack.norm):
             norm = "" if params.for_pictures() else f" in norm {attack.norm}"
@@ -180,11 +185,6 @@ def _of_speech(data: Dataset, attack: AttackSpec, model: Model) -> Iterator[str]
         yield (
             f'attack "{name}": to garble speech, it must be known what is said in every clip, and {data.name} has no transcripts, '
             "or cuts recordings short (`seconds`)"
-        )
-    if attack.component.access == "gradient" and attack.through and attack.through.params.without_slope():
-        yield (
-            f'attack "{name}" would look for gradients through channel "{attack.through.component.name}", which has none: say '
-            "straight_through: true of it, or awareness: none of the attack, which is then judged through it all the same"
         )
     if attack.component.suite or attack.stage is not None:
         yield f'attack "{name}" is a suite of attacks on classifiers, and {data.name} is transcribed'

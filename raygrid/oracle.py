@@ -142,9 +142,10 @@ class Oracle:
         device: where the samples are.
         readout: what makes logits of the victim's outputs, where these are none: embeddings that are compared, say.
         mixed: the victim in 16 bits, which `gradient` asks in its stead; see `raygrid/victims/mixed.py`. What seems to succeed
-            there is looked at once more in float32, and succeeds only if it does so there; where a gradient is not finite, or
-            zero throughout, all are asked in float32. These looks are not the attacker's, and are not counted.
+            there is looked at once more in float32, and succeeds only if it does so there; a sample whose gradient is
+            not finite, or zero throughout, is asked in float32 as well. These looks are not the attacker's, and are not counted.
         starts: [N, S, C, H, W], inputs that the attacker has and that may meet the goal: photos of a person to be taken for.
+        stands_in: see the property of this name.
 
     A defended victim that has one is asked for gradients of its `soft` form, see `raygrid/defenses/defended.py`.
 
@@ -171,6 +172,7 @@ class Oracle:
         readout: Readout | None = None,
         mixed: Callable[..., Tensor] | None = None,
         starts: Tensor | None = None,
+        stands_in: bool = False,
     ) -> None:
         self.victim = victim
         self.readout = readout
@@ -183,6 +185,7 @@ class Oracle:
         self.numbers = numbers if getattr(victim, "random", False) else None
         self.soft: Callable[..., Tensor] = getattr(victim, "soft", victim)
         self._mixed = mixed
+        self._stands_in = stands_in
         self.device = torch.device(device)
         budget = budget or Budget()
         self._most_forwards = UNLIMITED if budget.queries is None else budget.queries
@@ -202,7 +205,7 @@ class Oracle:
     def stands_in(self) -> bool:
         """Whether what is asked stands in for what judges, as known photos of a person do for others: an example that is nearer to
         the clean input than it need be gains nothing then."""
-        return self.readout is not None
+        return self._stands_in
 
     def rounds(self, steps: int, *, queries: int = 1, gradients: int = 1) -> Iterator[Tensor]:
         """Yield, `steps` times at most, the positions of the samples that are still standing and can pay for a round."""
@@ -300,17 +303,20 @@ class Oracle:
         return _joined(parts)
 
     def _gradient(self, goal: Goal, x: Tensor, index: Tensor, looks: Tensor, loss: LossName) -> GradientQuery:
-        if self._mixed is not None:
-            values, successes, gradients = self._differences(self._mixed, goal, x, index, looks, loss)
-            # Too large or too small for 16 bits: not finite, or zero throughout.
-            sizes = (
-                _mean(values)
-                + torch.stack([gradient.flatten(1).abs().sum(1) for gradient in gradients]).amin(0).reciprocal()
+        if self._mixed is None:
+            return self._query(*self._differences(self.soft, goal, x, index, looks, loss), index)
+        values, successes, gradients = self._differences(self._mixed, goal, x, index, looks, loss)
+        successes = [self._confirmed(goal, met, x, index, looks, draw) for draw, met in enumerate(successes)]
+        draws = zip(values, gradients, strict=True)
+        told = torch.stack([value + gradient.flatten(1).abs().sum(1).reciprocal() for value, gradient in draws]).sum(0)
+        lost = (~told.isfinite()).nonzero()[:, 0]  # too large for 16 bits, or so small that nothing is left
+        if len(lost):
+            exact = self._differences(self.soft, goal.at(lost), x[lost], index[lost], looks[lost.cpu()], loss)
+            values, successes, gradients = (
+                [one.index_put((lost,), other) for one, other in zip(ones, others, strict=True)]
+                for ones, others in zip((values, successes, gradients), exact, strict=True)
             )
-            if _finite(sizes):
-                met = [self._confirmed(goal, met, x, index, looks, draw) for draw, met in enumerate(successes)]
-                return self._query(values, met, gradients, index)
-        return self._query(*self._differences(self.soft, goal, x, index, looks, loss), index)
+        return self._query(values, successes, gradients, index)
 
     def _differences(
         self, victim: Callable[..., Tensor], goal: Goal, x: Tensor, index: Tensor, looks: Tensor, loss: LossName

@@ -64,6 +64,7 @@ def test_attacks_and_channels_that_make_sense_of_sound_are_planned(sounds, attac
             '"square" (a stage of "autoattack") is for pictures in norm l2',
         ),
         ({**PGD, "channel": "view"}, 'channel "view" is for pictures'),
+        ({**PGD, "channel": "lossy"}, 'would look for gradients through channel "lossy"'),
         ({"use": "over-the-air", "channel": "room"}, '"over-the-air" is for speech that is transcribed'),
         ({**PGD, "goal": "impersonate"}, "goal impersonate makes no sense"),
         ({**PGD, "eps": 1e-5}, "less than a level, 1/32768"),

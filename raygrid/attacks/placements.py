@@ -103,7 +103,8 @@ def search_placements(
     start = placed(anywhere[:, 0])
     dimensions = start.at.shape[1]
     moves = randomness.normal("moves", everyone, x.new_empty(n, steps, dimensions))
-    race, walk = Race(start), PGPE(n, dimensions, x)
+    race, walk, seen = Race(start), PGPE(n, dimensions, x), Race(start)
+    fell = torch.zeros(n, dtype=torch.bool, device=x.device)
     for k, on in enumerate(oracle.rounds(steps, queries=2, gradients=0)):
         following = search == "pgpe" and k >= exploring
         best, other, move = race.best.rows(on), placed(anywhere[on, k + 1]), moves[on, k]
@@ -122,11 +123,18 @@ def search_placements(
             race.put(on, best.moved(walk.step(on, e, a, b)))
         else:
             race.settle(on, a, b)
-        going = oracle.retire(on, won_a | won_b)
+        won = won_a | won_b
+        seen.put(on[won], first.where(won_a, second).rows(won))
+        fell[on[won]] = True
+        going = oracle.retire(on, won)
         if going is not None:
             race.put(on[~going], first.where(won_a, second).rows(~going))
     for on in oracle.rounds(1, gradients=0):
-        oracle.retire(on, oracle.look(goal, put(race.best.rows(on), on), on).success)
+        met = oracle.look(goal, put(race.best.rows(on), on), on).success
+        oracle.retire(on, met)
+        if oracle.channel is None and oracle.numbers is None:  # one look tells: what fell does so again
+            back = on[~met & fell[on]]
+            race.put(back, seen.best.rows(back))
     z = x.clone()
     z[attacked] = put(race.best.rows(attacked), attacked)
     return z

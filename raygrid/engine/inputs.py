@@ -142,6 +142,8 @@ def _taught(dataset: Dataset, train: int) -> tuple[list[pa.Table], Dataset]:
     if not train:
         return [], dataset
     taught, rest = dataset.parted_from_the_end(train)
+    if rest.table.num_rows == 0:
+        raise UsageError(f"splits.train sets apart all people of {dataset.name}, and leaves none to verify")
     left = set(rest.table.column("sample_id").to_pylist())
     pairs = tuple(pair for pair in rest.pairs if pair.a in left and pair.b in left)
     if dataset.pairs and not pairs:

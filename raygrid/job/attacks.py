@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Container, Iterator, Sequence
+from typing import get_args
 
 from raygrid.component import ACCESS_ORDER, Component, Task
 from raygrid.job.fields import AttackFields, BudgetFields
@@ -128,6 +129,8 @@ def _of_suite(this: str, fields: AttackFields) -> Iterator[Problem]:
 
 def check_precision(component: Component, precision: Precision) -> str | None:
     """Say what keeps an attack from computing its gradients in this precision; None where nothing does."""
+    if precision not in get_args(Precision):
+        return f'precision is {" or ".join(get_args(Precision))}, not "{precision}"'
     if precision == "float32" or component.access == "gradient":
         return None
     return f'attack "{component.name}" takes no gradients, and {precision} precision is for these alone'

@@ -90,13 +90,14 @@ CHECKS = (
         "samples by which an attack with more steps breaks fewer than the same attack with fewer",
         f"""
         WITH c AS (
-            SELECT {", ".join(BALL)}, cell_id, attack, json_merge_patch(attack_params, '{{"steps": null}}') AS rest,
+            SELECT {", ".join(BALL)}, cell_id, attack, precision, json_merge_patch(attack_params, '{{"steps": null}}') AS rest,
                    any_value((attack_params ->> 'steps')::BIGINT) AS steps,
                    count_if(status = 'broken') AS broken, count(*) AS n
             FROM judged WHERE access = 'gradient' AND suite IS NULL AND attack_params ->> 'steps' IS NOT NULL GROUP BY ALL)
         SELECT {", ".join(f"a.{column}" for column in BALL)}, a.cell_id,
                max(greatest(b.broken - a.broken, 0)) AS num, any_value(a.n) AS den
         FROM c a JOIN c b ON a.attack = b.attack AND a.rest = b.rest AND a.steps > b.steps
+             AND a.precision IS NOT DISTINCT FROM b.precision
              AND {" AND ".join(f"a.{column} IS NOT DISTINCT FROM b.{column}" for column in BALL)}
         GROUP BY ALL
         """,
@@ -137,8 +138,8 @@ CHECKS = (
 )
 
 JUDGED = f"""
-SELECT {", ".join(BALL)}, cell_id, craft_key, sample_id, attack, attack_params, access, suite, eot, obtained, status, draws,
-       draws_fooled, prediction, clean_prediction
+SELECT {", ".join(BALL)}, cell_id, craft_key, sample_id, attack, attack_params, precision, access, suite, eot, obtained, status,
+       draws, draws_fooled, prediction, clean_prediction
 FROM trials
 WHERE goal = 'untargeted' AND access NOT IN ('transfer', 'none') AND attack NOT IN ({LEARNED}) AND status IN ('robust', 'broken')
   AND (defense = 'none' OR awareness IS NULL OR awareness LIKE '%defense%' OR awareness LIKE 'all%')

@@ -52,6 +52,11 @@ def _rate(name: str) -> str:
     return f"{share} AS {shown}, {name}_num AS {shown}_num, {name}_den AS {shown}_den, {', '.join(ends)}"
 
 
+ENDS = """CASE WHEN judged > 0 THEN (photo_num / nullif(photo_den, 0) * judged + planned - judged) / planned ELSE 1 END
+           AS photo_rate_worst,
+       CASE WHEN judged > 0 THEN photo_num / nullif(photo_den, 0) * judged / planned ELSE 0 END AS photo_rate_best"""
+"""What the trials without a verdict leave open."""
+
 ATTACKS = f"""
 CREATE VIEW raw.face_photos AS
 SELECT t.run, t.grid, t.cell_id, t.seed, t.sample_id, t.person, t.face_found, t.clean_face_found, d.photo_known, d.photo,
@@ -92,10 +97,7 @@ WITH cell AS (
            {", ".join(_sums(name, *columns) for name, columns in RATES.items())}
     FROM raw.face_people GROUP BY {KEY}
 )
-SELECT c.*, coalesce(people, 0) AS people, coalesce(judged, 0) AS judged, {", ".join(map(_rate, RATES))},
-       CASE WHEN judged > 0 THEN (photo_num / nullif(photo_den, 0) * judged + planned - judged) / planned ELSE 1 END
-           AS photo_rate_worst,
-       CASE WHEN judged > 0 THEN photo_num / nullif(photo_den, 0) * judged / planned ELSE 0 END AS photo_rate_best
+SELECT c.*, coalesce(people, 0) AS people, coalesce(judged, 0) AS judged, {", ".join(map(_rate, RATES))}, {ENDS}
 FROM cells c LEFT JOIN cell USING ({KEY}) WHERE c.photos IS NOT NULL
 ORDER BY c.grid, c.data, c.victim, c.defense, c.source, c.goal, c.attack, c.norm, c.eps, c.photos, c.combine, c.seed, c.cell_id;
 """
@@ -143,7 +145,7 @@ WITH thresholds AS (
     WHERE a.people_are = 'judged' AND c.people_are = 'calibration'
 ),
 look AS (
-    SELECT t.run, t.grid, t.cell_id, t.seed, t.person, d.photo_known, v.* EXCLUDE (fit_key),
+    SELECT t.run, t.grid, t.cell_id, t.seed, t.sample_id, t.person, d.photo_known, v.* EXCLUDE (fit_key),
            (d.similarity >= v.threshold) = (t.label = 'no match') AS hit,
            (d.clean_similarity >= v.threshold) = (t.label = 'no match') AS clean_hit
     FROM trials t JOIN main.draws d USING (run, grid, cell_id, unit_key, sample_id)
@@ -152,27 +154,30 @@ look AS (
 )
 SELECT {AT}, person, count_if(hit AND NOT photo_known) AS photo_hits, count_if(NOT photo_known) AS photo_draws,
        count_if(hit AND photo_known) AS known_hits, count_if(photo_known) AS known_draws,
-       count_if(clean_hit AND NOT photo_known) AS clean_hits
+       count_if(clean_hit AND NOT photo_known) AS clean_hits, count(DISTINCT sample_id) AS trials
 FROM look GROUP BY {AT}, person;
 
 CREATE VIEW far_curve AS
 WITH cell AS (
-    SELECT {AT}, count(*) AS people, {", ".join(_sums(name, *columns) for name, columns in AT_RATES.items())}
+    SELECT {AT}, count(*) AS people, sum(trials)::BIGINT AS judged,
+           {", ".join(_sums(name, *columns) for name, columns in AT_RATES.items())}
     FROM raw.far_people GROUP BY {AT}
 )
-SELECT c.* EXCLUDE (planned, units, reused_units), far_asked, threshold, carried, people, {", ".join(map(_rate, AT_RATES))},
+SELECT c.* EXCLUDE (units, reused_units), far_asked, threshold, carried, coalesce(people, 0) AS people,
+       coalesce(judged, 0) AS judged, {", ".join(map(_rate, AT_RATES))}, {ENDS},
        far_here, far_low, far_high, frr_here, frr_low, frr_high, eer
-FROM cell JOIN cells c USING ({KEY})
+FROM cells c LEFT JOIN cell USING ({KEY}) WHERE c.photos IS NOT NULL
 ORDER BY c.grid, c.data, c.victim, c.defense, c.source, c.goal, c.attack, c.norm, c.eps, c.photos, c.combine, c.seed, c.cell_id,
          far_asked;
 """
 
 SHOWN = ("photo_rate", "known_rate", "clean_rate")
+"""Rates that the matrix shows."""
 
 MATRIX = f"""
 CREATE VIEW public_to_private AS
-SELECT grid, data, source, victim, defense, attack, attack_params, goal, norm, eps, photos, combine, far, seed, people, planned,
-       judged,
+SELECT grid, data, source, victim, defense, attack, attack_params, goal, norm, eps, precision, channel, photos, combine, far, seed,
+       cell_id, people, planned, judged, photo_rate_worst, photo_rate_best,
        {", ".join(f"{rate}, {rate}_num, {rate}_den, {rate}_low, {rate}_high" for rate in SHOWN)}
 FROM face_attacks WHERE access = 'transfer' ORDER BY ALL;
 """

@@ -32,6 +32,7 @@ SAME = (
     "channel",
     "norm",
     "eps",
+    "precision",
     "seed",
 )
 """What a defended cell and its bare one share; their examples are the same."""

@@ -132,6 +132,22 @@ def test_as_many_stand_as_in_float32(victim, digits, name):
     assert not torch.equal(found[0].x_adv, found[1].x_adv)
 
 
+def test_a_gradient_that_is_lost_beside_a_sample_changes_nothing_of_it(victim, digits):
+    x, y = digits
+    alone = Oracle(victim, 1, mixed=victim.mixed).gradient(Goal("untargeted", y[:1]), x[:1], torch.arange(1))
+    halved = lambda z: victim.mixed(z) * torch.tensor([[1.0], [0.0]])  # noqa: E731
+    beside = Oracle(victim, 2, mixed=halved).gradient(Goal("untargeted", y[:2]), x[:2], torch.arange(2))
+    exact = Oracle(victim, 2).gradient(Goal("untargeted", y[:2]), x[:2], torch.arange(2))
+    assert torch.allclose(beside.gradient[1], exact.gradient[1], rtol=1e-4, atol=1e-6)
+    assert not torch.allclose(beside.gradient[0], exact.gradient[0], rtol=1e-4, atol=1e-6)
+    assert torch.cosine_similarity(beside.gradient[0].flatten(), alone.gradient[0].flatten(), dim=0) > 0.9999
+
+
+def test_precisions_that_are_none_are_refused(victim, digits):
+    with pytest.raises(UsageError, match='precision is float32 or mixed, not "bfloat16"'):
+        attack(victim, *digits, "pgd", eps=0.1, precision="bfloat16")  # type: ignore[arg-type]
+
+
 def test_who_takes_no_gradients_takes_no_precision(victim, digits):
     with pytest.raises(UsageError, match='attack "square" takes no gradients'):
         attack(victim, *digits, "square", eps=0.1, precision="mixed")
