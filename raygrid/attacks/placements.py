@@ -103,7 +103,8 @@ def search_placements(
     start = placed(anywhere[:, 0])
     dimensions = start.at.shape[1]
     moves = randomness.normal("moves", everyone, x.new_empty(n, steps, dimensions))
-    race, walk, seen = Race(start), PGPE(n, dimensions, x), Race(start)
+    race, walk = Race(start), PGPE(n, dimensions, x)
+    seen = Race(replace(start, which=start.which.clone(), at=start.at.clone()))
     fell = torch.zeros(n, dtype=torch.bool, device=x.device)
     for k, on in enumerate(oracle.rounds(steps, queries=2, gradients=0)):
         following = search == "pgpe" and k >= exploring

@@ -113,9 +113,9 @@ SELECT o.run, o.grid, o.seed, o.attack, o.goal, o.phrase, o.channel, o.snr_db, o
        o.codec, o.source, s.heard AS source_heard, s.fooled AS source_fooled, o.victim, o.defense, o.heard, o.fooled, o.clean_heard,
        o.word_edits, o.word_edits_of
 FROM plays o JOIN plays s ON s.run = o.run AND s.grid = o.grid AND s.seed IS NOT DISTINCT FROM o.seed AND s.craft_key = o.craft_key
-     AND s.source IS NOT DISTINCT FROM o.source
      AND s.channel IS NOT DISTINCT FROM o.channel AND s.sample_id = o.sample_id AND s.draw = o.draw
 WHERE s.victim = o.source AND s.defense = 'none' AND NOT (o.victim = s.victim AND o.defense = s.defense)
+QUALIFY row_number() OVER (PARTITION BY o.run, o.cell_id, o.seed, o.sample_id, o.draw ORDER BY s.cell_id) = 1 -- of several cells
 ORDER BY o.grid, o.sample_id, o.phrase, o.attack, o.victim, o.defense, o.draw;
 """
 
