@@ -143,3 +143,8 @@ def test_a_false_accept_rate_that_so_few_people_cannot_tell_is_refused(voices):
 )
 def test_what_makes_no_sense_of_voices_is_refused(voices, attack, message):
     assert any(message in told for told in messages(voices, attack))
+
+
+def test_no_face_is_looked_for_in_voices(voices):
+    judge = {"far": 0.1, "detector": True}
+    assert any("judge.detector: is for data whose faces are verified" in told for told in messages(voices, judge=judge))

@@ -1,13 +1,20 @@
 """The attacks of pictures that make sense of sound, on waveforms [B, T] in [-1, 1]: inside their constraint, and no worse than a
 linear victim allows."""
 
+import math
+
 import pytest
 import torch
 from cases import ATTACKS, Case, batch_of, run, statuses
 from models import Linear, numbers
 
+from raygrid import kernel
+from raygrid.component import resolve
 from raygrid.constraints import Constraint
+from raygrid.goals import Goal
+from raygrid.randomness import Randomness
 from raygrid.registry import find
+from raygrid.spec import AttackSpec
 from raygrid.units import Dataset
 
 T = 300
@@ -105,3 +112,25 @@ def test_data_with_a_rate_is_sound_whatever_victims_do_with_it():
     assert Dataset(**shared, sample_rate=16_000).sound
     assert Dataset(**shared, sample_rate=16_000, task="verification").sound
     assert not Dataset(**shared, task="verification").sound
+
+
+def test_a_recognizer_judges_itself_and_the_photos_of_a_face_stand_in_for_others():
+    """Where something stood in for it, the closest example of all would be as far away as the start."""
+    victim, batch = waveforms(4)
+    attack = find("attack", "hop-skip-jump")
+    params = attack.params.model_validate({"queries": 200})
+
+    def oracle(goal, readout):
+        spec = AttackSpec(attack, params, "linf", math.inf, goal)
+        return kernel._oracle(victim, batch, spec, 0, "decision", None, readout=readout)
+
+    def found(some):
+        goal, randomness = Goal("untargeted", batch.labels), Randomness(0, attack.name, batch.ids)
+        return resolve(attack.build)(
+            some, goal, batch.x, Constraint("linf", math.inf, -1, 1), randomness, **dict(params)
+        )
+
+    assert oracle("impersonate", None).stands_in
+    heard = oracle("garble", lambda outputs, index: outputs)
+    assert not heard.stands_in
+    assert torch.equal(found(heard), found(oracle("untargeted", None)))
