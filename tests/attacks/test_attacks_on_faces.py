@@ -250,6 +250,19 @@ def test_a_walk_from_a_photo_of_the_target_ends_nearer_than_the_straight_way_fro
 
 
 @BY_DECISION
+def test_where_nothing_near_passes_the_known_photos_the_others_judge_the_point_at_eps(name, norm):
+    """The clean photo in its place would be called robust without having been attacked."""
+    batch = trials(known=1)
+    eps = 0.01 * float(nearest_match(batch, enrolled_by(embedder(), "cosine"), norm).min())
+    made, verdicts, _ = run(embedder(), batch, attack_of(name, norm, eps, queries=100))
+    δ = (made.x_adv - batch.x).flatten(1)
+    length = δ.abs().amax(1) if norm == "linf" else δ.norm(dim=1)
+    assert not any(made.claimed)
+    assert (length > 0.99 * eps).all()
+    assert "invalid" not in {verdict.status for verdict in verdicts}
+
+
+@BY_DECISION
 def test_an_example_goes_as_far_as_eps_allows_since_other_photos_judge(name, norm):
     batch = trials(known=1)
     straight = nearest_match(batch, enrolled_by(embedder(), "cosine"), norm)
