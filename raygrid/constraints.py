@@ -38,10 +38,16 @@ ROUNDING = 2.0**-25
 """Half the last bit of float32 values in [0.5, 1]: what x + delta may be off by."""
 
 L2_SHORT = 1e-4
-"""The L2 projection ends when the length is this close to eps, as a share of it: on digits after two rounds, mostly."""
+"""The L2 projection ends when the length is this close to eps, as a share of it."""
 
-L2_ROUNDS = 40
-"""Rounds of the L2 projection at most; more than twenty only for points that lie a thousand radii away."""
+L2_ROUNDS = 6
+"""Rounds from above that the L2 projection tries; on digits one to three do."""
+
+ON_SURFACE = 1e-5
+"""Points this close to the surface of an L2 ball, as a share of eps, are taken to lie on it."""
+
+L2_RISING = 40
+"""Rounds from below where these do not; more than twenty only for points that lie a thousand radii away."""
 
 
 class Box(NamedTuple):
@@ -70,29 +76,51 @@ def _clamp_linf(delta: Tensor, eps: float, x: Tensor, box: Box) -> Tensor:
 def _shrink_l2(delta: Tensor, eps: float, x: Tensor, box: Box) -> Tensor:
     """Nearest point of the L2 ball and the box together: scale, then clip, with the largest factor that fits.
 
-    The squared length after clipping is a concave function of the squared factor, so that secants from below rise to eps and do
-    not pass it, rounding aside. Sums of squares are pairwise: in float32 they are right to 1e-7 for the 150,000 values of a
-    photo, where `Tensor.norm` misses eps by more than the tolerance.
+    The squared length after clipping is a concave function of the squared factor, and 0 at 0: what eps allows of a length is a
+    factor that is too large, if anything, and less so the next time. Where the box stops nearly all values that takes long. Sums
+    of squares are pairwise: in float32 they are right to 1e-7 for the 150,000 values of a photo, where `Tensor.norm` misses eps
+    by more than the tolerance.
     """
-    point, power = delta, _power(delta)
     # x + delta is rounded as well: steps shorter than its last bit round back to where they came from, all of them outwards.
-    inner = max(0.0, eps - ROUNDING * math.sqrt(_values(delta)) * (box.high - box.low))
-    radius = torch.where(power <= eps**2, eps, inner).to(power)
-    most = radius.square()
-    factor = (most / power.clamp_min(TINY)).clamp_max(1.0)
-    low, high = box.low - x, box.high - x
-    factor_before, power_before = torch.zeros_like(factor), torch.zeros_like(power)
+    inner = eps - ROUNDING * math.sqrt(_values(delta)) * (box.high - box.low)
+    if inner <= 0 or not len(delta):
+        return torch.zeros_like(delta)
+    # Few operations: after a victim's pass each of them finds its code out of all caches.
+    most, point = eps**2, (delta + x).clamp_(box.low, box.high).sub_(x)
+    divisor = (_power(point) / most).clamp_min_(1.0)
     for _ in range(L2_ROUNDS):
-        point = (delta * _column(factor.sqrt(), delta)).clamp_(low, high)
+        point = _scaled_and_clipped(delta, divisor.rsqrt(), x, box)
+        power = _power(point)
+        if not float(power.max()) > most * (1 + 2 * L2_SHORT):
+            break
+        over = power > most * (1 + 2 * L2_SHORT)
+        divisor = torch.where(over, divisor * (power / most), divisor)
+    else:
+        point[over] = _risen(delta[over], most, x[over], box)
+        power = _power(point)
+    length = functional.threshold(power.sqrt_().div_(inner), (1 - ON_SURFACE) * eps / inner, 1.0)
+    return point.div_(_column(length, point))
+
+
+def _scaled_and_clipped(delta: Tensor, factor: Tensor, x: Tensor, box: Box) -> Tensor:
+    return torch.addcmul(x, delta, _column(factor, delta)).clamp_(box.low, box.high).sub_(x)
+
+
+def _risen(delta: Tensor, most: float, x: Tensor, box: Box) -> Tensor:
+    """Scale and clip with factors that rise by secants to what the squared length `most` allows, and do not pass it."""
+    point, factor = delta, (most / _power(delta).clamp_min(TINY)).clamp_max_(1.0)
+    factor_before, power_before = torch.zeros_like(factor), torch.zeros_like(factor)
+    for _ in range(L2_RISING):
+        point = _scaled_and_clipped(delta, factor.sqrt(), x, box)
         power = _power(point)
         short = (factor < 1) & (power < most * (1 - 2 * L2_SHORT))
         if not bool(short.any()):
             break
-        gained = (power - power_before).maximum(1e-6 * most)  # less than that is rounding
+        gained = (power - power_before).maximum(1e-6 * torch.full_like(power, most))  # less than that is rounding
         step = (most - power) * (factor - factor_before) / gained
         factor_before, power_before = factor, power
         factor = torch.where(short, factor + step, factor).clamp_max(1.0)
-    return point.mul_(_column((radius / power.sqrt_().clamp_min_(TINY)).clamp_max_(1.0), point))
+    return point
 
 
 def _power(delta: Tensor) -> Tensor:
@@ -126,7 +154,7 @@ def _soften(magnitude: Tensor, eps: float, rounding: float) -> Tensor:
     # The length is a convex function of the threshold: Newton's method from 0 rises to the solution.
     threshold, kept = torch.zeros_like(magnitude[:, :1]), magnitude
     for _ in range(L1_ROUNDS):
-        length, moved = kept.sum(1, keepdim=True), kept.sign().sum(1, keepdim=True)
+        length, moved = kept.sum(1, keepdim=True), kept.count_nonzero(1).unsqueeze_(1)
         excess = functional.threshold(length.add(moved, alpha=rounding) - eps, L1_OVER * eps, 0.0)
         if not bool(excess.any()):
             break
@@ -167,11 +195,11 @@ def _scaled_off(kept: Tensor, length: Tensor, moved: Tensor, eps: float, roundin
 
 
 def _signs_linf(gradient: Tensor, length: Length, z: Tensor, box: Box, progress: float) -> Tensor:
-    return gradient.sign().mul_(length)
+    return z - gradient.sign().mul_(length)
 
 
 def _along_l2(gradient: Tensor, length: Length, z: Tensor, box: Box, progress: float) -> Tensor:
-    return gradient * (length / _column(gradient.flatten(1).norm(dim=1).clamp_min(TINY), gradient))
+    return torch.addcmul(z, gradient, -length / _column(gradient.flatten(1).norm(dim=1).clamp_min_(TINY), gradient))
 
 
 def _sparse_l1(gradient: Tensor, length: Length, z: Tensor, box: Box, progress: float) -> Tensor:
@@ -181,16 +209,15 @@ def _sparse_l1(gradient: Tensor, length: Length, z: Tensor, box: Box, progress: 
     of a linear loss, is only reached by moving one value after the other. Each moves up to the edge of the box at most, and what
     is left of the length goes to the next.
     """
-    size, sign = _values(gradient), gradient.sign()
+    size, slope = _values(gradient), gradient.flatten(1)
     first = max(1.0, L1_SHARE * size)
     at_once = round(first ** min(1.0, max(0.0, 3 - 4 * progress)))  # SLIDE's until half way, one from three quarters on
-    room = (sign * (z - box.low)).maximum(sign * (z - box.high)).flatten(1)
-    slope = gradient.abs().flatten(1).mul_(room.sign())
-    slopes, where = slope.topk(min(size, max(L1_CANDIDATES, round(2 * first))), dim=1)
+    room = torch.where(gradient > 0, z - box.low, box.high - z).flatten(1)
+    slopes, where = slope.abs().mul_(room.sign()).topk(min(size, max(L1_CANDIDATES, round(2 * first))), dim=1)
     most = torch.as_tensor(length, dtype=slope.dtype, device=slope.device).view(-1, 1)
     reach = room.gather(1, where).minimum(most / at_once).mul_(slopes.sign())
     taken = reach.minimum((most - (reach.cumsum(1) - reach)).clamp_min_(0.0))
-    return torch.zeros_like(slope).scatter_(1, where, taken).view_as(gradient).mul_(sign)
+    return z.flatten(1).scatter_add(1, where, taken.copysign_(slope.gather(1, where)).neg_()).view_as(z)
 
 
 def _keep_l0(delta: Tensor, eps: float, x: Tensor, box: Box) -> Tensor:
@@ -216,7 +243,7 @@ def keep_largest(values: Tensor, gain: Tensor, count: Length) -> Tensor:
 def _edges_l0(gradient: Tensor, length: Length, z: Tensor, box: Box, progress: float) -> Tensor:
     """Move as many values as the length says to the edge of the box: those by which a linear loss falls the most."""
     room = torch.where(gradient > 0, z - box.low, box.high - z)
-    return keep_largest(gradient.sign() * room, gradient.abs() * room, length)
+    return z - keep_largest(gradient.sign() * room, gradient.abs() * room, length)
 
 
 def _in_cube(randomness: Randomness, purpose: str, index: Tensor, x: Tensor, eps: float, box: Box) -> Tensor:
@@ -252,8 +279,8 @@ class Ball(NamedTuple):
     project: Callable[[Tensor, float, Tensor, Box], Tensor]
     """(delta, eps, x, box) -> the nearest perturbation of length at most eps with x + delta inside the box; L-inf leaves the box
     to a clip afterwards, which gives the nearest point just as well, and overwrites delta."""
-    steepest: Callable[[Tensor, Length, Tensor, Box, float], Tensor]
-    """(gradient, length, z, box, progress) -> the step of this length from z against which a loss falls fastest."""
+    descend: Callable[[Tensor, Length, Tensor, Box, float], Tensor]
+    """(gradient, length, z, box, progress) -> z after the step of this length along which a loss falls fastest."""
     uniform: Callable[[Randomness, str, Tensor, Tensor, float, Box], Tensor]
     """(randomness, purpose, index, x, eps, box) -> random perturbations in the ball around x."""
     tolerance: float = TOLERANCE
@@ -316,7 +343,7 @@ class Constraint:
             progress: share of the attack's steps that are done; L1 steps move fewer values at a time towards the end.
         """
         g = gradient if self.mask is None else gradient * self.mask
-        return self.ball.steepest(g, length, z, self.box, progress).neg_().add_(z)
+        return self.ball.descend(g, length, z, self.box, progress)
 
     def random_start(self, x: Tensor, randomness: Randomness, purpose: str, index: Tensor) -> Tensor:
         """Return points [B, ...] drawn uniformly from the ball, then brought into the box."""

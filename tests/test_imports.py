@@ -45,6 +45,7 @@ RUN = (
         "transcription",
         "verification",
         "victims",
+        "victims.folding",
         "victims.mixed",
     }
 )
@@ -90,7 +91,8 @@ MAY_IMPORT = {
     "oracle": WORDS | SEARCH - {"oracle"},
     "attacks": {"component", "errors", "metrics"} | SEARCH,
     "victims": WORDS | FILES | {"audioset", "data.alignment", "randomness", "victims.mixed"},
-    "victims.mixed": set(),
+    "victims.folding": set(),
+    "victims.mixed": {"victims.folding"},
     "victims.train_signs": WORDS | FILES | {"channels", "data", "randomness", "victims"},
     "defenses": WORDS | {"channels", "metrics", "randomness", "victims"},
     "data": WORDS

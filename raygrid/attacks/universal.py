@@ -75,7 +75,7 @@ def fit_universal(
         free = (z - x[on] - delta).abs() <= 1e-6
         pull = (g * free * _column(~success, g)).sum(0, keepdim=True)
         length = first * (1 + math.cos(math.pi * step / steps)) / 2
-        moved = delta - constraint.ball.steepest(pull, length, delta, ball.box, 0.0)
+        moved = constraint.ball.descend(pull, length, delta, ball.box, 0.0)
         delta = _inside(moved, constraint)
         if (step + 1) % (steps // epochs) == 0:
             best.keep(delta, oracle, goal, constraint.project(x + delta, x), loss)

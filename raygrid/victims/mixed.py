@@ -6,11 +6,12 @@ see `raygrid/oracle.py`.
 
 from collections import Counter
 from collections.abc import Callable
-from copy import deepcopy
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+
+from raygrid.victims.folding import folded
 
 BITS = {"cuda": torch.float16, "cpu": torch.bfloat16}
 """What autocast computes in. Gradients of EfficientNet-Lite0 by float16 lie at a cosine of 0.98 to those of float32, by bfloat16 of
@@ -20,12 +21,15 @@ SCALE = 64.0
 the built-in classifiers stay under 300 so; what overflows is computed in float32."""
 PASSES_BEFORE_CAPTURE = 8
 """Passes of one shape that are run kernel by kernel; capturing costs about as much as some of them."""
+LOOKED_AT = 2
+"""Inputs that show how a victim is built."""
 MOST_GRAPHS = 8
 """Shapes that are captured of one victim: each graph keeps the memory that its pass takes."""
 
 
 class MixedPasses:
-    """A victim for gradients: in 16 bits where that is safe (autocast), on a GPU channels-last and captured as CUDA graphs.
+    """A victim for gradients: in 16 bits where that is safe (autocast), on a GPU channels-last, its batch norms folded into its
+    convolutions, and captured as CUDA graphs.
 
     Small nets take longer to launch kernel by kernel than to compute: a graph launches all of a pass at once. On a GPU batches are
     filled up to few sizes, whether their pass is captured yet or not, so that no result hangs on what ran before.
@@ -38,16 +42,14 @@ class MixedPasses:
         tensors = [*victim.parameters(), *victim.buffers()] if isinstance(victim, nn.Module) else []
         self._device = tensors[0].device.type if tensors else "cpu"
         self._captures = self._device == "cuda" and not getattr(victim, "random", False)
-        if self._captures and isinstance(
-            victim, nn.Module
-        ):  # float32 passes keep the layout that verdicts were always made in
-            victim = cast(nn.Module, cast(Any, deepcopy(victim)).to(memory_format=torch.channels_last))
-        self._soft: Callable[..., Tensor] = getattr(victim, "soft", victim)
+        self._victim, self._ready = victim, not self._captures
         self._passes = Counter[tuple[int, ...]]()
         self._graphs: dict[tuple[int, ...], Callable[[Tensor], Tensor]] = {}
 
     def __call__(self, x: Tensor, *draws: object) -> Tensor:
         """Return outputs [B, ...] in float32 of inputs x [B, ...], differentiable by x."""
+        if not self._ready:
+            self._victim, self._ready = quick(self._victim, x.detach()), True
         captures = self._captures and x.requires_grad and not draws
         size = filled_up(len(x)) if captures else len(x)
         full = x if size == len(x) else torch.cat([x, x.new_zeros(size - len(x), *x.shape[1:])])
@@ -81,7 +83,16 @@ class MixedPasses:
     def _outputs(self, x: Tensor, *draws: object) -> Tensor:
         # Weights cast under one autocast are kept for the next cast of them, which a graph would not know of.
         with torch.autocast(self._device, dtype=BITS[self._device], cache_enabled=False):
-            return self._soft(x, *draws)
+            outputs: Tensor = getattr(self._victim, "soft", self._victim)(x, *draws)
+            return outputs
+
+
+def quick(victim: Callable[..., Tensor], x: Tensor) -> Callable[..., Tensor]:
+    """Return a copy of a victim as GPUs like it, after a look at some inputs x [B, ...]: channels-last, and without the batch norms
+    that follow convolutions. The victim itself, by which verdicts are made, stays as it is."""
+    if not isinstance(victim, nn.Module):
+        return victim
+    return cast(nn.Module, cast(Any, folded(victim, x[:LOOKED_AT])).to(memory_format=torch.channels_last))
 
 
 class _Scaled(torch.autograd.Function):
