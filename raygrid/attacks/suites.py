@@ -41,8 +41,8 @@ def audit(params: Audit, norm: str) -> tuple[Stage, ...]:
     """Return the stages of audit.
 
     Cheap attacks come first: APGD-CE, a race of rival classes, which is APGD-T for half its passes, and a short Square that shows
-    whether scores see what gradients don't. A long run goes for samples that nearly fell. The others are AutoAttack's own stages,
-    and an attack on decisions alone: they are called where the victim shows a sign of masking, which is a gradient of zero, an
+    whether scores see what gradients don't. A long run goes for samples that nearly fell. The others are AutoAttack's stages,
+    FAB with leaps, and an attack on decisions alone: they are called where the victim shows a sign of masking, which is a gradient of zero, an
     answer at random, or a sample that Square or FAB broke and gradient descent had left. Where answers are random, looks average
     over draws, first as in AutoAttack's version rand: without that stage 7 of 12 digits stood behind a random crop, and 5 with it.
 
