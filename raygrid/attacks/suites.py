@@ -41,10 +41,11 @@ def audit(params: Audit, norm: str) -> tuple[Stage, ...]:
     """Return the stages of audit.
 
     Cheap attacks come first: APGD-CE, a race of rival classes, which is APGD-T for half its passes, and a short Square that shows
-    whether scores see what gradients don't. A long run goes for samples that nearly fell. The others are AutoAttack's stages,
-    FAB with leaps, and an attack on decisions alone: they are called where the victim shows a sign of masking, which is a gradient of zero, an
-    answer at random, or a sample that Square or FAB broke and gradient descent had left. Where answers are random, looks average
-    over draws, first as in AutoAttack's version rand: without that stage 7 of 12 digits stood behind a random crop, and 5 with it.
+    whether scores see what gradients don't. A long run goes for samples that nearly fell. The others are AutoAttack's stages, FAB
+    with leaps, and an attack on decisions alone: they are called where the victim shows a sign of masking, which is a gradient of
+    zero, an answer at random, or a sample that Square or FAB broke and gradient descent had left. Where answers are random, looks
+    average over draws, first as in AutoAttack's version rand: without that stage 7 of 12 digits stood behind a random crop, and 5
+    with it.
 
     In L2 and L1 a short FAB-T looks at all samples: descent gets stuck there on victims trained against L-inf. Of 46 digits of
     mnist-cnn-adv (L2 1.6) that it left, FAB-T with 5 targets and 60 steps breaks 14, Square with 5,000 queries 5, APGD-T at most 5.
