@@ -126,7 +126,7 @@ class FAB(Params):
     targeted: bool = True
     """Go for one rival after the other; off: each step goes to the nearest of all their boundaries, for a gradient each."""
     leaps: bool = True
-    """Leap away where a run comes no nearer (L2, L1); ours, the paper's runs stay where they are."""
+    """Leap away where a run comes no nearer (L2, L1); ours: the paper's runs, and those in `autoattack`, stay where they are."""
 
     def passes(self) -> tuple[int, int]:
         """A look and a gradient (untargeted: one a rival) a step; one look to find the rivals, a line search of five at the end."""

@@ -13,24 +13,24 @@ def autoattack(params: AutoAttack, norm: str) -> tuple[Stage, ...]:
     """Return the stages of AutoAttack (Croce & Hein, ICML 2020), version by version as its authors published them.
 
     For L1 (Croce & Hein, ICML 2021) APGD-CE has five restarts and APGD-T five targets. In version plus the authors' untargeted FAB
-    steps to the nearest of all classes at once.
+    steps to the nearest of all classes at once. FAB is theirs and the paper's, without our leaps (in L-inf there are none).
     """
-    l1 = norm == "l1"
+    l1, theirs = norm == "l1", {} if norm == "linf" else {"leaps": False}
     square = Stage("square", {"queries": 5000, "rescale": False})
     stages = {
         "standard": (
             Stage("apgd-ce", {"restarts": 5 if l1 else 1}),
             Stage("apgd-t", {"targets": 5 if l1 else 9}),
-            Stage("fab"),
+            Stage("fab", theirs),
             square,
         ),
         "plus": (
             Stage("apgd-ce", {"restarts": 5}),
             Stage("apgd-dlr", {"restarts": 5}),
-            Stage("fab", {"restarts": 5, "targeted": False, "targets": EVERY_CLASS}),
+            Stage("fab", {"restarts": 5, "targeted": False, "targets": EVERY_CLASS} | theirs),
             square,
             Stage("apgd-t"),
-            Stage("fab", {"restarts": 5}),
+            Stage("fab", {"restarts": 5} | theirs),
         ),
         "rand": (Stage("apgd-ce", eot=RAND_DRAWS), Stage("apgd-dlr", eot=RAND_DRAWS)),
     }
@@ -41,10 +41,11 @@ def audit(params: Audit, norm: str) -> tuple[Stage, ...]:
     """Return the stages of audit.
 
     Cheap attacks come first: APGD-CE, a race of rival classes, which is APGD-T for half its passes, and a short Square that shows
-    whether scores see what gradients don't. A long run goes for samples that nearly fell. The others are AutoAttack's own stages,
-    and an attack on decisions alone: they are called where the victim shows a sign of masking, which is a gradient of zero, an
-    answer at random, or a sample that Square or FAB broke and gradient descent had left. Where answers are random, looks average
-    over draws, first as in AutoAttack's version rand: without that stage 7 of 12 digits stood behind a random crop, and 5 with it.
+    whether scores see what gradients don't. A long run goes for samples that nearly fell. The others are AutoAttack's stages, FAB
+    with leaps, and an attack on decisions alone: they are called where the victim shows a sign of masking, which is a gradient of
+    zero, an answer at random, or a sample that Square or FAB broke and gradient descent had left. Where answers are random, looks
+    average over draws, first as in AutoAttack's version rand: without that stage 7 of 12 digits stood behind a random crop, and 5
+    with it.
 
     In L2 and L1 a short FAB-T looks at all samples: descent gets stuck there on victims trained against L-inf. Of 46 digits of
     mnist-cnn-adv (L2 1.6) that it left, FAB-T with 5 targets and 60 steps breaks 14, Square with 5,000 queries 5, APGD-T at most 5.
