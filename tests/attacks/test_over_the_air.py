@@ -4,15 +4,18 @@ import inspect
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from models import numbers, victim
 from torch import nn
 
-from raygrid.attacks import rehearsal
+from raygrid.attacks import over_the_air, rehearsal
 from raygrid.attacks.over_the_air import Best
 from raygrid.attacks.rehearsal import SOFTER, Heard, Practice
-from raygrid.channels.room_bank import Bank
+from raygrid.channels.catalog_audio import Room
+from raygrid.channels.room_bank import Bank, bank
 from raygrid.component import resolve
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
@@ -341,3 +344,28 @@ if __name__ == "__main__":
     GOLDEN.write_text(
         json.dumps({"version": COMPONENT.version} | {cell: golden_outcome(cell) for cell in CELLS}) + "\n"
     )
+
+
+def test_it_rehearses_in_responses_that_the_attacker_measured_and_never_in_those_that_judge(tmp_path, monkeypatch):
+    for split, seeds in {"train": (1, 2, 3), "validation": (4,), "judge": (5, 6)}.items():
+        (tmp_path / split).mkdir()
+        for seed in seeds:
+            response = 0.3 * numbers(40, seed=seed).numpy() * np.exp(-np.arange(40) / 10)
+            soundfile.write(
+                tmp_path / split / f"{seed}.wav", np.concatenate([[1.0], response]), 16_000, subtype="FLOAT"
+            )
+    asked = []
+    for module in (rehearsal, over_the_air):
+        monkeypatch.setattr(module, "bank", lambda params, split: asked.append(split) or bank(params, split))
+    heard = []
+    real = rehearsal.reverberated
+    monkeypatch.setattr(rehearsal, "reverberated", lambda x, h: heard.append(h) or real(x, h))
+    own = {**FEW, "steps": 40, "snr_db": 0, "band": None, "responses": str(tmp_path)}
+    z, oracle = run(carriers(), **own)
+    assert set(asked) == {"train", "validation"} and oracle.broken.any()
+    rooms = {h.numpy().tobytes() for hs in heard for h in hs.flatten(0, 1)}
+    params = Room(responses=str(tmp_path))
+    known = {row.numpy().tobytes() for split in ("train", "validation") for row in bank(params, split).responses}
+    assert rooms == known and len(known) == 4
+    (tmp_path / "judge" / "5.wav").unlink()
+    assert torch.equal(run(carriers(), **own)[0], z)
