@@ -20,6 +20,7 @@ from raygrid.component import resolve
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
 from raygrid.metrics.signal import outside_share, snr_db
+from raygrid.metrics.transcription import token_errors
 from raygrid.oracle import AccessDeniedError, Oracle, SampleError
 from raygrid.randomness import Randomness
 from raygrid.registry import find, parse
@@ -82,12 +83,23 @@ def splits(monkeypatch):
     return asked
 
 
-def run(x, wanted=WANTED, ids=None, seed=0, model=None, text=None, oracle=None, randomness=Randomness, **params):
+def run(
+    x,
+    wanted=WANTED,
+    ids=None,
+    seed=0,
+    model=None,
+    text=None,
+    oracle=None,
+    randomness=Randomness,
+    garbles=False,
+    **params,
+):
     """Craft. Returns the examples and the oracle."""
     wanted = wanted[: len(x)]
-    hearing = Hearing(Frames(text or Letters()), wanted, [None] * len(x), garbles=False)
+    hearing = Hearing(Frames(text or Letters()), wanted, [None] * len(x), garbles=garbles)
     seen = Oracle(model or Net(), len(x), readout=hearing, **(oracle or {}))
-    goal = Goal("transcribe", torch.zeros(len(x), dtype=torch.long))
+    goal = Goal("garble" if garbles else "transcribe", torch.full((len(x),), int(garbles)))
     numbers_ = randomness(seed, "over-the-air", ids or [f"carrier-{i}" for i in range(len(x))])
     parsed = dict(parse(COMPONENT, params))
     return resolve(COMPONENT.build)(seen, goal, x, Constraint("linf", float("inf"), -1, 1), numbers_, **parsed), seen
@@ -104,6 +116,18 @@ def test_the_digital_attack_makes_a_recognizer_write_the_words():
     assert model.transcribe(z) == [model.text.written(tokens) for tokens in wanted]
     assert (snr_db(z, x) >= 20).all()
     assert oracle.broken.all() and (oracle.forwards < 100).all()  # the first that is heard is enough
+
+
+@pytest.mark.parametrize("where", [DIGITAL, {**FEW, "band": None}], ids=["digital", "rooms"])
+def test_without_a_phrase_speech_is_garbled_within_the_snr(where):
+    x = carriers(5)
+    read = lambda z: [Letters().read(path) for path in Net()(z).argmax(-1).tolist()]  # noqa: E731
+    said = read(x)
+    for asked in (20, 10):
+        z, _ = run(x, said, garbles=True, **{**where, "steps": 40, "snr_db": asked})
+        assert (snr_db(z, x) >= asked).all()
+        errors = [token_errors(clean, heard).rate for clean, heard in zip(said, read(z), strict=True)]
+        assert min(errors) > 0 and (asked > 10 or min(errors) >= 0.5)
 
 
 @pytest.mark.parametrize("sampling", ["loss", "uniform"])
