@@ -1,7 +1,8 @@
 """Defenses one after another, as one defense, and channels as one channel: what planning knows of them. Imports neither torch
 nor ray."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
@@ -37,6 +38,18 @@ class Chain(Params):
     def computed_by(self) -> tuple[str, ...]:
         """Name the packages of all."""
         return tuple(sorted({name for part in self.parts for name in part.params.computed_by()}))
+
+    def keyed(self) -> Any:
+        """Return each of them as keys have it."""
+        return {"parts": [{"use": p.use, "version": p.version, "params": p.params.keyed()} for p in self.parts]}
+
+    def measured_rooms(self) -> Mapping[str, frozenset[str]]:
+        """Name the impulse responses of all."""
+        found: dict[str, frozenset[str]] = {}
+        for part in self.parts:
+            for split, digests in part.params.measured_rooms().items():
+                found[split] = found.get(split, frozenset()) | digests
+        return found
 
     def detects(self) -> bool:
         """Whether the first may raise the alarm."""

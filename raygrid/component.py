@@ -1,6 +1,7 @@
 """What a victim, dataset, attack, defense or channel says of itself: the one entry from which help texts, the JSON Schema,
 `raygrid list`, `raygrid describe` and the validation of job files follow. Imports neither torch nor ray."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Literal
@@ -72,6 +73,14 @@ class Params(BaseModel):
     def computed_by(self) -> tuple[str, ...]:
         """Name the packages whose version decides what a component with these parameters computes, besides raygrid's own."""
         return ()
+
+    def keyed(self) -> Any:
+        """Return these parameters as keys have them: files by what they hold, not by where they lie."""
+        return self.model_dump(mode="json")
+
+    def measured_rooms(self) -> Mapping[str, frozenset[str]]:
+        """Name the impulse responses in files that a channel or an attack with these parameters plays through: split -> digests."""
+        return {}
 
     def draws_at_random(self) -> bool:
         """Whether a defense with these parameters makes a victim answer at random."""

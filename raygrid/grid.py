@@ -212,7 +212,7 @@ def _fit_key(fit: Fit | None) -> list[Json]:
 def _attack_digest(attack: AttackSpec) -> str:
     return content_key(
         {
-            "attack": [attack.component.name, attack.component.version, _values(attack.params)],
+            "attack": [attack.component.name, attack.component.version, attack.params.keyed()],
             "constraint": [attack.norm, attack.eps if isfinite(attack.eps) else None],
             "goal": [attack.goal, attack.target],
             "access": attack.component.access if _crafted_alike(attack) else attack.access,
@@ -243,7 +243,7 @@ def _channel(attack: AttackSpec) -> list[Json]:
         return []
     component, params = attack.channel.component, attack.channel.params
     others = {name: version(name) for name in params.computed_by()}
-    return [{"channel": [component.name, component.version, _values(params), *([others] if others else [])]}]
+    return [{"channel": [component.name, component.version, params.keyed(), *([others] if others else [])]}]
 
 
 def _judging(judging: Judging) -> list[Json]:

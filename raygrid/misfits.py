@@ -159,6 +159,7 @@ def _of_sound(data: Dataset, attack: AttackSpec, defense: DefenseSpec) -> Iterat
             f'attack "{name}" would look for gradients through channel "{attack.through.component.name}", which has none: say '
             "straight_through: true of it, or awareness: none of the attack, which is then judged through it all the same"
         )
+    yield from _of_responses(attack)
     for part, params in _parts(attack):
         if params.for_pictures() or not params.hears(attack.norm):
             norm = "" if params.for_pictures() else f" in norm {attack.norm}"
@@ -166,6 +167,22 @@ def _of_sound(data: Dataset, attack: AttackSpec, defense: DefenseSpec) -> Iterat
             yield f'attack "{part}"{of} is for pictures{norm}, and {data.name} is sound'
     if defense.params.for_pictures():
         yield f'defense "{label(defense.component.name, defense.params)}" is for pictures, which {data.name} is not'
+
+
+def _of_responses(attack: AttackSpec) -> Iterator[str]:
+    """Say which impulse responses in a person's files are missing, and which can't judge, since the attack knows them."""
+    name, own = attack.component.name, attack.params.measured_rooms()
+    heard = attack.channel.params.measured_rooms() if attack.channel else {}
+    needed = ["judge", *(["train"] if attack.through else [])] if heard else []
+    for split in needed:
+        if split not in heard:
+            whose = "judge" if split == "judge" else f'attack "{name}" looks through'
+            yield f'channel "room": its responses have none of split {split}, which {whose}'
+    if own and (lacking := [split for split in ("train", "validation") if split not in own]):
+        yield f'attack "{name}": its responses have none of split {lacking[0]}, in which it rehearses'
+    known = frozenset().union(*(own.get(split, ()) for split in ("train", "validation")))
+    if same := len(known & heard.get("judge", frozenset())):
+        yield f'attack "{name}" rehearses in {same} of the responses that judge it, which must be new to it'
 
 
 def _parts(attack: AttackSpec) -> Iterator[tuple[str, Params]]:

@@ -1,6 +1,8 @@
 """Grids over sounds that have names: what makes sense of sound, and what is told of what does not."""
 
+import numpy as np
 import pytest
+import soundfile
 from test_grid import job_of, plan
 
 from raygrid.errors import UsageError
@@ -148,3 +150,59 @@ def test_what_makes_no_sense_of_voices_is_refused(voices, attack, message):
 def test_no_face_is_looked_for_in_voices(voices):
     judge = {"far": 0.1, "detector": True}
     assert any("judge.detector: is for data whose faces are verified" in told for told in messages(voices, judge=judge))
+
+
+@pytest.fixture
+def speech(tmp_path):
+    """Plan a grid over music, in which commands are hidden."""
+
+    def planned(*attacks):
+        words = {"data": "music-carriers", "victims": ["hama"], "attacks": list(attacks)}
+        facts = {"name": "music-carriers", "shape": (1, 1, 48_000), "classes": 0, "sample_rate": 16_000}
+        return plan(job_of(tmp_path, speech=words), task="transcription", **facts)
+
+    return planned
+
+
+@pytest.fixture
+def responses(tmp_path):
+    """Write a folder of measured responses: seeds by split."""
+
+    def written(name="rooms", **seeds):
+        for split, own in seeds.items():
+            (tmp_path / name / split).mkdir(parents=True)
+            for seed in own:
+                values = np.random.default_rng(seed).standard_normal(200).astype("f4")
+                soundfile.write(tmp_path / name / split / f"{seed}.wav", values, 16_000, subtype="FLOAT")
+        return str(tmp_path / name)
+
+    return written
+
+
+def test_measured_rooms_judge_without_training_ones_where_no_attack_looks_through_them(sounds, responses):
+    judging = {**PGD, "channel": {"use": "room", "responses": responses(judge=[1, 2])}}
+    assert sounds({**judging, "awareness": "none"}).scores
+    assert any("none of split train, which attack" in told for told in messages(sounds, judging))
+    training = {**PGD, "channel": {"chain": [{"use": "room", "responses": responses("two", train=[1])}, "gain"]}}
+    assert any("none of split judge, which judge" in told for told in messages(sounds, training))
+
+
+def test_whoever_rehearses_in_what_judges_him_is_refused(speech, responses):
+    own, judged = responses("own", train=[1, 2], validation=[3]), responses("judged", judge=[4, 5])
+    air = {"use": "over-the-air", "phrase": "hello", "responses": own}
+    assert speech({**air, "channel": {"use": "room", "responses": judged}}).scores
+    known = responses("known", judge=[2, 4])
+    told = messages(speech, {**air, "channel": {"use": "room", "responses": known}})
+    assert any('"over-the-air" rehearses in 1 of the responses that judge it' in line for line in told)
+    lacking = messages(speech, {**air, "responses": responses("half", train=[1])})
+    assert any("none of split validation, in which it rehearses" in line for line in lacking)
+
+
+def test_an_attack_on_simulated_rooms_keeps_its_key(speech, responses):
+    from raygrid.attacks.catalog_audio import OverTheAir
+
+    assert OverTheAir().keyed() == OverTheAir().model_dump(mode="json") and "responses" not in OverTheAir().keyed()
+    air = {"use": "over-the-air", "phrase": "hello"}
+    own = responses("own", train=[1, 2], validation=[3])
+    simulated, measured = (set(speech(attack).crafts) for attack in (air, {**air, "responses": own}))
+    assert not simulated & measured

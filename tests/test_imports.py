@@ -152,6 +152,7 @@ PLANNING = (
     "raygrid.*.pins",
     "raygrid.assets",
     "raygrid.chain",
+    "raygrid.channels.response_files",
     "raygrid.component",
     "raygrid.data.dataset",
     "raygrid.engine.driver",

@@ -1,10 +1,12 @@
 """Attacks on what is heard. Declarations only: imports neither torch nor ray."""
 
 import math
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from raygrid.channels.catalog_audio import Responses, digests, measured
 from raygrid.component import ALL_GOALS, Component, Params
 
 NYQUIST = 8000.0
@@ -19,6 +21,11 @@ class OverTheAir(Params):
     """Hz between which the perturbation lies, what a loudspeaker plays and a microphone hears well; null: anywhere."""
     rooms: Annotated[int, Field(ge=0, le=10_000)] = 240
     """Training rooms that it rehearses in; 0: none, what is played is what is heard."""
+    responses: Responses | None = Field(default=None, exclude_if=lambda path: path is None)
+    """Impulse responses that the attacker measured, a folder or file as the channel `room` takes them: he rehearses in those of
+    `train`, `rooms` at most, and chooses in those of `validation`. Default: simulated rooms."""
+    resample_responses: bool = Field(default=False, exclude_if=lambda said: not said)
+    """Whether responses at other rates than 16 kHz are brought to it; else they are refused."""
     noise: bool = True
     """Whether it rehearses in noise, of another color and level each play."""
     noise_db: Annotated[float, Field(ge=-20, le=120)] = 13.0
@@ -50,6 +57,25 @@ class OverTheAir(Params):
     def _band(self) -> Self:
         if self.band and self.band[0] >= self.band[1]:
             raise ValueError(f"band: the lower end first: [{self.band[1]:g}, {self.band[0]:g}]")
+        return self
+
+    def keyed(self) -> Any:
+        """Measured responses by what they hold."""
+        values = self.model_dump(mode="json", exclude={"responses", "resample_responses"})
+        if self.responses is None:
+            return values
+        return {**values, "responses": measured(self.responses, resample=self.resample_responses).digest}
+
+    def measured_rooms(self) -> Mapping[str, frozenset[str]]:
+        """Those of the folder."""
+        return digests(self.responses, resample=self.resample_responses)
+
+    @model_validator(mode="after")
+    def _measured(self) -> Self:
+        if self.responses is not None and not self.rooms:
+            raise ValueError("responses: it rehearses in none of them with rooms: 0")
+        if self.resample_responses and self.responses is None:
+            raise ValueError("resample_responses: there are no responses; simulated ones are at 16 kHz")
         return self
 
     def rehearses(self) -> bool:
@@ -168,7 +194,7 @@ COMPONENTS: tuple[Component, ...] = (
         kind="attack",
         task="transcription",
         name="over-the-air",
-        summary="A command hidden in a carrier, which a recognizer hears in rooms it was not crafted in.",
+        summary="A command hidden in a carrier, heard in rooms it was not crafted in; or speech garbled within an SNR.",
         build="raygrid.attacks.over_the_air:over_the_air",
         params=OverTheAir,
         version=2,

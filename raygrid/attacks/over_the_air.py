@@ -13,7 +13,9 @@ from torch import Tensor
 from raygrid.attacks.rehearsal import Heard, Practice, listen, rehearse
 from raygrid.attacks.room_search import note_losses, unseen
 from raygrid.attacks.rows import rows, with_rows
+from raygrid.channels.catalog_audio import Room
 from raygrid.channels.device import band_mask
+from raygrid.channels.room_bank import bank
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
 from raygrid.oracle import Oracle, SampleError
@@ -61,6 +63,8 @@ def over_the_air(
     steps: int,
     lr: float,
     decay: float,
+    responses: str | None = None,
+    resample_responses: bool = False,
 ) -> Tensor:
     """Minimize E_{h, w} [J(h * (x + δ) + w)] over δ of a band and a power (Yakura & Sakuma, IJCAI 2019, equation 7), by Adam with
     one step size for all of a clip.
@@ -89,6 +93,8 @@ def over_the_air(
         steps: of Adam.
         lr: step size at first, as a share of the root mean square of x; it falls to 0 along half a cosine.
         decay: share of δ that each step takes away.
+        responses: measured ones, in the place of simulated rooms, as the channel `room` takes them; None: simulated ones.
+        resample_responses: whether those at other rates than 16 kHz are fine.
 
     Returns:
         [N, T]: of each sample the point that met the goal in the most validation plays, of several the one of least loss. Where the
@@ -107,7 +113,9 @@ def over_the_air(
         raise SampleError("the carrier is silent, and nothing can be hidden in it", silent)
     limits = Limits(constraint, band, None if snr_db is None else loudness * 10 ** (-snr_db / 20))
     growth = GROWTH if grown else None
-    practice = Practice(randomness, rooms, noise, 10 ** (-noise_db / 20), growth, plays, validation, sampling)
+    own = None if responses is None else Room(responses=responses, resample_responses=resample_responses)
+    rooms = min(rooms, len(bank(own, "train"))) if own else rooms
+    practice = Practice(randomness, rooms, noise, 10 ** (-noise_db / 20), growth, plays, validation, sampling, own)
     rate = (lr * loudness).to(x)
     best = Best(x.clone(), torch.full_like(x[:, 0], -1).long(), torch.full_like(x[:, 0], torch.inf))
     delta = torch.zeros_like(x)

@@ -83,6 +83,8 @@ class Practice:
     """Plays of a validation, and its rooms."""
     sampling: Literal["loss", "uniform"]
     """How training rooms are drawn."""
+    measured: Room | None = None
+    """Where the rooms are measured ones; None: they are simulated."""
     start: int = 0
     """Number of the search: each has rooms and noises of its own."""
 
@@ -124,7 +126,7 @@ class Practice:
         chosen = rooms = None
         craft = f"craft/start-{self.start}" if self.start else "craft"
         if self.rooms:
-            rooms = bank(Room(train=self.rooms), "train")
+            rooms = bank(self.measured or Room(train=self.rooms), "train")
             u = self.randomness.uniform(f"{craft}/{k}/rooms", who, torch.empty(1, self.plays))
             order = self.randomness.uniform(f"{craft}/order", who, torch.empty(1, self.rooms))
             by_loss = self.sampling == "loss"
@@ -133,11 +135,12 @@ class Practice:
         return Plays(self.plays, rooms, chosen, self._noise(f"{craft}/{k}/noise", who, self.plays, length, std))
 
     def validating_plays(self, who: Tensor, length: int) -> Plays:
-        """Return the plays that compare points: the same each time, one a validation room, in full noise."""
+        """Return the plays that compare points: the same each time, one a validation room (again and again, where fewer were
+        measured), in full noise."""
         chosen = rooms = None
         if self.rooms:
-            rooms = bank(Room(validation=self.validating), "validation")
-            chosen = torch.arange(self.validation).expand(len(who), -1)
+            rooms = bank(self.measured or Room(validation=self.validating), "validation")
+            chosen = torch.arange(self.validation).remainder(len(rooms.responses)).expand(len(who), -1)
         std = torch.full((len(who),), self.full)
         return Plays(self.validation, rooms, chosen, self._noise("validate/noise", who, self.validation, length, std))
 

@@ -3,7 +3,9 @@
 All take waveforms [B, T] in [-1, 1] at 16 kHz and return as many values.
 """
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -24,11 +26,29 @@ Meters = Annotated[
 Seconds = Annotated[
     tuple[Annotated[float, Field(ge=0.1, le=1)], Annotated[float, Field(ge=0.1, le=1)]], AfterValidator(_rising)
 ]
+Responses = Annotated[str, AfterValidator(lambda path: str(Path(path).expanduser().absolute()))]
+"""A path, absolute where the job is read, so that a host with another working folder finds the same files."""
 Count = Annotated[int, Field(ge=1, le=10_000)]
 Hertz = Annotated[float, Field(gt=0, le=NYQUIST)]
 Kind = Literal["white", "pink", "babble", "recorded"]
 WALL = 0.4
 """Least meters from any wall at which a loudspeaker or a microphone stands."""
+
+
+def measured(path: str, *, resample: bool) -> Any:
+    """Read the responses of a folder or file, see response_files.py, which is imported only where there are any."""
+    from raygrid.channels.response_files import read_responses
+
+    return read_responses(path, resample=resample)
+
+
+def digests(path: str | None, *, resample: bool) -> dict[str, frozenset[str]]:
+    """Return split -> digests of the responses at a path; nothing where there is none."""
+    if path is None:
+        return {}
+    return {
+        s: frozenset(each.digest for each in some) for s, some in measured(path, resample=resample).by_split.items()
+    }
 
 
 class Room(Params):
@@ -55,12 +75,41 @@ class Room(Params):
     """Likewise."""
     height: Meters = (2.3, 3.2)
     """Likewise."""
+    responses: Responses | None = Field(default=None, exclude_if=lambda path: path is None)
+    """Impulse responses that you measured, in the place of simulated rooms: a folder with subfolders `train`, `validation` and
+    `judge` of WAV or FLAC files, or a Parquet file with columns `room_id`, `split`, `rate`, `response`."""
+    resample_responses: bool = Field(default=False, exclude_if=lambda said: not said)
+    """Whether responses at other rates than 16 kHz are brought to it; else they are refused."""
     peak: bool = True
     """Whether what is heard is brought to the peak of what was played (Yakura & Sakuma 2019); else the response has energy 1."""
 
     def computed_by(self) -> tuple[str, ...]:
         """What simulates the rooms."""
-        return ("pyroomacoustics",)
+        return () if self.responses else ("pyroomacoustics",)
+
+    def keyed(self) -> Any:
+        """Measured responses by what they hold."""
+        if self.responses is None:
+            return self.model_dump(mode="json")
+        return {"responses": measured(self.responses, resample=self.resample_responses).digest, "peak": self.peak}
+
+    def measured_rooms(self) -> Mapping[str, frozenset[str]]:
+        """Those of the folder."""
+        return digests(self.responses, resample=self.resample_responses)
+
+    @model_validator(mode="after")
+    def _simulated_or_measured(self) -> Self:
+        if self.responses is None:
+            if self.resample_responses:
+                raise ValueError("resample_responses: there are no responses; simulated ones are at 16 kHz")
+            return self
+        besides = {"responses", "resample_responses", "peak"}
+        fields = {name: field.default for name, field in Room.model_fields.items() if name not in besides}
+        if idle := [name for name, usual in fields.items() if getattr(self, name) != usual]:
+            raise ValueError(
+                f"{idle[0]}: says which rooms are simulated, and with `responses` none are: drop one of them"
+            )
+        return self
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

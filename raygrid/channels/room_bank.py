@@ -22,9 +22,11 @@ from torch import Tensor
 from raygrid.assets import cache_folder
 from raygrid.channels.catalog_audio import Room
 from raygrid.channels.pins import RESPONSES
-from raygrid.channels.recordings import pinned
+from raygrid.channels.recordings import pinned, to_rate
+from raygrid.channels.response_files import read_responses
 from raygrid.channels.room_simulation import Heard, Place, aligned, draw_place, hear, reverberation_time
 from raygrid.channels.sound import RATE
+from raygrid.errors import UsageError
 from raygrid.keys import content_key
 
 Split = Literal["train", "validation", "judge", "positions", "measured"]
@@ -96,14 +98,36 @@ def bank_of(table: pa.Table) -> Bank:
     return Bank(table["split"][0].as_py(), tuple(ids), padded, lengths, rt60, distance)
 
 
-@lru_cache(maxsize=BANKS)
 def bank(params: Room, split: Split) -> Bank:
     """Return the rooms of a split.
 
     Raises:
-        UsageError: recorded responses can't be fetched.
+        UsageError: recorded responses can't be fetched, or those of a person's files not be read.
     """
+    found = None if params.responses is None else read_responses(params.responses, resample=params.resample_responses)
+    return kept_bank(params, split, found.digest if found else "")
+
+
+@lru_cache(maxsize=BANKS)
+def kept_bank(params: Room, split: Split, digest: str) -> Bank:
+    """Return the rooms of a split as they are in memory; `digest` tells files from what they were before."""
+    if params.responses is not None:
+        return bank_of(brought(params.responses, split, resample=params.resample_responses))
     return bank_of(measured() if split == "measured" else simulated(params, split))
+
+
+def brought(path: str, split: str, *, resample: bool = False) -> pa.Table:
+    """Return the table of a split of responses that a person measured.
+
+    Raises:
+        UsageError: they can't be read, or the split has none.
+    """
+    rows = read_responses(path, resample=resample).by_split.get(split, ())
+    if not rows:
+        raise UsageError(f"responses {path}: none are of split {split}")
+    table = recorded({row.room_id: to_rate(row.response, row.rate) for row in rows}, split)
+    distances = pa.array([row.distance for row in rows], pa.float64())
+    return table.set_column(SCHEMA.get_field_index("distance"), SCHEMA.field("distance"), distances)
 
 
 def simulated(params: Room, split: Split) -> pa.Table:

@@ -14,9 +14,13 @@ may hear it. A cell of which nothing was judged has a line without rates.
 (`victim`, or behind a defense), in the same room and noise: what each of them heard.
 `best_snr` has, for each clip and phrase, the quietest perturbation of all cells that differ in nothing but eps and parameters of
 the attack which every play heard (100 %), and which at least half of them did (as Yakura & Sakuma, IJCAI 2019, lay out tables).
+`plays_gain` says what one parameter of an attack buys: cells that differ in nothing else are compared, the one with `after` less
+the one with `before`, over the same (clip, phrase) pairs, with a 95 % interval over these pairs (Student's; null where they all
+differ alike). `rest` is what else varies in the grid, as it was for this line; null: the mean over all of that.
 """
 # ruff: noqa: S608 - the SQL is put together from constants only
 
+from raygrid.results.faces import STUDENT
 from raygrid.results.schema import CELL
 
 KEY = "run, grid, cell_id, seed"
@@ -119,4 +123,63 @@ QUALIFY row_number() OVER (PARTITION BY o.run, o.cell_id, o.seed, o.sample_id, o
 ORDER BY o.grid, o.sample_id, o.phrase, o.attack, o.victim, o.defense, o.draw;
 """
 
-VIEWS = (PLAYS, ATTACKS, BEST, LISTENERS)
+ALIKE = ("run", "grid", *(column.name for column in CELL if column.name not in ("attack_params", "phrase")))
+"""Columns in which two cells must agree whose attacks are compared."""
+ROUNDING = 1e-9
+"""Half width of an interval below which all pairs differ alike, but for rounding."""
+
+GAIN = f"""
+CREATE VIEW plays_gain AS
+WITH variants AS (
+    SELECT DISTINCT md5(row({", ".join(ALIKE)})::VARCHAR) AS kind, attack_params FROM cells WHERE goal IN ('transcribe', 'garble')
+),
+given AS (
+    SELECT v.kind, v.attack_params, p.key AS parameter, p.value::VARCHAR AS value,
+           count(DISTINCT p.value::VARCHAR) OVER (PARTITION BY v.kind, p.key) > 1 AS varies
+    FROM variants v, json_each(v.attack_params) p
+),
+setting AS (
+    SELECT g.kind, g.attack_params, g.parameter, g.value,
+           coalesce(string_agg(r.parameter || '=' || r.value, ' ' ORDER BY r.parameter), '') AS rest
+    FROM given g LEFT JOIN given r
+         ON r.varies AND r.kind = g.kind AND r.attack_params = g.attack_params AND r.parameter <> g.parameter
+    WHERE g.varies GROUP BY ALL
+),
+-- a parameter grows: nothing, no, yes; numbers; words
+steps AS (
+    SELECT b.kind, b.parameter, b.value AS before, a.value AS after, b.rest, b.attack_params AS less, a.attack_params AS more
+    FROM setting b JOIN setting a ON a.kind = b.kind AND a.parameter = b.parameter AND a.rest = b.rest
+    WHERE row(b.value <> 'null', coalesce(TRY_CAST(b.value AS DOUBLE), 'inf'), b.value)
+          < row(a.value <> 'null', coalesce(TRY_CAST(a.value AS DOUBLE), 'inf'), a.value)
+),
+rates AS (
+    SELECT md5(row({", ".join(f"c.{column}" for column in ALIKE)})::VARCHAR) AS kind, c.*, coalesce(s.cluster, s.sample_id) AS clip,
+           s.sample_id, s.hits / s.plays AS rate
+    FROM raw.speech_clips s JOIN cells c USING ({KEY})
+),
+pairs AS (
+    SELECT {", ".join(f"m.{column}" for column in ALIKE)}, t.parameter, t.before, t.after, t.rest, m.clip, m.phrase,
+           avg(f.rate) AS rate_before, avg(m.rate) AS rate_after
+    FROM steps t JOIN rates f ON f.kind = t.kind AND f.attack_params = t.less
+                 JOIN rates m ON m.kind = t.kind AND m.attack_params = t.more
+                              AND m.sample_id = f.sample_id AND m.phrase IS NOT DISTINCT FROM f.phrase
+    GROUP BY ALL
+),
+all_pairs AS (
+    FROM pairs
+    UNION ALL BY NAME
+    SELECT * EXCLUDE (rest, rate_before, rate_after), NULL AS rest, avg(rate_before) AS rate_before, avg(rate_after) AS rate_after
+    FROM pairs GROUP BY ALL HAVING count(*) > 1
+),
+spread AS (
+    SELECT {", ".join(ALIKE)}, parameter, before, after, rest, count(*) AS pairs, avg(rate_before) AS rate_before,
+           avg(rate_after) AS rate_after, avg(rate_after - rate_before) AS gain,
+           {STUDENT} * stddev_samp(rate_after - rate_before) / sqrt(count(*)) AS half
+    FROM all_pairs GROUP BY ALL
+)
+SELECT * EXCLUDE (half), CASE WHEN half > {ROUNDING} THEN gain - half END AS gain_low,
+       CASE WHEN half > {ROUNDING} THEN gain + half END AS gain_high
+FROM spread ORDER BY {", ".join(ALIKE)}, parameter, before, after, rest;
+"""
+
+VIEWS = (PLAYS, ATTACKS, BEST, LISTENERS, GAIN)

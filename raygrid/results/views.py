@@ -12,7 +12,7 @@
 inside, see recovery.py.
 `face_attacks`, `photos_gain`, `far_curve` and `public_to_private` are about attacks on verification, see faces.py; `verification`,
 of the whole folder, says how well victims verify without any.
-`plays`, `speech_attacks`, `best_snr` and `listeners` are about attacks on speech recognizers, see speech.py.
+`plays`, `speech_attacks`, `best_snr`, `plays_gain` and `listeners` are about attacks on speech recognizers, see speech.py.
 `checks` has one line a sign of masking, see checks.py; `flags` names those that are flagged. The schema `raw` holds what those are
 made of.
 

@@ -4,19 +4,23 @@ import inspect
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from models import numbers, victim
 from torch import nn
 
-from raygrid.attacks import rehearsal
+from raygrid.attacks import over_the_air, rehearsal
 from raygrid.attacks.over_the_air import Best
 from raygrid.attacks.rehearsal import SOFTER, Heard, Practice
-from raygrid.channels.room_bank import Bank
+from raygrid.channels.catalog_audio import Room
+from raygrid.channels.room_bank import Bank, bank
 from raygrid.component import resolve
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
 from raygrid.metrics.signal import outside_share, snr_db
+from raygrid.metrics.transcription import token_errors
 from raygrid.oracle import AccessDeniedError, Oracle, SampleError
 from raygrid.randomness import Randomness
 from raygrid.registry import find, parse
@@ -79,12 +83,23 @@ def splits(monkeypatch):
     return asked
 
 
-def run(x, wanted=WANTED, ids=None, seed=0, model=None, text=None, oracle=None, randomness=Randomness, **params):
+def run(
+    x,
+    wanted=WANTED,
+    ids=None,
+    seed=0,
+    model=None,
+    text=None,
+    oracle=None,
+    randomness=Randomness,
+    garbles=False,
+    **params,
+):
     """Craft. Returns the examples and the oracle."""
     wanted = wanted[: len(x)]
-    hearing = Hearing(Frames(text or Letters()), wanted, [None] * len(x), garbles=False)
+    hearing = Hearing(Frames(text or Letters()), wanted, [None] * len(x), garbles=garbles)
     seen = Oracle(model or Net(), len(x), readout=hearing, **(oracle or {}))
-    goal = Goal("transcribe", torch.zeros(len(x), dtype=torch.long))
+    goal = Goal("garble" if garbles else "transcribe", torch.full((len(x),), int(garbles)))
     numbers_ = randomness(seed, "over-the-air", ids or [f"carrier-{i}" for i in range(len(x))])
     parsed = dict(parse(COMPONENT, params))
     return resolve(COMPONENT.build)(seen, goal, x, Constraint("linf", float("inf"), -1, 1), numbers_, **parsed), seen
@@ -101,6 +116,18 @@ def test_the_digital_attack_makes_a_recognizer_write_the_words():
     assert model.transcribe(z) == [model.text.written(tokens) for tokens in wanted]
     assert (snr_db(z, x) >= 20).all()
     assert oracle.broken.all() and (oracle.forwards < 100).all()  # the first that is heard is enough
+
+
+@pytest.mark.parametrize("where", [DIGITAL, {**FEW, "band": None}], ids=["digital", "rooms"])
+def test_without_a_phrase_speech_is_garbled_within_the_snr(where):
+    x = carriers(5)
+    read = lambda z: [Letters().read(path) for path in Net()(z).argmax(-1).tolist()]  # noqa: E731
+    said = read(x)
+    for asked in (20, 10):
+        z, _ = run(x, said, garbles=True, **{**where, "steps": 40, "snr_db": asked})
+        assert (snr_db(z, x) >= asked).all()
+        errors = [token_errors(clean, heard).rate for clean, heard in zip(said, read(z), strict=True)]
+        assert min(errors) > 0 and (asked > 10 or min(errors) >= 0.5)
 
 
 @pytest.mark.parametrize("sampling", ["loss", "uniform"])
@@ -341,3 +368,28 @@ if __name__ == "__main__":
     GOLDEN.write_text(
         json.dumps({"version": COMPONENT.version} | {cell: golden_outcome(cell) for cell in CELLS}) + "\n"
     )
+
+
+def test_it_rehearses_in_responses_that_the_attacker_measured_and_never_in_those_that_judge(tmp_path, monkeypatch):
+    for split, seeds in {"train": (1, 2, 3), "validation": (4,), "judge": (5, 6)}.items():
+        (tmp_path / split).mkdir()
+        for seed in seeds:
+            response = 0.3 * numbers(40, seed=seed).numpy() * np.exp(-np.arange(40) / 10)
+            soundfile.write(
+                tmp_path / split / f"{seed}.wav", np.concatenate([[1.0], response]), 16_000, subtype="FLOAT"
+            )
+    asked = []
+    for module in (rehearsal, over_the_air):
+        monkeypatch.setattr(module, "bank", lambda params, split: asked.append(split) or bank(params, split))
+    heard = []
+    real = rehearsal.reverberated
+    monkeypatch.setattr(rehearsal, "reverberated", lambda x, h: heard.append(h) or real(x, h))
+    own = {**FEW, "steps": 40, "snr_db": 0, "band": None, "responses": str(tmp_path)}
+    z, oracle = run(carriers(), **own)
+    assert set(asked) == {"train", "validation"} and oracle.broken.any()
+    rooms = {h.numpy().tobytes() for hs in heard for h in hs.flatten(0, 1)}
+    params = Room(responses=str(tmp_path))
+    known = {row.numpy().tobytes() for split in ("train", "validation") for row in bank(params, split).responses}
+    assert rooms == known and len(known) == 4
+    (tmp_path / "judge" / "5.wav").unlink()
+    assert torch.equal(run(carriers(), **own)[0], z)

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # for the script
 from sounds import SMALL, streams, waves
 
 from raygrid.channels.catalog_audio import Band, Clip, Codec, Gain, Noise, Offset, Resample
-from raygrid.channels.room_bank import bank
+from raygrid.channels.room_bank import kept_bank
 from raygrid.component import Params, resolve
 from raygrid.registry import find
 
@@ -65,9 +65,9 @@ def outcome(case: str) -> dict[str, Any]:
 def cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAYGRID_CACHE", str(tmp_path_factory.mktemp("cache")))
-        bank.cache_clear()
+        kept_bank.cache_clear()
         yield
-        bank.cache_clear()
+        kept_bank.cache_clear()
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -8,7 +8,7 @@ from sounds import SMALL, impulses, streams, waves
 
 from raygrid.channels.catalog_audio import Room
 from raygrid.channels.room import Rooms, draw_rooms, play, reverberated, room, split_of, told
-from raygrid.channels.room_bank import bank, bank_of, recorded
+from raygrid.channels.room_bank import bank, bank_of, kept_bank, recorded
 from raygrid.component import resolve
 from raygrid.errors import UsageError
 from raygrid.job import load_job
@@ -21,9 +21,9 @@ T = 8000
 def cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAYGRID_CACHE", str(tmp_path_factory.mktemp("cache")))
-        bank.cache_clear()
+        kept_bank.cache_clear()
         yield
-        bank.cache_clear()
+        kept_bank.cache_clear()
 
 
 def heard(x, purpose="craft/0/0", rows=None, params=SMALL, seed=0):

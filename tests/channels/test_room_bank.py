@@ -14,7 +14,7 @@ from sounds import SMALL
 from raygrid.assets import Asset
 from raygrid.channels import recordings, room_bank
 from raygrid.channels.catalog_audio import WALL, Room
-from raygrid.channels.room_bank import SCHEMA, bank, bank_of, make, recorded, simulated
+from raygrid.channels.room_bank import SCHEMA, bank, bank_of, kept_bank, make, recorded, simulated
 from raygrid.channels.room_simulation import (
     LEAD,
     SPEED,
@@ -35,9 +35,9 @@ def cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("RAYGRID_CACHE", str(folder))
-        bank.cache_clear()
+        kept_bank.cache_clear()
         yield folder
-        bank.cache_clear()
+        kept_bank.cache_clear()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from raygrid.chain import channel_chain
 from raygrid.channels.catalog import View
 from raygrid.channels.catalog_audio import Band, Clip, Codec, Gain, Noise, Offset, Resample
 from raygrid.channels.chain import chained
-from raygrid.channels.room_bank import bank
+from raygrid.channels.room_bank import kept_bank
 from raygrid.component import resolve
 from raygrid.kernel import Batch, channel_of
 from raygrid.keys import canonical
@@ -32,9 +32,9 @@ EVERYTHING = [
 def cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAYGRID_CACHE", str(tmp_path_factory.mktemp("cache")))
-        bank.cache_clear()
+        kept_bank.cache_clear()
         yield
-        bank.cache_clear()
+        kept_bank.cache_clear()
 
 
 def specs(*parts):
