@@ -284,9 +284,11 @@ class VictimHost:
         if unit.cell.layers:
             judged = [i for i, verdict in enumerate(verdicts) if verdict.prediction is not None]
             after, before = (replace(batch, x=x).framed().x[judged] for x in (examples.x_adv, batch.x))
-            found = layer_distances(model, after, before, self._at_once(batch))
-            for i, distances in zip(judged, found, strict=True):
-                rows[i]["layer_distance"] = distances
+            pairs = before.roll(1, 0) if len(judged) > 1 else before[:0]
+            for column, z in (("layer_distance", after), ("pair_distance", pairs)):
+                found = layer_distances(model, z, before[: len(z)], self._at_once(batch))
+                for i, distances in zip(judged, found, strict=False):
+                    rows[i][column] = distances
         if unit.cell.detector:
             for row, clean_face, face in zip(rows, *self._found(unit, batch, examples.x_adv), strict=True):
                 row |= {"clean_face_found": clean_face, "face_found": None if row["prediction"] is None else face}

@@ -8,8 +8,8 @@ noise recovers more of anything until it blurs everything, so that two sites of 
 with the largest sigma of the grid that costs no more; empty where none does.
 `recovery_gap` has one line for each hidden site and cost: what noise there restores, less what noise at the input does at no more
 cost, over the same examples, with its interval at 95 %. Where the interval holds 0, the two can't be told apart.
-`layer_profile` has one line a cell, status and place of the victim: medians of trials.layer_distance, and of its quotient with
-that at the input (the amplification), over the trials that were measured.
+`layer_profile` has one line a cell, status and place of the victim: medians of trials.layer_distance, of its quotient with that at
+the input (the amplification), and of its quotient with the distance of two originals there, over the trials that were measured.
 """
 # ruff: noqa: S608 - the SQL is put together from constants only
 
@@ -149,12 +149,14 @@ ORDER BY p.grid, p.data, p.victim, p.attack, p.attack_params, p.awareness, p.cos
 PROFILE = f"""
 CREATE VIEW layer_profile AS
 WITH places AS (
-    SELECT run, grid, cell_id, {CELLS}, status, layer_distance['input'] AS at_input, unnest(map_entries(layer_distance)) AS found,
+    SELECT run, grid, cell_id, {CELLS}, status, layer_distance['input'] AS at_input, pair_distance,
+           unnest(map_entries(layer_distance)) AS found,
            generate_subscripts(map_entries(layer_distance), 1) AS place
     FROM trials WHERE layer_distance IS NOT NULL
 )
 SELECT run, grid, cell_id, {CELLS}, status, place, found.key AS layer, count(found.value) AS n,
-       median(found.value) AS distance, median(found.value / nullif(at_input, 0)) AS amplification
+       median(found.value) AS distance, median(found.value / nullif(at_input, 0)) AS amplification,
+       median(pair_distance[found.key]) AS pair, median(found.value / nullif(pair_distance[found.key], 0)) AS of_pair
 FROM places GROUP BY ALL ORDER BY grid, cell_id, seed, status, place;
 """
 

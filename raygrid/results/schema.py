@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from raygrid.errors import did_you_mean
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 STATUSES = ("robust", "broken", "clean_wrong", "invalid", "error", "timeout", "skipped")
 """What may become of a trial. `clean_wrong`: the goal is met on the clean input already; `invalid`: the example breaks
@@ -253,6 +253,12 @@ RESULT = (
         "distances",
         "Where the grid says judge: {layers: true}: L2 distance between example and original at the input, at every layer of the "
         "bare victim and at the output, as a share of the original's norm there. In order; null where that norm is 0.",
+    ),
+    Column(
+        "pair_distance",
+        "distances",
+        "The same between two originals: from another sample of the shard, the one before it, to this one. What layer_distance is "
+        "to be compared with; null where there is no other.",
     ),
     Column("person", "string", "Whose photo it is, where faces are verified: his own."),
     Column("target_person", "string", "Whom it is compared with: somebody else (impersonate), or himself (dodge)."),

@@ -83,13 +83,21 @@ def test_examples_run_to_the_end_where_they_are_made_for_other_victims_too(job):
     }
 
 
-def test_every_judged_trial_has_its_distances_at_every_layer(job):
+@pytest.fixture(scope="module")
+def model():
+    component = find("victim", "mnist-cnn")
+    return resolve(component.build)(component.params(), resolve(component.identify)(None, "mnist-cnn"))
+
+
+def clean_digits():
+    component = find("data", "mnist-5k")
+    data = resolve(component.build)(component.params(), 12).table
+    return data.column("sample_id").to_pylist(), torch.tensor(pixels(data))
+
+
+def test_every_judged_trial_has_its_distances_at_every_layer(job, model):
     trials = table(job.results)
-    model = resolve(find("victim", "mnist-cnn").build)(
-        find("victim", "mnist-cnn").params(), resolve(find("victim", "mnist-cnn").identify)(None, "mnist-cnn")
-    )
-    data = resolve(find("data", "mnist-5k").build)(find("data", "mnist-5k").params(), 12).table
-    clean = dict(zip(data.column("sample_id").to_pylist(), torch.tensor(pixels(data)), strict=True))
+    clean = dict(zip(*clean_digits(), strict=True))
     for example in open_results(job.results).examples("attack = 'feature-space'"):
         (wanted,) = layer_distances(model, torch.tensor(example.x)[None], clean[example.trial["sample_id"]][None])
         found = dict(example.trial["layer_distance"])
@@ -97,6 +105,16 @@ def test_every_judged_trial_has_its_distances_at_every_layer(job):
         assert np.allclose(list(found.values()), list(wanted.values()), rtol=1e-4)
     assert all(row["layer_distance"] for row in trials if row["status"] in ("robust", "broken", "clean_wrong"))
     assert len(rows(job, "FROM layer_profile WHERE layer = 'relu3'")) >= 3 * 4
+
+
+def test_beside_them_stands_the_distance_to_the_original_before_it_in_the_shard(job, model):
+    ids, x = clean_digits()
+    before = torch.cat([shard.roll(1, 0) for shard in x.split(6)])
+    wanted = dict(zip(ids, layer_distances(model, before, x), strict=True))
+    for trial in table(job.results):
+        assert dict(trial["pair_distance"]) == pytest.approx(wanted[trial["sample_id"]], rel=1e-4)
+    profile = rows(job, "SELECT pair, of_pair FROM layer_profile WHERE layer = 'relu3'")
+    assert profile and all(row["pair"] > 0 and row["of_pair"] > 0 for row in profile)
 
 
 def test_a_layer_that_no_victim_has_is_refused_before_any_work(tmp_path):

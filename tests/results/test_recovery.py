@@ -117,7 +117,7 @@ def test_the_profile_has_the_medians_of_every_layer_in_order(folder):
     far = {"input": 0.5, "relu2": 1.0, "relu1": None, "output": 4.0}
     near = {"input": 1.0, "relu2": 1.0, "relu1": 2.0, "output": 2.0}
     folder.run(
-        Unit("c.0", {"a": "broken"}, trial={"layer_distance": far}),
+        Unit("c.0", {"a": "broken"}, trial={"layer_distance": far, "pair_distance": {"input": 0.25, "relu2": 4.0}}),
         Unit("c.1", {"b": "broken", "c": "robust"}, trial={"layer_distance": near}),
         Unit("d.0", {"a": "broken"}),
     )
@@ -132,6 +132,8 @@ def test_the_profile_has_the_medians_of_every_layer_in_order(folder):
         ("robust", "relu1", 1, 2.0, 2.0),
         ("robust", "output", 1, 2.0, 2.0),
     ]
+    beside = {r["layer"]: (r["pair"], r["of_pair"]) for r in folder.rows("layer_profile") if r["status"] == "broken"}
+    assert beside == {"input": (0.25, 2.0), "relu2": (4.0, 0.25), "relu1": (None, None), "output": (None, None)}
     assert folder.results().query(
         "SELECT layer_distance['relu2'] AS d FROM trials WHERE sample_id = 'b'"
     ).to_pylist() == [{"d": 1.0}]
