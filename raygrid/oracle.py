@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from raygrid.batch_sizes import in_few_sizes
 from raygrid.component import ACCESS_ORDER, Access
 from raygrid.goals import Goal, LossName
 from raygrid.randomness import Draws, Randomness
@@ -380,7 +381,7 @@ class Oracle:
         """Return a victim's outputs [B, classes] of x [B, C, H, W], each at its sample's own look [B]."""
         seen = self._seen(x, index, looks, draw)
         draws = self._draws(index, looks, draw)
-        return self._read(victim(seen) if draws is None else victim(seen, draws), index)
+        return self._read(in_few_sizes(victim, seen) if draws is None else victim(seen, draws), index)
 
     def _read(self, outputs: Tensor, index: Tensor) -> Tensor:
         return outputs if self.readout is None else self.readout(outputs, index)

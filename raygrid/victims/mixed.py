@@ -11,6 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from raygrid.batch_sizes import fill, filled_up
 from raygrid.victims.folding import folded
 
 BITS = {"cuda": torch.float16, "cpu": torch.bfloat16}
@@ -21,6 +22,8 @@ SCALE = 64.0
 the built-in classifiers stay under 300 so; what overflows is computed in float32."""
 PASSES_BEFORE_CAPTURE = 8
 """Passes of one shape that are run kernel by kernel; capturing costs about as much as some of them."""
+SIZES = 2
+"""Of batches, from a power of two to the next."""
 LOOKED_AT = 2
 """Inputs that show how a victim is built."""
 MOST_GRAPHS = 8
@@ -51,10 +54,8 @@ class MixedPasses:
         if not self._ready:
             self._victim, self._ready = quick(self._victim, x.detach()), True
         captures = self._captures and x.requires_grad and not draws
-        size = filled_up(len(x)) if captures else len(x)
-        full = x if size == len(x) else torch.cat([x, x.new_zeros(size - len(x), *x.shape[1:])])
         # What a graph gives out lies where it puts the next one: scaling takes the gradient away, the copy the outputs.
-        full = _scaled(full, 1 / SCALE)
+        full = _scaled(fill(x, filled_up(len(x), SIZES)) if captures else x, 1 / SCALE)
         outputs = self._run(full) if captures else self._outputs(full, *draws)
         return _scaled(outputs[: len(x)].to(torch.float32, copy=True), SCALE)
 
@@ -111,12 +112,6 @@ class _Scaled(torch.autograd.Function):
 def _scaled(x: Tensor, factor: float) -> Tensor:
     scaled: Tensor = cast(Any, _Scaled).apply(x, factor)
     return scaled
-
-
-def filled_up(samples: int) -> int:
-    """Return the size of the batch that so many samples are filled up to: the next of 1, 2, 3, 4, 6, 8, 12, 16, 24 ..."""
-    power = 1 << max(0, samples - 1).bit_length()
-    return power * 3 // 4 if samples <= power * 3 // 4 and power >= 4 else power
 
 
 def mixed_passes(victim: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -2,8 +2,6 @@
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from raygrid import attack, registry
@@ -12,7 +10,7 @@ from raygrid.data.dataset import pixels
 from raygrid.errors import UsageError
 from raygrid.goals import Goal
 from raygrid.oracle import Oracle
-from raygrid.victims.mixed import PASSES_BEFORE_CAPTURE, MixedPasses, filled_up, mixed_passes
+from raygrid.victims.mixed import PASSES_BEFORE_CAPTURE, MixedPasses, mixed_passes
 from raygrid.victims.victim import Victim
 
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -36,34 +34,6 @@ def gradient(passes, x: Tensor) -> tuple[Tensor, Tensor]:
     z = x.detach().requires_grad_(True)
     logits = passes(z)
     return logits.detach(), torch.autograd.grad((logits[:, 0] - logits[:, 1]).sum(), z)[0]
-
-
-@given(st.integers(1, 5000))
-def test_batches_are_filled_up_by_half_at_most(samples):
-    size = filled_up(samples)
-    assert samples <= size < 1.5 * samples + 1
-    assert filled_up(size) == size
-
-
-def test_few_sizes_serve_all_batches():
-    assert sorted({filled_up(n) for n in range(1, 257)}) == [
-        1,
-        2,
-        3,
-        4,
-        6,
-        8,
-        12,
-        16,
-        24,
-        32,
-        48,
-        64,
-        96,
-        128,
-        192,
-        256,
-    ]
 
 
 def test_gradients_point_where_those_of_float32_point(victim, digits):
