@@ -13,12 +13,16 @@ from raygrid.spec import TRANSCRIPTION_GOALS
 
 LINES = "SELECT * FROM summary WHERE stage IS NOT DISTINCT FROM stages"
 """A suite is shown as one line, that of its last stage, which counts what all before it broke."""
+OF_SOUND = "SELECT DISTINCT grid FROM trials WHERE peak_db IS NOT NULL"
+"""Grids whose examples are heard: what is said of photos elsewhere is said of recordings."""
 PART = re.compile(
     r"(?:^| )(defense|attack|suite|goal|budget|eot|precision|channel|awareness|judge|phrase)=(.+?)(?= \w+=|$)"
 )
 """Parts of a cell's id, see grid.py. A parameter that is a list has blanks."""
 AWARE = {"none": "unaware of it", "channel": "unaware of the defense", "defense": "unaware of the channel"}
 """What an attacker does not know of, where there is something to know of."""
+STORED = ",stored"
+"""Of how it was judged, which goes without saying of sound."""
 Place = tuple[str, str, int]
 """Grid, cell and seed."""
 
@@ -26,7 +30,8 @@ Place = tuple[str, str, int]
 def result_tables(results: str) -> Iterator[Table]:
     """Yield the summary of the latest run: a table a grid, one line a cell."""
     found = open_results(results)
-    rows = found.query(LINES).to_pylist()
+    heard = set(found.query(OF_SOUND).column("grid").to_pylist())
+    rows = [{**row, "sound": row["grid"] in heard} for row in found.query(LINES).to_pylist()]
     views = ("face_attacks", "speech_attacks")
     faces, speech = ({_place(row): row for row in found.query(f"FROM {view}").to_pylist()} for view in views)
     with_seed = len({row["seed"] for row in rows}) > 1
@@ -60,11 +65,11 @@ def _accuracies(grid: str, rows: list[dict[str, Any]], *, with_seed: bool) -> Ta
 def _verifications(
     grid: str, rows: list[dict[str, Any]], faces: Mapping[Place, dict[str, Any]], *, with_seed: bool
 ) -> Table:
-    """Return the table of attacks on faces: decisions on photos that the attacker never had, beside those on the ones he used."""
+    """Return the table of attacks on faces or voices: decisions on photos that the attacker never had, beside those on the ones he
+    used."""
     headings = ("clean", "success", "95 % interval", "known", "n")
-    title = (
-        f"{grid}: success on photos that the attacker never had, at FAR {rows[0]['far']:g} (known: on those he used)"
-    )
+    what = f"{_photo(rows[0])}s that the attacker never had"
+    title = f"{grid}: success on {what}, at FAR {rows[0]['far']:g} (known: on those he used)"
     table = _table(title, rows, headings)
     for row in rows:
         face = faces.get(_place(row))
@@ -149,7 +154,7 @@ def _attack(row: dict[str, Any], *, with_seed: bool) -> str:
     knows = said.get("awareness", "all")
     all_there_is = knows == ("channel" if row["defense"] == "none" else "all" if channel else "defense")
     unaware = "" if all_there_is else AWARE.get(knows, "")
-    judge = f"broken at {said['judge']}" if "judge" in said else ""
+    judge = f"broken at {said['judge'].removesuffix(STORED if row['sound'] else '')}" if "judge" in said else ""
     precision = f"{said['precision']} precision" if "precision" in said else ""
     parts = (f"{name}{source}", ball, goal, channel, unaware, said.get("budget", ""), eot, precision, judge, seed)
     return ", ".join(part for part in parts if part)
@@ -157,7 +162,11 @@ def _attack(row: dict[str, Any], *, with_seed: bool) -> str:
 
 def _photos(row: dict[str, Any]) -> str:
     combined = "" if row["combine"] == "mean" else f", {row['combine']}"
-    return f"{row['photos']} photo{'s' if row['photos'] > 1 else ''}{combined}"
+    return f"{row['photos']} {_photo(row)}{'s' if row['photos'] > 1 else ''}{combined}"
+
+
+def _photo(row: dict[str, Any]) -> str:
+    return "recording" if row["sound"] else "photo"
 
 
 def _rate(row: dict[str, Any]) -> tuple[str, str]:
