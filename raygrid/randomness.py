@@ -44,7 +44,7 @@ class Randomness:
 
     def start(self, purpose: str, sample_id: str) -> int:
         """Return the seed of one sample's stream."""
-        words = "\0".join((str(self.seed), sample_id, self.attack, purpose)).encode()
+        words = f"{self.seed}\0{sample_id}\0{self.attack}\0{purpose}".encode()
         return int.from_bytes(blake2b(words, digest_size=8).digest(), "little") >> 1
 
     def draws(self, index: Tensor, purposes: Sequence[str]) -> "Draws":

@@ -18,8 +18,7 @@ NEVER = 50.0
 def tally(logits: Tensor) -> Tensor:
     """Return the votes for each class [B, classes] among answers [B, copies, classes], as whole numbers."""
     given = logits.argmax(2)
-    votes = given.new_zeros(len(logits), logits.shape[2])
-    return votes.scatter_add_(1, given, torch.ones_like(given))
+    return given.new_zeros(len(logits), logits.shape[2]).scatter_(1, given, 1, reduce="add")
 
 
 def shares(votes: Tensor) -> Tensor:
