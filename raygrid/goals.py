@@ -110,6 +110,11 @@ class Goal:
 
     def slope(self, logits: Tensor, kind: LossName = "ce") -> tuple[Tensor, Tensor]:
         """Return the loss [B] of logits [B, C], and its gradient by the logits [B, C]."""
+        if self.rivals is not None and kind == "margin":
+            own, other = self.labels[:, None], self.rivals[:, None]
+            loss = logits.gather(1, own) - logits.gather(1, other)
+            slope = torch.zeros_like(logits).scatter_(1, other, -1.0).scatter_add_(1, own, torch.ones_like(loss))
+            return loss.squeeze(1), slope
         if self.rivals is None and kind in SLOPES:
             if self.targets is None:
                 return SLOPES[kind](logits, self.labels)

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from raygrid.attacks.closest import Closest, search_radius
 from raygrid.attacks.nearest_class import legs
-from raygrid.attacks.planes import TINY
+from raygrid.attacks.planes import TINY, room_along
 from raygrid.attacks.rows import rows, with_rows
 from raygrid.attacks.spheres import SPHERES, farthest, l2
-from raygrid.constraints import Box, Constraint
+from raygrid.constraints import Constraint
 from raygrid.goals import Goal
 from raygrid.oracle import Oracle
 from raygrid.randomness import Randomness
@@ -118,18 +118,13 @@ def fmn(
             γ = cosine(sphere.gamma if gamma is None else gamma, gamma_last, k / leg)
             inner, outer = sphere.scale(rows(ε, on), γ)
             if bool(best.isinf().any()):
-                boundary = length + sphere.reach(margin[:, None], g, _room(here, g, constraint.box))
+                boundary = length + sphere.reach(margin[:, None], g, room_along(-g.sign(), here, constraint.box))
                 outer = torch.where(best.isinf(), outer.maximum(boundary), outer)
             radius = torch.where(success[:, None], inner.minimum(best), outer).minimum(rows(most, on))
             δ = δ - g * (cosine(FIRST_STEP, LAST_STEP, k / leg) / l2(g).clamp_min(TINY))
             ε = with_rows(ε, on, radius)
             z = with_rows(z, on, sphere.nearest(δ, radius, origin, constraint.box))
     return closest.report(oracle).view_as(x)
-
-
-def _room(z: Tensor, g: Tensor, box: Box) -> Tensor:
-    """Return how far each value may move against the gradient [B, D]."""
-    return torch.where(g > 0, z - box.low, box.high - z)
 
 
 def cosine(first: float, last: float, progress: float) -> float:

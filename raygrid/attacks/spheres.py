@@ -51,25 +51,26 @@ def _count(margin: Tensor, g: Tensor, room: Tensor) -> Tensor:
 
 
 def _clip(δ: Tensor, ε: Tensor, x: Tensor, box: Box) -> Tensor:
-    return (x + δ.clamp(-ε, ε)).clamp(*box)
+    return δ.clamp(-ε, ε).add_(x).clamp_(*box)
 
 
 def _shrink(δ: Tensor, ε: Tensor, x: Tensor, box: Box) -> Tensor:
-    return (x + δ * (ε / l2(δ).clamp_min(TINY)).clamp_max(1)).clamp(*box)
+    return (δ * (ε / l2(δ).clamp_min(TINY)).clamp_max(1)).add_(x).clamp_(*box)
 
 
 def _soften(δ: Tensor, ε: Tensor, x: Tensor, box: Box) -> Tensor:
     """Soft threshold: what it takes off all values together is what the L1 length has too much."""
     magnitude = δ.abs()
-    threshold = level(torch.ones_like(magnitude), magnitude, magnitude.sum(1, keepdim=True) - ε)
-    return (x + δ.sign() * (magnitude - threshold).clamp_min(0)).clamp(*box)
+    threshold = level(None, magnitude, magnitude.sum(1, keepdim=True) - ε)
+    return (magnitude - threshold).clamp_min_(0).mul_(δ.sign()).add_(x).clamp_(*box)
 
 
 def _keep_largest(δ: Tensor, ε: Tensor, x: Tensor, box: Box) -> Tensor:
     """Keep the values that move farthest inside the box: what a value would move outside it gains nothing."""
-    counts, magnitude = ε.long().clamp_min(1), ((x + δ).clamp(*box) - x).abs()
+    counts, there = ε.long().clamp_min(1), (x + δ).clamp_(*box)
+    magnitude = (there - x).abs_()
     least = magnitude.topk(int(counts.max()), dim=1).values.gather(1, counts - 1)
-    return torch.where(magnitude >= least, (x + δ).clamp(*box), x)
+    return torch.where(magnitude >= least, there, x)
 
 
 def _linf(flat: Tensor) -> Tensor:

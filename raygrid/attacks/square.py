@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from raygrid.attacks.best import Best
+from raygrid.attacks.rows import rows
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
 from raygrid.oracle import Oracle
@@ -78,16 +80,16 @@ def square(
     everyone = torch.arange(n, device=x.device)
     numbers = randomness.uniform("steps", everyone, x.new_empty((n, queries, 5 + c)))
     for step, active in enumerate(oracle.rounds(queries, gradients=0)):
-        clean = x[active]
+        clean = rows(x, active)
         if step == 0:
             z = search.start(clean, constraint, randomness, active)
         else:
-            row = numbers[active, step]
+            row = rows(numbers[:, step], active)
             draws = Draws(row[:, :4], row[:, 4], _signs(row[:, 5:])[:, :, None, None])
             squares = step - 1  # that were tried before: the first has all of p_init, however few there are to be
             at = squares * 10_000 // queries if rescale else squares
             share = p_init / 2 ** sum(at > mark for mark in HALVINGS)
-            z = search.step(best.x[active], clean, constraint, draws, math.sqrt(share * h * w))
+            z = search.step(rows(best.x, active), clean, constraint, draws, math.sqrt(share * h * w))
         value, success = oracle.look(goal, z.view(-1, *shape), active, "margin")
         oracle.retire(active, success)
         best.keep_better(active, z, value, success)
@@ -137,7 +139,10 @@ def _bumps(x: Tensor, randomness: Randomness, index: Tensor, length: Length) -> 
     if s < MIN_BUMP:
         return None
     numbers = randomness.uniform("bumps", index, x.new_empty((n, TILES, TILES, 1 + c)))
-    bumps = _lying(_bump(s, x, length), numbers[..., 0])[:, :, :, None] * _signs(numbers[..., 1:])[..., None, None]
+    bumps = (
+        _lying(_bump(s, length, x.dtype, x.device), numbers[..., 0])[:, :, :, None]
+        * _signs(numbers[..., 1:])[..., None, None]
+    )
     delta = torch.zeros_like(x)
     top, left = (h - s * TILES) // 2, (w - s * TILES) // 2
     grid = bumps.permute(0, 3, 1, 4, 2, 5).reshape(n, c, s * TILES, s * TILES)
@@ -167,7 +172,7 @@ def _moved(delta: Tensor, eps: float, draws: Draws, side: float, length: Length,
         to[1][:, None, None, :],
     )
     old, p = delta[here], length.power
-    bump = _lying(_bump(s, delta, length), draws.turn)[:, None] * draws.color
+    bump = _lying(_bump(s, length, delta.dtype, delta.device), draws.turn)[:, None] * draws.color
     bump = bump + old / (_length(old, (2, 3), length) + TINY)
     left = (eps**p - _length(delta, (1, 2, 3), length) ** p).clamp_min(0) / c
     budget = times * (left + _length(delta.masked_fill(~both, 0.0), (2, 3), length) ** p) ** (1 / p)
@@ -190,10 +195,10 @@ def _signs(numbers: Tensor) -> Tensor:
 def _places(x: Tensor, place: Tensor, side: int) -> tuple[Tensor, Tensor]:
     """Return rows and columns [B, side] of squares at the places drawn [B, 2]."""
     h, w = x.shape[2:]
-    first = (place * place.new_tensor((h - min(side, h) + 1, w - min(side, w) + 1))).long()
-    rows = first[:, :1] + torch.arange(min(side, h), device=x.device)
-    columns = first[:, 1:] + torch.arange(min(side, w), device=x.device)
-    return rows, columns
+    down, right = min(side, h), min(side, w)
+    across = (place[:, :1] * (h - down + 1)).long() + torch.arange(down, device=x.device)
+    along = (place[:, 1:] * (w - right + 1)).long() + torch.arange(right, device=x.device)
+    return across, along
 
 
 def _mask(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -204,10 +209,11 @@ def _mask(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return in_rows[:, None, :, None] & in_columns[:, None, None, :]
 
 
-def _bump(side: int, like: Tensor, length: Length) -> Tensor:
+@lru_cache(maxsize=64)
+def _bump(side: int, length: Length, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Two pyramids of opposite sign side by side, of length 1: [side, side] (appendix B of the paper)."""
     half = side // 2
-    both = torch.cat([_pyramid(half, side, length), -_pyramid(side - half, side, length)]).to(like)
+    both = torch.cat([_pyramid(half, side, length), -_pyramid(side - half, side, length)]).to(device, dtype)
     return both / _length(both, (0, 1), length)
 
 
