@@ -177,8 +177,8 @@ spread AS (
            {STUDENT} * stddev_samp(rate_after - rate_before) / sqrt(count(*)) AS half
     FROM all_pairs GROUP BY ALL
 )
-SELECT * EXCLUDE (half), CASE WHEN half > {ROUNDING} THEN gain - half END AS gain_low,
-       CASE WHEN half > {ROUNDING} THEN gain + half END AS gain_high
+SELECT * EXCLUDE (half), CASE WHEN half > {ROUNDING} THEN greatest(gain - half, -1) END AS gain_low,
+       CASE WHEN half > {ROUNDING} THEN least(gain + half, 1) END AS gain_high
 FROM spread ORDER BY {", ".join(ALIKE)}, parameter, before, after, rest;
 """
 
