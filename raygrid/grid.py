@@ -154,7 +154,7 @@ def _model(victim: VictimSpec, info: VictimInfo, defense: DefenseSpec, data: Dat
             "victim": [
                 victim.component.name,
                 victim.component.version,
-                _values(victim.params),
+                victim.params.keyed(),
                 info.facts(),
                 *_fit_key(trained),
             ],
@@ -169,7 +169,7 @@ def _trained(victim: VictimSpec, info: VictimInfo, data: Dataset) -> Fit | None:
     if not victim.params.needs_fit() or data.train is None:
         return None
     none = find("defense", "none")
-    facts = [victim.component.name, victim.component.version, _values(victim.params), info.facts()]
+    facts = [victim.component.name, victim.component.version, victim.params.keyed(), info.facts()]
     untrained = Model(victim, info, DefenseSpec(none, none.params()), content_key(["untrained", *facts]))
     key = content_key(["fit", FIT_VERSION, PRECISION, untrained.digest, data.train.key])
     return Fit(key, untrained, victim, 0, data.train, data.classes)

@@ -73,12 +73,12 @@ class Frames:
         return self.text.written(tokens)
 
     def words(self, tokens: Sequence[int]) -> list[tuple[str, ...]]:
-        """Return the phonemes of each word."""
+        """Return the phonemes or the letters of each word."""
         return [tuple(word) for word in self.text.words(tokens)]
 
-    def phonemes(self, tokens: Sequence[int]) -> list[str]:
-        """Return the phonemes of all words."""
-        return [phoneme for word in self.text.words(tokens) for phoneme in word]
+    def phonemes(self, tokens: Sequence[int]) -> list[str] | None:
+        """Return the phonemes of all words; None where its tokens are letters."""
+        return self.text.phonemes(tokens)
 
     def loss(self, outputs: Tensor, wanted: Sequence[Sequence[int]], index: Tensor) -> Tensor:
         """Return the CTC loss a token [B].

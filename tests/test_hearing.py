@@ -46,6 +46,9 @@ class Letters:
     def words(self, tokens):
         return [[self.tokens[token]] for token in tokens]
 
+    def phonemes(self, tokens):
+        return [letter for word in self.words(tokens) for letter in word]
+
 
 class Scores(nn.Module):
     """Each frame of eight samples has a token's score in each of its first four."""

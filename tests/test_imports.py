@@ -186,6 +186,8 @@ PLANNING = (
     "raygrid.victims.hama_text",
     "raygrid.victims.info",
     "raygrid.victims.onnx_tensors",
+    "raygrid.victims.wav2vec2_file",
+    "raygrid.victims.wav2vec2_text",
 )
 """Patterns of the modules that declare, parse and plan: the driver's."""
 NETS = ("raygrid.data.make_tiles", "raygrid.data.make_orl_landmarks", "raygrid.data.face_detection")

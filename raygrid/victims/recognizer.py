@@ -31,7 +31,10 @@ class Text(Protocol):
         """Return the tokens as one line."""
 
     def words(self, tokens: Iterable[int]) -> list[list[str]]:
-        """Return the sounds of each word."""
+        """Return the sounds or the letters of each word."""
+
+    def phonemes(self, tokens: Iterable[int]) -> list[str] | None:
+        """Return the sounds, whatever the words; None of letters."""
 
 
 class Recognizer(Listener):
