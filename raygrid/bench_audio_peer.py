@@ -31,8 +31,9 @@ PEER, MODULES = "asr-attacks", ("asr_attacks", "jiwer", "tqdm")
 PLAYS = 30
 """Judged rooms."""
 HEARD_THROUGH = Noise(kind="pink", snr=20.0)
-R2_STEPS, R2_ROOMS = 2, 10
-"""Of the peer's defaults: steps of its second stage for each of the first, and rooms in each of these."""
+R1_SHARE, R2_ROOMS = 0.4, 10
+"""Share of the time for the first stage of the peer, which must deceive one room before the second begins, and rooms in each step of
+that. By its default, two steps of the second for each of the first, two minutes end before any room is deceived."""
 DECODED = 1 / 10
 """Share of its steps whose rooms it also decodes."""
 OTHER_WORK = 1.15
@@ -99,11 +100,12 @@ def peer_table(victim: str, phrase: str, samples: int, allowed: float, device: s
 
 
 def side_by_side(task: Task, allowed: float) -> list[Outcome]:
-    """Run the peer, where it is installed, and ours at its SNR: once rehearsing with noise, once without, as the peer does."""
+    """Run the peer, where it is installed, and ours at its SNR, at any frequency as the peer's: once rehearsing with noise, once
+    without, as the peer does."""
     outcomes = [] if not installed() else [attempt(task, f"{PEER} {version(PEER)}", lambda: peer(task, allowed))]
     limit = outcomes[0].snr_db if outcomes else task.params.model_dump()["snr_db"]
     for who, noisy in (("raygrid", True), ("raygrid, no noise", False)):
-        params = task.params.model_copy(update={"snr_db": limit, "noise": noisy})
+        params = task.params.model_copy(update={"snr_db": limit, "noise": noisy, "band": None})
         ours = within(replace(task, params=params), allowed)
         outcomes.append(attempt(ours, who, ours.run))
     return outcomes
@@ -150,8 +152,8 @@ def judged(task: Task, z: Tensor, noisy: bool) -> int:
 
 
 def peer(task: Task, allowed: float) -> Tensor:
-    """Run the peer's room-robust attack in the training rooms of ours, in as many of its steps as fit in some seconds, two of the
-    second stage for each of the first as by default. Returns the example [1, T]."""
+    """Run the peer's room-robust attack in the training rooms of ours, in as many of its steps as fit in some seconds. Returns the
+    example [1, T]."""
     package: Any = import_module("asr_attacks")
     rooms: Any = import_module("asr_attacks.rooms")
     text = task.victim.text
@@ -164,13 +166,13 @@ def peer(task: Task, allowed: float) -> Tensor:
     simulator._rng = np.random.default_rng(0)  # from_rirs takes no seed
     both = seconds(lambda: bare(task.victim, task.x), task.x)
     both = min(both, *(seconds(lambda: bare(task.victim, task.x), task.x) for _ in range(3)))
-    first = max(2, round(allowed / (both * (1 + DECODED) * (1 + R2_STEPS * R2_ROOMS))))
+    passes = allowed / (both * (1 + DECODED))
     found = package.ASRAttacker(backend, verbose=False).imperceptible(
         task.x[0],
         "".join(labels[token] for token in text.spell(task.phrase)),
         mode="robust",
         rooms=simulator,
-        num_iter_r1=first,
-        num_iter_r2=R2_STEPS * first,
+        num_iter_r1=max(2, round(R1_SHARE * passes)),
+        num_iter_r2=max(2, round((1 - R1_SHARE) * passes / R2_ROOMS)),
     )
     return torch.as_tensor(found, device=task.x.device).view(1, -1).to(task.x)

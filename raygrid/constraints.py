@@ -87,13 +87,15 @@ def _shrink_l2(delta: Tensor, eps: float, x: Tensor, box: Box) -> Tensor:
         return torch.zeros_like(delta)
     # Few operations: after a victim's pass each of them finds its code out of all caches.
     most, point = eps**2, (delta + x).clamp_(box.low, box.high).sub_(x)
+    if math.isinf(eps):
+        return point
     divisor = (_power(point) / most).clamp_min_(1.0)
     for _ in range(L2_ROUNDS):
         point = _scaled_and_clipped(delta, divisor.rsqrt(), x, box)
         power = _power(point)
-        if not float(power.max()) > most * (1 + 2 * L2_SHORT):
-            break
         over = power > most * (1 + 2 * L2_SHORT)
+        if not bool(over.any()):
+            break
         divisor = torch.where(over, divisor * (power / most), divisor)
     else:
         point[over] = _risen(delta[over], most, x[over], box)

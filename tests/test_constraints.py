@@ -113,6 +113,18 @@ def test_the_l2_projection_fills_the_ball_where_the_box_cuts_it():
     assert Constraint("l2", 2.0).distance(shrunk.clamp(0, 1), x).max() < 1.6
 
 
+def test_the_l2_projection_of_a_sample_knows_nothing_of_its_neighbors():
+    """Neither of one that takes many rounds, at a thousand radii into the corner of the box, nor of one that is no number."""
+    x = torch.where(pixels(4, 1, 28, 28) < 0.8, torch.zeros(()), torch.ones(()))
+    z = x + numbers(4, 1, 28, 28) * torch.tensor([1.0, 1e4, 0.1, 1.0]).view(-1, 1, 1, 1)
+    z[3] = torch.nan
+    together = Constraint("l2", 2.0).project(z, x)
+    for i in range(3):
+        assert torch.equal(together[i : i + 1], Constraint("l2", 2.0).project(z[i : i + 1], x[i : i + 1]))
+    endless = Constraint("l2", torch.inf).project(z[:3], x[:3])
+    assert torch.allclose(endless, z[:3].clamp(0, 1), atol=1e-6)
+
+
 @pytest.mark.parametrize(("norm", "eps"), [("linf", 8 / 255), ("l2", 1e-3), ("l2", 3.0), ("l1", 0.5), ("l1", 12.0)])
 def test_rounding_on_a_photo_stays_within_the_tolerance(norm, eps):
     """The perturbation a hair too long: float32 values of x + delta can't hold the difference, and all round outwards."""

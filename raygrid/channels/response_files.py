@@ -87,7 +87,8 @@ def _files(place: Path) -> list[Path]:
         return [place]
     if not place.is_dir():
         raise UsageError(f"responses {place}: there is no such folder or Parquet file on this machine")
-    files = sorted(file for file in place.rglob("*") if file.suffix.lower() in SUFFIXES)
+    named = (file for file in place.rglob("*") if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
+    files = sorted(file for file in named if file.is_file())
     if stray := [file for file in files if file.relative_to(place).parts[0] not in SPLITS]:
         raise UsageError(
             f"responses {place}: {stray[0].relative_to(place)} lies in none of the subfolders {', '.join(SPLITS)}, so that nobody "
@@ -103,9 +104,15 @@ def _read(path: str, stamps: tuple[Stamp, ...]) -> Responses:
     if not rows:
         raise UsageError(f"responses {path}: there are none, neither {' nor '.join(SUFFIXES)}")
     where: dict[str, tuple[str, str]] = {}
+    names: set[tuple[str, str]] = set()
     digest = hashlib.sha256()
     for split, measured in rows:
         _check(path, measured)
+        if (split, measured.room_id) in names:
+            raise UsageError(
+                f"responses {path}: two of {split} are called {measured.room_id}; give each a name of its own"
+            )
+        names.add((split, measured.room_id))
         before, other = where.setdefault(measured.digest, (split, measured.room_id))
         if before != split:
             raise UsageError(
@@ -148,6 +155,12 @@ def _of_table(file: Path) -> Iterator[tuple[str, Measured]]:
         table = pq.read_table(file)
     except (pa.ArrowInvalid, OSError) as error:
         raise UsageError(f"responses {file}: is no Parquet file ({error})") from error
+    kind = table.schema.field("response").type if "response" in table.column_names else None
+    if kind is not None and not (
+        (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+        and (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))
+    ):
+        raise UsageError(f"responses {file}: the column response holds {kind}, and must hold lists of numbers")
     if missing := [name for name in COLUMNS if name not in table.column_names]:
         raise UsageError(f"responses {file}: lacks the column {missing[0]}; it takes {', '.join(COLUMNS)}")
     for row in table.sort_by("room_id").to_pylist():
@@ -155,5 +168,11 @@ def _of_table(file: Path) -> Iterator[tuple[str, Measured]]:
             raise UsageError(
                 f'responses {file}: {row["room_id"]} is of split "{row["split"]}", none of {", ".join(SPLITS)}'
             )
+        if row["room_id"] is None:
+            raise UsageError(f"responses {file}: one of {row['split']} has no room_id")
+        if not isinstance(row["rate"], int | float) or row["rate"] <= 0 or row["rate"] != int(row["rate"]):
+            raise UsageError(
+                f"responses {file}: the rate of {row['room_id']} is {row['rate']}, and must be a number of Hz"
+            )
         values = np.asarray(row["response"] or (), dtype=np.float32)
-        yield row["split"], Measured(str(row["room_id"]), values, row["rate"], row.get("distance"))
+        yield row["split"], Measured(str(row["room_id"]), values, int(row["rate"]), row.get("distance"))

@@ -133,10 +133,15 @@ CREATE VIEW plays_gain AS
 WITH variants AS (
     SELECT DISTINCT md5(row({", ".join(ALIKE)})::VARCHAR) AS kind, attack_params FROM cells WHERE goal IN ('transcribe', 'garble')
 ),
+said AS (
+    SELECT v.kind, v.attack_params, p.key AS parameter, p.value::VARCHAR AS value FROM variants v, json_each(v.attack_params) p
+),
+-- parameters that some attacks leave out are null there
 given AS (
-    SELECT v.kind, v.attack_params, p.key AS parameter, p.value::VARCHAR AS value,
-           count(DISTINCT p.value::VARCHAR) OVER (PARTITION BY v.kind, p.key) > 1 AS varies
-    FROM variants v, json_each(v.attack_params) p
+    SELECT v.kind, v.attack_params, n.parameter, coalesce(s.value, 'null') AS value,
+           count(DISTINCT coalesce(s.value, 'null')) OVER (PARTITION BY v.kind, n.parameter) > 1 AS varies
+    FROM variants v JOIN (SELECT DISTINCT kind, parameter FROM said) n USING (kind)
+         LEFT JOIN said s ON s.kind = v.kind AND s.attack_params = v.attack_params AND s.parameter = n.parameter
 ),
 setting AS (
     SELECT g.kind, g.attack_params, g.parameter, g.value,

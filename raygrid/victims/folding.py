@@ -58,9 +58,9 @@ def _watched(model: nn.Module, x: Tensor) -> tuple[list[tuple[str, str]], Tensor
 
         return note
 
-    hooks = []
+    hooks = []  # a weight that is made anew for each pass, as by weight norm, is no parameter, and is left alone
     for name, module in model.named_modules():
-        if isinstance(module, CONVOLUTIONS):
+        if isinstance(module, CONVOLUTIONS) and "weight" in module._parameters and not module._forward_pre_hooks:
             hooks.append(module.register_forward_hook(gives(name)))
         elif isinstance(module, _BatchNorm) and not module.training and module.running_mean is not None:
             hooks.append(module.register_forward_pre_hook(takes(name)))

@@ -177,3 +177,31 @@ def test_keys_go_by_what_files_hold_and_not_by_where_they_lie(folder, tmp_path, 
     soundfile.write(folder / "judge" / "3.wav", decay(99), RATE, subtype="FLOAT")
     assert of(Room(responses=str(folder))).keyed() != before
     assert of(Room(responses=str(folder), peak=False)).keyed() != of(Room(responses=str(folder))).keyed()
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"room_id": ["hall", "hall"]}, "two of train are called hall"),
+        ({"room_id": ["hall", None]}, "one of train has no room_id"),
+        ({"rate": [16_000, 0]}, "the rate of b is 0"),
+        ({"rate": [16_000.0, None]}, "the rate of b is None"),
+        ({"response": ["loud", "soft"]}, "the column response holds string"),
+    ],
+)
+def test_a_table_that_makes_no_sense_is_told_by_name(tmp_path, columns, message):
+    values = {
+        "room_id": ["a", "b"],
+        "split": ["train"] * 2,
+        "rate": [RATE] * 2,
+        "response": [decay(0), decay(1)],
+    } | columns
+    pq.write_table(pa.table(values), tmp_path / "rooms.parquet")
+    with pytest.raises(UsageError, match=message):
+        read_responses(str(tmp_path / "rooms.parquet"), resample=True)
+
+
+def test_what_an_operating_system_leaves_in_folders_is_passed_over(folder):
+    (folder / "judge" / "._0.wav").write_bytes(b"Mac OS X")
+    (folder / "judge" / "folder.wav").mkdir()
+    assert len(bank(Room(responses=str(folder)), "judge").ids) == COUNTS["judge"]

@@ -118,3 +118,22 @@ def test_numbers_grow_as_numbers(folder):
 def test_cells_that_differ_in_more_than_one_parameter_are_not_held_against_each_other(folder):
     cells = Cell("one", lambda clip: 1, rooms=0, noise=True), Cell("two", lambda clip: 4, rooms=500, noise=False)
     assert gains(folder, *cells) == []
+
+
+def test_a_parameter_that_some_attacks_leave_out_is_a_parameter_all_the_same(folder):
+    """Measured responses are named where there are any only."""
+    cells = [
+        Cell("few", lambda clip: 1, plays=4),
+        Cell("many", lambda clip: 2, plays=8),
+        Cell("few, measured", lambda clip: 3, plays=4, responses="/rooms"),
+        Cell("many, measured", lambda clip: 4, plays=8, responses="/rooms"),
+    ]
+    found = gains(folder, *cells)
+    said = {(row["parameter"], row["before"], row["after"], row["rest"]) for row in found}
+    assert {
+        ("plays", "4", "8", "responses=null"),
+        ("plays", "4", "8", 'responses="/rooms"'),
+        ("plays", "4", "8", None),
+    } <= said
+    assert {("responses", "null", '"/rooms"', "plays=4"), ("responses", "null", '"/rooms"', "plays=8")} <= said
+    assert gains(folder, cells[0], cells[3]) == []  # of two that differ in both nobody knows which it was
