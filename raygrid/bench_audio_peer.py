@@ -32,8 +32,8 @@ PLAYS = 30
 """Judged rooms."""
 HEARD_THROUGH = Noise(kind="pink", snr=20.0)
 R1_SHARE, R2_ROOMS = 0.4, 10
-"""Share of the time for the first stage of the peer, which must deceive one room before the second begins, and rooms in each step of
-that. By its default, two steps of the second for each of the first, two minutes end before any room is deceived."""
+"""Share of the time for the first stage of the peer, which must deceive one room before the second begins, and rooms in each step
+of that. By its default, two steps of the second for each of the first, two minutes end before any room is deceived."""
 DECODED = 1 / 10
 """Share of its steps whose rooms it also decodes."""
 OTHER_WORK = 1.15
