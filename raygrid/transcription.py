@@ -21,7 +21,7 @@ from raygrid.judge import Look, Outputs, Verdict
 from raygrid.metrics.transcription import ErrorRate, plain, token_errors
 from raygrid.oracle import SampleError
 from raygrid.spec import AttackSpec
-from raygrid.victims.hama_text import needed_frames
+from raygrid.victims.ctc_text import needed_frames
 from raygrid.victims.recognizer import Recognizer, Text
 from raygrid.victims.whisper import Whisper
 

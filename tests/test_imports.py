@@ -181,6 +181,7 @@ PLANNING = (
     "raygrid.registry",
     "raygrid.series",
     "raygrid.spec",
+    "raygrid.victims.ctc_text",
     "raygrid.victims.ensemble",
     "raygrid.victims.hama_g2p",
     "raygrid.victims.hama_text",

@@ -8,17 +8,16 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import groupby, pairwise
+from itertools import groupby
 from pathlib import Path
 
 from raygrid.assets import fetch_all
 from raygrid.errors import UsageError
 from raygrid.pins import ASSETS
+from raygrid.victims.ctc_text import greedy, needed_frames, spelled
 from raygrid.victims.hama_g2p import MOST_LETTERS, MOST_PHONEMES, Tensors, phonemes, read_g2p
 
 BOUNDARY = "<wb>"
-SILENT = str.maketrans({**dict.fromkeys('.,!?;:"“”', None), "-": " ", "’": "'"})
-"""Punctuation that nobody speaks; a hyphen parts words."""
 UNSAID = frozenset(("<pad>", "<sos>", "<eos>", "<unk>", " ", "%", ","))
 """Tokens that stand for no sound; a goal never asks for them."""
 
@@ -48,14 +47,11 @@ class HamaText:
         Raises:
             UsageError: nothing to say, or a word that can't be said: digits, foreign or other signs, too long a word.
         """
-        words = [self._word(word) for word in text.lower().translate(SILENT).split()]
-        if not words:
-            raise UsageError(f"there is nothing to say in {text!r}; give words, such as `call nine one one`")
-        return [token for word in words for token in (self.boundary, *word)][1:]
+        return spelled(text, self.boundary, self._word)
 
     def read(self, frames: Iterable[int]) -> list[int]:
         """Return the tokens of a greedy path, one a frame: repeats joined, then blanks dropped."""
-        return [token for token, _ in groupby(frames) if token != self.blank]
+        return greedy(frames, self.blank)
 
     def samples(self, tokens: Sequence[int]) -> int:
         """Return the length of the shortest clip at 16 kHz that gives frames enough to write the tokens."""
@@ -93,11 +89,6 @@ class HamaText:
 def frames(samples: int) -> int:
     """Return how many frames the recognizer gives for a clip of so many samples at 16 kHz: one every 20 ms, of the first 30 s."""
     return (min(samples // 160 + 1, 3000) + 1) // 2
-
-
-def needed_frames(tokens: Sequence[int]) -> int:
-    """Return how many frames CTC needs at least to write the tokens: one each, and a blank between two that are the same."""
-    return len(tokens) + sum(first == second for first, second in pairwise(tokens))
 
 
 @cache

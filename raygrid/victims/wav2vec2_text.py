@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from raygrid.errors import UsageError
-from raygrid.victims.hama_text import SILENT, needed_frames
+from raygrid.victims.ctc_text import greedy, needed_frames, spelled
 
 BLANK, BOUNDARY = "-", "|"
 TOKENS = (BLANK, BOUNDARY, *"ETAONIHSRDLUMWCFGYPBVK'XJQZ")
@@ -36,14 +36,11 @@ class Characters:
         Raises:
             UsageError: nothing to say, or signs that it does not write: digits, foreign letters or others.
         """
-        words = [self._word(word) for word in text.lower().translate(SILENT).split()]
-        if not words:
-            raise UsageError(f"there is nothing to say in {text!r}; give words, such as `call nine one one`")
-        return [token for word in words for token in (self.boundary, *word)][1:]
+        return spelled(text, self.boundary, self._word)
 
     def read(self, frames: Iterable[int]) -> list[int]:
         """Return the tokens of a greedy path, one a frame: repeats joined, then blanks dropped."""
-        return [token for token, _ in groupby(frames) if token != self.blank]
+        return greedy(frames, self.blank)
 
     def samples(self, tokens: Sequence[int]) -> int:
         """Return the length of the shortest clip at 16 kHz that gives frames enough to write the tokens."""

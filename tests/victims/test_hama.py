@@ -17,8 +17,9 @@ from raygrid.metrics.transcription import token_errors
 from raygrid.pins import ASSETS
 from raygrid.registry import find
 from raygrid.victims.check import check_victim
+from raygrid.victims.ctc_text import needed_frames
 from raygrid.victims.hama_net import BLANK_BIAS
-from raygrid.victims.hama_text import frames, hama_text, needed_frames
+from raygrid.victims.hama_text import frames, hama_text
 from raygrid.victims.recognizer import Recognizer
 
 PHRASE = "call nine one one"
