@@ -84,18 +84,25 @@ def _onto_l2(slope: Tensor, room: Tensor, gap: Tensor) -> Tensor:
 
 def _onto_l1(slope: Tensor, room: Tensor, gap: Tensor) -> Tensor:
     """Values move to the edge of the box one after the other, the steepest first."""
-    few = min(STEEPEST, slope.shape[1])
-    for most in (few, slope.shape[1]):
-        steepest, order = slope.topk(most, dim=1)
-        order = order.expand(*room.shape[:-1], most)
-        reach = room.gather(-1, order)
-        gain = steepest * reach
-        through = gain.cumsum(-1)
-        if most == slope.shape[1] or bool((through[..., -1:] >= gap).all()):
-            break
+    size = slope.shape[1]
+    move, arrives = _steepest_first(slope, room, gap, min(STEEPEST, size))
+    # Only the samples that need more are sorted further: how ties are broken must not hang on who else is in the batch.
+    short = ~arrives.all(0)
+    if size > STEEPEST and bool(short.any()):
+        move[:, short] = _steepest_first(slope[short], room[:, short], gap[:, short], size)[0]
+    return move
+
+
+def _steepest_first(slope: Tensor, room: Tensor, gap: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """Move the `most` steepest values. Returns moves [K, B, D], and whether they close the gap [K, B]."""
+    steepest, order = slope.topk(most, dim=1)
+    order = order.expand(*room.shape[:-1], most)
+    reach = room.gather(-1, order)
+    gain = steepest * reach
+    through = gain.cumsum(-1)
     missing = gap - (through - gain)
     move = (missing / steepest.clamp_min(TINY)).clamp_min(0).minimum(reach)
-    return torch.zeros_like(room).scatter(-1, order, move)
+    return torch.zeros_like(room).scatter(-1, order, move), through[..., -1] >= gap[..., 0]
 
 
 def _onto_l0(slope: Tensor, room: Tensor, gap: Tensor) -> Tensor:
