@@ -7,7 +7,7 @@ import torch
 
 from raygrid import bench_audio, bench_audio_peer
 from raygrid.bench_audio import StepCost, bare, command, recognizer, step_table, time_stages, time_step
-from raygrid.bench_audio_peer import attempt, peer_table, within
+from raygrid.bench_audio_peer import Outcome, attempt, peer_table, side_by_side, within
 from raygrid.errors import UsageError
 from raygrid.metrics.signal import snr_db
 from raygrid.registry import find, parse
@@ -110,7 +110,7 @@ def test_what_is_judged_is_the_file_in_judged_rooms_with_and_without_noise(task,
 
 def test_ours_gets_as_many_steps_as_fit(task, monkeypatch):
     monkeypatch.setattr(bench_audio_peer, "time_step", lambda task, repeats: StepCost(0.1, 0.1, 1.0, (1, 1)))
-    assert within(task, 11.5).params.steps == 100
+    assert within(task, 11).params.steps == 100
     assert within(task, 0.1).params.steps == 2
 
 
@@ -119,8 +119,21 @@ def test_without_the_peer_ours_stands_alone_at_its_own_limit(monkeypatch):
     monkeypatch.setattr(bench_audio_peer, "PLAYS", 1)
     monkeypatch.setattr(bench_audio_peer, "within", lambda task, allowed: replace(task, params=parse_few()))
     table = peer_table("hama", "hello", 1, 1.0, "cpu")
-    assert [list(column.cells) for column in table.columns][1] == ["raygrid", "raygrid, no noise"]
+    assert [list(column.cells) for column in table.columns][1] == ["raygrid"]
     assert "is not installed" in table.caption
+
+
+def test_ours_gets_no_more_time_than_the_peer_took_and_its_snr(task, monkeypatch):
+    given = []
+    theirs = Outcome("anyone", 7.0, 1, 20.0, 0, 0)
+    monkeypatch.setattr(bench_audio_peer, "installed", lambda: True)
+    monkeypatch.setattr(bench_audio_peer, "version", lambda name: "0")
+    monkeypatch.setattr(bench_audio_peer, "attempt", lambda task, who, craft: replace(theirs, who=who))
+    monkeypatch.setattr(bench_audio_peer, "within", lambda task, seconds: given.append((task.params, seconds)) or task)
+    assert [outcome.who for outcome in side_by_side(task, 9.0)] == ["asr-attacks 0", "raygrid"]
+    ((params, allowed),) = given
+    assert allowed == 7.0
+    assert (params.snr_db, params.noise, params.band) == (20.0, False, None)
 
 
 def parse_few():

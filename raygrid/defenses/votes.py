@@ -21,13 +21,12 @@ def tally(logits: Tensor) -> Tensor:
     return given.new_zeros(len(logits), logits.shape[2]).scatter_(1, given, 1, reduce="add")
 
 
-def shares(votes: Tensor) -> Tensor:
-    """Return logarithms of the classes' shares of the votes [B, classes], in float32.
+def shares(votes: Tensor, cast: Tensor | int) -> Tensor:
+    """Return logarithms of the classes' shares of the votes [B, classes], of so many that were cast in all, in float32.
 
     There is one vote more for all classes together, so that none is log 0.
     """
-    counts = votes.float()
-    return ((counts + 1 / votes.shape[1]) / (counts.sum(1, keepdim=True) + 1)).log()
+    return votes.add(1 / votes.shape[1]).div_(cast + 1).log_()
 
 
 def shares_or_none(votes: Tensor, alpha: float) -> Tensor:
@@ -38,8 +37,9 @@ def shares_or_none(votes: Tensor, alpha: float) -> Tensor:
     """
     first_two = votes.topk(2).values.sum(1)
     least = torch.from_numpy(needed(first_two.cpu().numpy(), alpha)).to(votes.device)
-    share = (least - 0.5 + 1 / votes.shape[1]) / (votes.sum(1) + 1)
-    return torch.cat([shares(votes), share.log().float()[:, None]], dim=1)
+    cast = votes.sum(1, keepdim=True)
+    share = (least[:, None] - 0.5 + 1 / votes.shape[1]) / (cast + 1)
+    return torch.cat([shares(votes, cast), share.log().float()], dim=1)
 
 
 def never_none(logits: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ def never_none(logits: Tensor) -> Tensor:
 
 
 def _majority(logits: Tensor) -> Tensor:
-    return shares(tally(logits)).to(logits)
+    return shares(tally(logits), logits.shape[1]).to(logits)
 
 
 def _mean(logits: Tensor) -> Tensor:
