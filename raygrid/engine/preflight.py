@@ -23,6 +23,15 @@ class Asked(NamedTuple):
     since: float
 
 
+class Fault(NamedTuple):
+    """What is wrong with a victim."""
+
+    victim: str
+    defense: str
+    """That it is behind; empty: none."""
+    what: str
+
+
 def preflights(tasks: Iterable[Task]) -> list[Preflight]:
     """Return one check for every model and number of classes, each over the first shard that the model will see."""
     checks: dict[tuple[str, int], Preflight] = {}
@@ -63,7 +72,7 @@ def preflight(
     Raises:
         UsageError: a host can't work, or else what is wrong with the victims, all at once.
     """
-    waiting, messages = deque(checks), list[str]()
+    waiting, faults = deque(checks), list[Fault]()
     asked: dict[int, Asked] = {}
 
     def ready(host: str) -> None:
@@ -80,20 +89,20 @@ def preflight(
     while waiting or any(ask.check for ask in asked.values()):
         for outcome in executor.wait(WAIT_SECONDS):
             ask = asked.pop(outcome.ticket)
-            messages += _messages(ask, outcome.value, outcome.lost)
+            faults += _faults(ask, outcome.value, outcome.lost)
             if outcome.lost:
                 ready(executor.replace(ask.host))
             else:
                 next_check(ask.host)
         for ticket, ask in _overdue(asked, clock() - LIMIT_SECONDS):
             del asked[ticket]
-            messages += _messages(ask, [f"the preflight was not done after {LIMIT_SECONDS:g} s"], "")
+            faults += _faults(ask, [f"the preflight was not done after {LIMIT_SECONDS:g} s"], "")
             ready(executor.replace(ask.host))
-    if messages:
-        raise UsageError(*dict.fromkeys(messages))
+    if faults:
+        raise UsageError(*_messages(faults))
 
 
-def _messages(ask: Asked, found: list[str], lost: str) -> list[str]:
+def _faults(ask: Asked, found: list[str], lost: str) -> list[Fault]:
     """Say what came of a check.
 
     Raises:
@@ -104,8 +113,21 @@ def _messages(ask: Asked, found: list[str], lost: str) -> list[str]:
             raise UsageError(*([f"a host could not start: {lost}"] if lost else found))
         return []
     found = [f"its host was lost in the preflight: {lost}"] if lost else found
-    name = f'victim "{ask.check.model.victim.id}": '
-    return [name + message.removeprefix(name) for message in found]
+    model = ask.check.model
+    victim = f'victim "{model.victim.id}"'
+    defense = "" if model.defense.is_none else model.defense.params.named(model.defense.component.name)
+    return [Fault(victim, defense, message.removeprefix(f"{victim}: ")) for message in found]
+
+
+def _messages(faults: Iterable[Fault]) -> list[str]:
+    """Word each fault once: as the bare victim's where that has it, else with the first defense that shows it."""
+    defenses: dict[tuple[str, str], list[str]] = {}
+    for fault in faults:
+        defenses.setdefault((fault.victim, fault.what), []).append(fault.defense)
+    return [
+        f"{victim}: {what}" if "" in behind else f"{victim} behind {behind[0]}: {what}"
+        for (victim, what), behind in defenses.items()
+    ]
 
 
 def _overdue(asked: Mapping[int, Asked], since: float) -> Iterator[tuple[int, Asked]]:

@@ -7,7 +7,7 @@ from raygrid.units import Craft, Model, Score, ShardRef
 
 
 def model(name):
-    return Model(SimpleNamespace(id=name), None, None, name)
+    return Model(SimpleNamespace(id=name), None, SimpleNamespace(is_none=True), name)
 
 
 def craft(name, of="m", attack="pgd", shard="s"):

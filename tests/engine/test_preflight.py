@@ -10,7 +10,7 @@ from small_units import model
 
 from raygrid.engine.executor import Outcome
 from raygrid.engine.host import VictimHost
-from raygrid.engine.preflight import preflight
+from raygrid.engine.preflight import Fault, _messages, preflight
 from raygrid.engine.work import Preflight
 from raygrid.errors import UsageError
 
@@ -69,6 +69,24 @@ def test_all_that_is_wrong_is_told_at_once():
     with pytest.raises(UsageError) as caught:
         check_all(Hosts({"a": ["too wide"], "b": [], "c": ["too flat", "too slow"]}))
     assert caught.value.messages == ('victim "a": too wide', 'victim "c": too flat', 'victim "c": too slow')
+
+
+def test_a_fault_is_told_once_and_with_the_defense_where_the_bare_victim_has_none():
+    def told(*defended):
+        return _messages(Fault('victim "a"', defense, what) for defense, what in defended)
+
+    assert told(("noise", "random")) == ['victim "a" behind noise: random']
+    assert told(("noise", "random"), ("jpeg", "random")) == ['victim "a" behind noise: random']
+    assert told(("noise", "too wide"), ("", "too wide")) == ['victim "a": too wide']
+
+
+def test_a_victim_whose_answers_differ_only_behind_its_defense_is_not_blamed(tmp_path):
+    noisy = {"use": "noise", "sigma": 2.0}
+    job = load(tmp_path, victims=["mnist-cnn"], defenses=["none", noisy], judge={"draws": 1})
+    with pytest.raises(UsageError) as caught:
+        run_here(job)
+    (message,) = caught.value.messages
+    assert message.startswith('victim "mnist-cnn" behind noise(sigma=2.0): output: two runs of one batch differ')
 
 
 def test_a_victim_that_ends_its_host_is_named_and_no_other_with_it():
