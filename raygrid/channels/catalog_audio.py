@@ -23,11 +23,20 @@ def _rising(span: tuple[float, float]) -> tuple[float, float]:
 Meters = Annotated[
     tuple[Annotated[float, Field(gt=0, le=50)], Annotated[float, Field(gt=0, le=50)]], AfterValidator(_rising)
 ]
+
+
+def _pinned(path: str) -> str:
+    from raygrid.channels.response_files import pinned
+
+    return pinned(str(Path(path).expanduser().absolute()))
+
+
 Seconds = Annotated[
     tuple[Annotated[float, Field(ge=0.1, le=1)], Annotated[float, Field(ge=0.1, le=1)]], AfterValidator(_rising)
 ]
-Responses = Annotated[str, AfterValidator(lambda path: str(Path(path).expanduser().absolute()))]
-"""A path, absolute where the job is read, so that a host with another working folder finds the same files."""
+Responses = Annotated[str, AfterValidator(_pinned)]
+"""A path, absolute where the job is read, so that a host with another working folder finds the same files, and with the digest of
+what was there, so that it is told where it does not."""
 Count = Annotated[int, Field(ge=1, le=10_000)]
 Hertz = Annotated[float, Field(gt=0, le=NYQUIST)]
 Kind = Literal["white", "pink", "babble", "recorded"]

@@ -26,6 +26,8 @@ SUFFIXES = (".wav", ".flac")
 COLUMNS = ("room_id", "split", "rate", "response")
 KEPT = 4
 """Stores kept in memory."""
+PIN, PIN_DIGITS = "#sha256=", 16
+"""What stands between a path and the first digits of the digest of what was there, as in URLs that package tools read."""
 Stamp = tuple[str, int, int]
 """Of a file: its path, its size, and when it was written, in ns."""
 
@@ -62,17 +64,20 @@ def read_responses(path: str, *, resample: bool) -> Responses:
     """Read all responses, once while their files don't change.
 
     Args:
-        path: a folder, or a Parquet file.
+        path: a folder, or a Parquet file; pinned or not, see `pinned`.
         resample: whether other rates than 16 kHz are fine.
 
     Raises:
         UsageError: there are none, one is in no split or in two of them, empty, silent, not finite, of several voices, or at
-            another rate; the message says which.
+            another rate; or they are not those that the path was pinned to. The message says which.
     """
-    place = Path(path)
-    files = _files(place)
-    stamps = tuple((str(file), stat.st_size, stat.st_mtime_ns) for file in files for stat in [file.stat()])
-    found = _read(path, stamps)
+    path, _, wanted = path.partition(PIN)
+    found = _found(path)
+    if not found.digest.startswith(wanted):
+        raise UsageError(
+            f"responses {path}: what is there on this machine (sha256 {found.digest[:PIN_DIGITS]}...) is not what was there when "
+            f"the job was planned ({wanted}...); copy the same files to all machines, and run the job again if you changed them"
+        )
     for measured in (each for split in found.by_split.values() for each in split):
         if measured.rate != RATE and not resample:
             raise UsageError(
@@ -80,6 +85,22 @@ def read_responses(path: str, *, resample: bool) -> Responses:
                 "say resample_responses: true, or bring it to that rate"
             )
     return found
+
+
+def pinned(path: str) -> str:
+    """Return a path with the digest of what is there now, so that whoever reads it later, on another machine too, finds the same or
+    is told; the path alone where nothing can be read yet."""
+    if PIN in path:
+        return path
+    try:
+        return f"{path}{PIN}{_found(path).digest[:PIN_DIGITS]}"
+    except UsageError:
+        return path
+
+
+def _found(path: str) -> Responses:
+    files = _files(Path(path))
+    return _read(path, tuple((str(file), stat.st_size, stat.st_mtime_ns) for file in files for stat in [file.stat()]))
 
 
 def _files(place: Path) -> list[Path]:

@@ -9,6 +9,7 @@ import torch
 from pydantic import ValidationError
 from sounds import streams, waves
 
+from raygrid.attacks.catalog_audio import OverTheAir
 from raygrid.chain import channel_chain
 from raygrid.channels.catalog_audio import Room
 from raygrid.channels.response_files import read_responses
@@ -177,6 +178,22 @@ def test_keys_go_by_what_files_hold_and_not_by_where_they_lie(folder, tmp_path, 
     soundfile.write(folder / "judge" / "3.wav", decay(99), RATE, subtype="FLOAT")
     assert of(Room(responses=str(folder))).keyed() != before
     assert of(Room(responses=str(folder), peak=False)).keyed() != of(Room(responses=str(folder))).keyed()
+
+
+def test_responses_that_changed_after_the_job_was_planned_are_refused_wherever_they_are_read(folder):
+    planned, attack = Room(responses=str(folder)), OverTheAir(responses=str(folder), rooms=2)
+    again = Room.model_validate_json(planned.model_dump_json())
+    assert again == planned and len(bank(again, "judge")) == COUNTS["judge"]
+    soundfile.write(folder / "judge" / "more.wav", decay(99), RATE, subtype="FLOAT")
+    for asked in (
+        lambda: bank(planned, "judge"),
+        lambda: bank(again, "train"),
+        attack.keyed,
+        lambda: bank(Room(responses=attack.responses), "train"),
+    ):
+        with pytest.raises(UsageError, match="is not what was there when the job was planned"):
+            asked()
+    assert len(bank(Room(responses=str(folder)), "judge")) == COUNTS["judge"] + 1
 
 
 @pytest.mark.parametrize(
