@@ -13,6 +13,7 @@ from raygrid.assets import Asset, verify
 from raygrid.component import Component, Params, Stage, resolve
 from raygrid.errors import UsageError, did_you_mean
 from raygrid.pins import ASSETS
+from raygrid.spec import TRANSCRIPTION_GOALS, VERIFICATION_GOALS
 from raygrid.victims.info import VictimInfo
 
 ANY_SIDE = 224
@@ -98,6 +99,16 @@ def _describe(component: Component) -> Iterator[RenderableType]:
     yield table
 
 
+def _goals(component: Component) -> str:
+    speech = ", ".join(TRANSCRIPTION_GOALS)
+    if component.task == "transcription":
+        return speech
+    decisions = (
+        f"; of faces {', '.join(VERIFICATION_GOALS)}; of speech {speech}" if "untargeted" in component.goals else ""
+    )
+    return ", ".join(component.goals) + decisions
+
+
 def _facts(component: Component) -> Iterator[tuple[str, str]]:
     if component.source:
         yield "source", component.source
@@ -106,10 +117,7 @@ def _facts(component: Component) -> Iterator[tuple[str, str]]:
     if component.kind == "attack":
         yield "access needed", component.access
         yield "norms", ", ".join(component.norms) or "none: it takes no eps"
-        decisions = (
-            "; of faces impersonate, dodge; of speech transcribe, garble" if "untargeted" in component.goals else ""
-        )
-        yield "goals", ", ".join(component.goals) + decisions
+        yield "goals", _goals(component)
     if component.suite:
         listed: tuple[Stage, ...] = resolve(component.build)(component.params(), component.norms[0])
         yield f"stages ({component.norms[0]})", ", ".join(_stage(stage) for stage in listed)

@@ -137,6 +137,13 @@ def test_describe_shows_parameters_defaults_source_and_access(raygrid):
     )
 
 
+def test_describe_shows_goals_of_faces_and_speech_where_an_attack_has_them(raygrid):
+    assert "goals: transcribe, garble\n" in raygrid("describe", "over-the-air").out
+    assert "of faces impersonate, dodge; of speech transcribe, garble" in " ".join(
+        raygrid("describe", "pgd").out.split()
+    )
+
+
 def test_describe_shows_what_a_victim_does_inside(raygrid):
     shown = raygrid("describe", "cifar10-cnn").out
     assert "input: 3 x 32 x 32, pixels in [0, 1]" in shown
