@@ -53,10 +53,11 @@ LOSSES: dict[LossName, Callable[[Tensor, Tensor], Tensor]] = {"ce": _cross_entro
 
 
 def _cross_entropy_slope(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    others = logits.scatter(1, y[:, None], float("-inf"))
+    own = y[:, None]
+    others = logits.scatter(1, own, float("-inf"))
     share = others.log_softmax(1)
-    loss = logits.gather(1, y[:, None]).squeeze(1) - (others.amax(1) - share.amax(1))
-    return loss, share.exp_().neg_().scatter_(1, y[:, None], 1.0)
+    loss = logits.gather(1, own).squeeze(1) - (others.amax(1) - share.amax(1))
+    return loss, share.exp_().neg_().scatter_(1, own, 1.0)
 
 
 def _margin_slope(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
