@@ -150,9 +150,10 @@ def time_defense(model: Victim, victim: Victim, x: Tensor, repeats: int) -> Cost
 def _answer(model: Victim, x: Tensor) -> Callable[[], None]:
     """Return what makes a victim answer, at the same draws each time."""
     numbers = Randomness(0, "defense", [str(i) for i in range(len(x))])
+    everyone, looks = torch.arange(len(x)), ["judge/0"] * len(x)  # whoever asks has them
 
     def work() -> None:
-        draws = numbers.draws(torch.arange(len(x)), ["judge/0"] * len(x))
+        draws = numbers.draws(everyone, looks)
         model(x, draws) if isinstance(model, Defended) else model(x)
         if isinstance(model, Defended) and model.alarm is not None:
             model.alarm(x, draws)
