@@ -12,9 +12,10 @@ from rich.table import Table
 from torch import Tensor
 
 from raygrid import registry
+from raygrid.batch_sizes import samples_of_a_pass
 from raygrid.component import Component, Params, resolve
 from raygrid.constraints import Constraint
-from raygrid.data.dataset import pixels
+from raygrid.data.dataset import pixels, usual_shard
 from raygrid.errors import UsageError
 from raygrid.goals import Goal
 from raygrid.memory import keep_freed_memory
@@ -25,6 +26,8 @@ from raygrid.victims.victim import Victim
 
 DATA: dict[tuple[int, int | None, int | None], str] = {(1, 28, 28): "mnist-5k", (3, 32, 32): "cifar10-samples"}
 """Input shape -> the dataset that a victim is timed on; ImageNet photos for the others."""
+PHOTO_SIDE = 224
+"""Of the photos, where a victim takes any size."""
 EPS = {"linf": 4 / 255, "l2": 1.0, "l1": 10.0, "l0": 40.0}
 """Radii for victims that nobody has measured."""
 MEASURED = {
@@ -128,7 +131,7 @@ def timed_attack(name: str) -> Component:
 
 
 def tasks(
-    victim_name: str, attacks: list[str], steps: int, queries: int, samples: int, eps: float | None, device: str
+    victim_name: str, attacks: list[str], steps: int, queries: int, samples: int | None, eps: float | None, device: str
 ) -> Iterator[Task]:
     """Yield what to time on a victim: every attack in each of its norms.
 
@@ -136,7 +139,7 @@ def tasks(
         victim_name: a built-in victim.
         attacks: names.
         steps, queries: for the attacks that have such a parameter.
-        samples: how many.
+        samples: how many; None: a shard where a job says nothing, and one pass of a host at most.
         eps: radius of all norms; None: the victim's.
         device: a torch device.
 
@@ -145,6 +148,7 @@ def tasks(
     """
     components = [timed_attack(name) for name in attacks]
     victim = some_victim(victim_name).to(device)
+    samples = samples or usual_samples(victim, device)
     x, y = (tensor.to(device) for tensor in some_samples(victim, samples))
     for component in components:
         sizes = {"steps": steps, "queries": queries}
@@ -160,7 +164,7 @@ def attack_table(
     attacks: list[str],
     steps: int,
     queries: int,
-    samples: int,
+    samples: int | None,
     repeats: int,
     eps: float | None,
     device: str,
@@ -170,10 +174,8 @@ def attack_table(
     Raises:
         UsageError: an unknown name, or an attack that can't be timed by itself.
     """
-    table = Table(
-        title=f"seconds of {samples} samples, early stop off, {torch.get_num_threads()} threads, {device}, median of {repeats}"
-    )
-    for heading in ("victim", "attack", "norm", "passes", "attack", "floor", "attack / floor"):
+    table = Table(title=f"seconds, early stop off, {torch.get_num_threads()} threads, {device}, median of {repeats}")
+    for heading in ("victim", "attack", "norm", "samples", "passes", "attack", "floor", "attack / floor"):
         table.add_column(heading, justify="left" if heading in {"victim", "attack", "norm"} else "right")
     for victim in victims:
         for task in tasks(victim, attacks, steps, queries, samples, eps, device):
@@ -182,6 +184,7 @@ def attack_table(
                 victim,
                 task.attack.name,
                 task.constraint.norm,
+                str(len(task.x)),
                 f"{timing.forwards} f + {timing.backwards} b",
                 f"{timing.attack_seconds:.3f}",
                 f"{timing.floor_seconds:.3f}",
@@ -272,6 +275,13 @@ def seconds(work: Callable[[], object], x: Tensor) -> float:
     if x.is_cuda:
         torch.cuda.synchronize(x.device)
     return time.perf_counter() - started
+
+
+def usual_samples(victim: Victim, device: str) -> int:
+    """Return how many samples a host attacks at once on this victim where nobody says otherwise."""
+    shape = [side or PHOTO_SIDE for side in victim.info.input_shape]
+    shard = usual_shard(shape)
+    return shard if torch.device(device).type != "cpu" else min(shard, samples_of_a_pass(math.prod(shape)))
 
 
 def some_victim(name: str) -> Victim:

@@ -38,7 +38,7 @@ def compare_table(
     attacks: list[str],
     steps: int,
     queries: int,
-    samples: int,
+    samples: int | None,
     repeats: int,
     eps: float | None,
     device: str,
@@ -49,13 +49,14 @@ def compare_table(
         UsageError: an unknown name, or an attack that can't be timed by itself.
     """
     table = Table(
-        title=f"{samples} samples, as used, {torch.get_num_threads()} threads, {device}, median of {repeats}",
+        title=f"As used, {torch.get_num_threads()} threads, {device}, median of {repeats}",
         caption="standing or distance: the less the stronger; passes: forward, a sample",
     )
     for heading in (
         "victim",
         "attack",
         "norm",
+        "samples",
         "eps",
         "by",
         "passes",
@@ -73,11 +74,12 @@ def compare_table(
                     victim,
                     task.attack.name,
                     task.constraint.norm,
+                    str(len(task.x)),
                     "-" if closest else f"{task.constraint.eps:.3g}",
                 )
                 achieved = f"{outcome.achieved:.4g}" if closest else f"{outcome.achieved:.0f} of {len(task.x)}"
                 table.add_row(
-                    *(what if i == 0 else ("",) * 4),
+                    *(what if i == 0 else ("",) * len(what)),
                     outcome.who,
                     f"{outcome.passes:.0f}",
                     achieved,

@@ -313,7 +313,9 @@ def bench_attacks(
     attacks: Annotated[list[str] | None, typer.Option("--attack", help="Attacks; may be repeated.")] = None,
     steps: Annotated[int, typer.Option(min=2, help="Steps, of attacks that have steps.")] = 40,
     queries: Annotated[int, typer.Option(min=1, help="Queries, of attacks that have queries.")] = 500,
-    samples: Annotated[int, typer.Option(min=1, help="Samples in a batch.")] = 32,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Samples in a batch; else a shard, 128 digits, and 8 photos on a CPU.")
+    ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Interleaved repetitions; the median counts.")] = 7,
     eps: Annotated[
         float | None, typer.Option(min=0, help="Radius, instead of the victim's; leave 30 to 70 % standing.")

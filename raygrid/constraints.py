@@ -34,6 +34,9 @@ L1_OVER = 1e-6
 TINY = 1e-30
 """Stands in for a length of zero in a quotient."""
 
+FAR = 1e38
+"""Steps along a gradient that leave any box."""
+
 ROUNDING = 2.0**-25
 """Half the last bit of float32 values in [0.5, 1]: what x + delta may be off by."""
 
@@ -156,7 +159,7 @@ def _soften(magnitude: Tensor, eps: float, rounding: float) -> Tensor:
     # The length is a convex function of the threshold: Newton's method from 0 rises to the solution.
     threshold, kept = torch.zeros_like(magnitude[:, :1]), magnitude
     for _ in range(L1_ROUNDS):
-        length, moved = kept.sum(1, keepdim=True), kept.count_nonzero(1).unsqueeze_(1)
+        length, moved = kept.sum(1, keepdim=True), kept.sign().sum(1, keepdim=True)  # a third of what counting takes
         excess = functional.threshold(length.add(moved, alpha=rounding) - eps, L1_OVER * eps, 0.0)
         if not bool(excess.any()):
             break
@@ -216,7 +219,7 @@ def _sparse_l1(gradient: Tensor, length: Length, z: Tensor, box: Box, progress: 
     size, slope = _values(gradient), gradient.flatten(1)
     first = max(1.0, L1_SHARE * size)
     at_once = round(first ** min(1.0, max(0.0, 3 - 4 * progress)))  # SLIDE's until half way, one from three quarters on
-    room = torch.where(gradient > 0, z - box.low, box.high - z).flatten(1)
+    room = z.sub(gradient, alpha=FAR).clamp_(box.low, box.high).sub_(z).abs_().flatten(1)
     slopes, where = slope.abs().mul_(room.sign()).topk(min(size, max(L1_CANDIDATES, round(2 * first))), dim=1)
     most = torch.as_tensor(length, dtype=slope.dtype, device=slope.device).view(-1, 1)
     reach = room.gather(1, where).minimum(most / at_once).mul_(slopes.sign())

@@ -67,7 +67,8 @@ class DataSpec:
     component: Component
     params: Params
     limit: int | None = None
-    shard: int = 32
+    shard: int | None = None
+    """Samples of a unit of work; None: as many as suit their size."""
     stored: bool = False
     """Whether clean inputs are rounded to what an 8-bit file can hold."""
     fit: int = 0

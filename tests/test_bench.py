@@ -35,12 +35,19 @@ def task(attack, norm, samples=4, queries=10, eps=None, steps=STEPS):
 
 
 def test_the_table_has_a_line_for_every_victim_attack_and_norm():
-    names, attacks, norms, passes, attack, floor, ratio = tables(["mnist-cnn", "mnist-cnn-adv"], ["pgd", "apgd-ce"], 2)
+    names, attacks, norms, samples, passes, attack, floor, ratio = tables(
+        ["mnist-cnn", "mnist-cnn-adv"], ["pgd", "apgd-ce"], 2
+    )
     assert names == ["mnist-cnn"] * 6 + ["mnist-cnn-adv"] * 6
     assert attacks[:6] == ["pgd"] * 3 + ["apgd-ce"] * 3
     assert norms[:6] == ["linf", "l2", "l1"] * 2
-    assert set(passes) == {"4 f + 3 b"}
+    assert set(passes) == {"4 f + 3 b"} and set(samples) == {"2"}
     assert all(float(value) > 0 for column in (attack, floor, ratio) for value in column)
+
+
+@pytest.mark.parametrize(("victim", "samples"), [("mnist-cnn", 128), ("efficientnet-lite0", 8)])
+def test_where_nobody_says_otherwise_as_many_samples_are_timed_as_a_host_attacks_at_once(victim, samples):
+    assert {len(task.x) for task in tasks(victim, ["pgd"], 2, 2, None, None, "cpu")} == {samples}
 
 
 SLOW = {"carlini-wagner"}
@@ -175,7 +182,7 @@ def test_the_closest_examples_are_told_by_their_median_distance():
 def test_ours_stands_with_its_peers_and_without_any(monkeypatch):
     pair = {("pgd", "linf"): (small(lambda task: task.x), Peer("absent", ("no_such_module",), lambda task: task.x))}
     monkeypatch.setattr(bench_compare, "PEERS", pair)
-    _, _, norms, eps, who, _, strength, _, ratio = tables(["mnist-cnn"], ["pgd"], 4, table=compare_table)
+    _, _, norms, _, eps, who, _, strength, _, ratio = tables(["mnist-cnn"], ["pgd"], 4, table=compare_table)
     assert [name.split()[0] for name in who] == ["raygrid", "numpy", "raygrid", "raygrid"]
     assert norms == ["linf", "", "l2", "l1"] and eps == ["0.08", "", "1", "5"]
     assert all(cell.endswith("of 4") for cell in strength) and [bool(cell) for cell in ratio] == [

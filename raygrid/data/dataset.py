@@ -4,12 +4,18 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from math import prod
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 CORE_COLUMNS = ("sample_id", "cluster", "label", "x")
+SMALL_VALUES = 64 * 64 * 3
+"""Values of a sample up to which it is small: of such a pass over few is so short that an attack's own arithmetic shows. Over 32
+digits PGD costs 1.05 to 1.17 of its passes, over 128 digits 1.01 to 1.09."""
+SMALL_SHARD, LARGE_SHARD = 128, 32
+"""Samples of a shard where the job says nothing."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +138,11 @@ class Dataset:
         for start in range(0, self.table.num_rows, size):
             table = self.table.slice(start, size).combine_chunks()
             yield Shard(fingerprint(table), table)
+
+
+def usual_shard(shape: Iterable[int]) -> int:
+    """Return how many samples of this shape make a shard where the job says nothing."""
+    return SMALL_SHARD if prod(shape) <= SMALL_VALUES else LARGE_SHARD
 
 
 def make_table(

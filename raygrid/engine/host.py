@@ -17,6 +17,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from raygrid.batch_sizes import samples_of_a_pass
 from raygrid.component import resolve
 from raygrid.data.alignment import ALIGNED, SIDE
 from raygrid.data.dataset import pixels, scaled
@@ -54,9 +55,6 @@ SMALL_CACHE = 8
 RECORDS = 64
 """Verdicts of earlier units kept on a host: small, and each unit of a series asks for all before it."""
 PREFLIGHT_SAMPLES = 8
-CPU_PASS_VALUES = 8 * 3 * 224 * 224
-"""Input values of one pass on a CPU at most, where nobody says otherwise: eight photos. EfficientNet-Lite0 then takes 1.3 GB for
-forward and backward, 2.0 GB with sixteen at a time, which is no faster; a shard of 32 on each core would fill a laptop."""
 
 T = TypeVar("T")
 
@@ -95,7 +93,7 @@ class VictimHost:
     Args:
         results: the results folder.
         device: a torch device.
-        micro_batch: samples in one pass at most; None: a whole shard on a GPU, CPU_PASS_VALUES on a CPU.
+        micro_batch: samples in one pass at most; None: a whole shard on a GPU, `samples_of_a_pass` on a CPU.
     """
 
     def __init__(self, results: str, device: str = "cpu", micro_batch: int | None = None) -> None:
@@ -366,9 +364,9 @@ class VictimHost:
 
         def make() -> list[float | None]:
             # A pass holds so many values of each sample, copies of small ones.
-            size = self.micro_batch or CPU_PASS_VALUES // max(batch.framed().x[0].numel(), AT_ONCE)
+            size = self.micro_batch or samples_of_a_pass(max(batch.framed().x[0].numel(), AT_ONCE))
             model = self._model(unit.model)
-            return vouched(model, batch.framed().x, batch.labels, max(1, size), numbers_of(batch, seed))
+            return vouched(model, batch.framed().x, batch.labels, size, numbers_of(batch, seed))
 
         return self.radii.get((unit.model.digest, unit.craft.shard.key, seed), make)
 
@@ -403,8 +401,7 @@ class VictimHost:
         """Return how many samples go through a victim in one pass."""
         if self.micro_batch is not None or self.device.type != "cpu":
             return self.micro_batch
-        seen = batch.x[0].numel() if batch.framing is None else 3 * SIDE * SIDE
-        return max(1, CPU_PASS_VALUES // seen)
+        return samples_of_a_pass(batch.x[0].numel() if batch.framing is None else 3 * SIDE * SIDE)
 
     def _lpips(self) -> Lpips:
         if self.lpips is None:

@@ -10,7 +10,7 @@ from raygrid.component import resolve
 from raygrid.costs import Cost, read_costs
 from raygrid.data.alignment import ALIGNED, SIDE
 from raygrid.data.check import check
-from raygrid.data.dataset import Dataset, Shard, fingerprint
+from raygrid.data.dataset import Dataset, Shard, fingerprint, usual_shard
 from raygrid.data.listed_pairs import listed, make_pair_trials
 from raygrid.data.pairs import make_trials, with_photos
 from raygrid.engine.phrases import check_phrases
@@ -52,7 +52,7 @@ def read_inputs(job: Job) -> Inputs:
     for where, spec in {s.key: (f"grids.{g.name}.data", s) for g in job.grids for s in g.data}.values():
         dataset, apart = _load(where, spec)
         datasets[spec.key] = dataset
-        cut = list(dataset.shards(spec.shard))
+        cut = list(dataset.shards(spec.shard or usual_shard(dataset.shape)))
         tables = {shard.key: shard.table for shard in cut}
         if walks and dataset.people is not None:
             tables = {key: with_photos(table, apart[1].table) for key, table in tables.items()}

@@ -97,8 +97,9 @@ class DataFields(Params):
 
     limit: int | None = Field(default=None, ge=1, json_schema_extra=_ONE)
     """Take the first so many samples. Default: all."""
-    shard: int = Field(default=32, ge=1, json_schema_extra=_ONE)
-    """Samples that are attacked as one unit of work."""
+    shard: int | None = Field(default=None, ge=1, json_schema_extra=_ONE)
+    """Samples that are attacked as one unit of work. Default: 128 where a sample has up to 12,288 values (64 x 64 pixels in color),
+    else 32."""
 
 
 class VictimFields(Params):

@@ -31,7 +31,9 @@ def test_the_example_of_the_readme_becomes_what_it_says(load, components):
     assert (job.name, job.seeds, job.results, job.file) == ("quickstart", (0,), "results/quickstart", "job.yaml")
     (g,) = job.grids
     assert g.name == "imagenet"
-    assert [(d.component.name, d.limit, d.shard, d.params.size) for d in g.data] == [("imagenet-samples", 20, 32, 224)]
+    assert [(d.component.name, d.limit, d.shard, d.params.size) for d in g.data] == [
+        ("imagenet-samples", 20, None, 224)
+    ]
     assert [v.id for v in g.victims] == ["efficientnet-lite0", "efficientnet-lite1"]
     assert [d.component.name for d in g.defenses] == ["none"]
     assert [(a.component.name, a.norm, a.eps, a.params.steps) for a in g.attacks] == [
@@ -292,7 +294,7 @@ def test_the_resolved_job_writes_shorthands_and_defaults_out_and_keeps_axes(load
         "results/job",
     )
     g = resolved["grids"]["g"]
-    assert g["data"] == {"use": "imagenet-samples", "shard": 32, "size": 224}
+    assert g["data"] == {"use": "imagenet-samples", "size": 224}
     assert g["defenses"] == [{"use": "none"}]
     assert g["victims"][0] | {"use": "torchvision", "name": "a", "weights": "DEFAULT"} == g["victims"][0]
     assert (
