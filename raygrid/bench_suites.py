@@ -1,4 +1,4 @@
-"""AutoAttack and audit beside the reference: verdicts sample by sample, and time, in one run."""
+"""AutoAttack and audit beside the reference: verdicts sample by sample, by seeds, and time, in one run."""
 
 import time
 from dataclasses import dataclass
@@ -23,39 +23,40 @@ class Run:
     """What one suite left standing, and how long it took."""
 
     name: str
+    seed: int
     standing: Tensor
     """[B] bool."""
     seconds: float
 
 
-def suite_table(victim_name: str, norm: str, eps: float, samples: int, device: str) -> Table:
+def suite_table(victim_name: str, norm: str, eps: float, samples: int, seeds: int, device: str) -> Table:
     """Run AutoAttack, audit and, where it is installed and knows the norm, the reference on the same samples, one after the other.
+
+    With several seeds the reference stands beside itself: what differs no more than that is luck.
 
     Raises:
         UsageError: an unknown name, or an eps that makes no sense.
     """
     victim = some_victim(victim_name).to(device)
     x, y = (tensor.to(device) for tensor in some_samples(victim, samples))
-    runs = [_ours(victim, x, y, name, norm, eps) for name in ("autoattack", "audit")]
-    if norm in REFERENCE_NORMS and find_spec(REFERENCE):
-        runs.append(_reference(victim, x, y, norm, eps))
-    base = runs[-1] if runs[-1].name == REFERENCE else runs[0]
+    names = ["autoattack", "audit", *([REFERENCE] if norm in REFERENCE_NORMS and find_spec(REFERENCE) else [])]
+    runs = [
+        _reference(victim, x, y, norm, eps, seed) if name == REFERENCE else _ours(victim, x, y, name, norm, eps, seed)
+        for name in names
+        for seed in range(seeds)
+    ]
+    base = next(run for run in runs if run.name == (REFERENCE if REFERENCE in names else "autoattack"))
     table = Table(
-        title=f"{victim_name}, {norm} {eps:g}, {samples} samples, {torch.get_num_threads()} threads, {device}"
+        title=f"{victim_name}, {norm} {eps:g}, {samples} samples, {torch.get_num_threads()} threads, {device}",
+        caption=f"base: {base.name}, seed {base.seed}, which net and disagree count against; / ours: time over autoattack's",
     )
     table.add_column("suite")
-    for heading in (
-        "standing",
-        f"net against {base.name}",
-        "disagree on",
-        "seconds",
-        f"time / {base.name}",
-        "/ autoattack",
-    ):
+    for heading in ("seed", "standing", "net", "disagree", "seconds", "/ base", "/ ours"):
         table.add_column(heading, justify="right")
     for run in runs:
         table.add_row(
             run.name,
+            str(run.seed),
             f"{int(run.standing.sum())} of {samples}",
             f"{int(run.standing.sum()) - int(base.standing.sum()):+d}",
             str(int((run.standing != base.standing).sum())),
@@ -66,20 +67,20 @@ def suite_table(victim_name: str, norm: str, eps: float, samples: int, device: s
     return table
 
 
-def _ours(victim: Victim, x: Tensor, y: Tensor, name: str, norm: str, eps: float) -> Run:
+def _ours(victim: Victim, x: Tensor, y: Tensor, name: str, norm: str, eps: float, seed: int) -> Run:
     started = time.perf_counter()
-    found = attack(victim, x, y, name, norm=norm, eps=eps)
+    found = attack(victim, x, y, name, norm=norm, eps=eps, seed=seed)
     standing = torch.tensor([verdict.status not in ("broken", "clean_wrong") for verdict in found.verdicts])
-    return Run(name, standing, time.perf_counter() - started)
+    return Run(name, seed, standing, time.perf_counter() - started)
 
 
-def _reference(victim: Victim, x: Tensor, y: Tensor, norm: str, eps: float) -> Run:
+def _reference(victim: Victim, x: Tensor, y: Tensor, norm: str, eps: float, seed: int) -> Run:
     import pyautoattack
 
-    suite: Any = pyautoattack.AutoAttack(victim, norm=REFERENCE_NORMS[norm], eps=eps, version="standard", seed=0)
+    suite: Any = pyautoattack.AutoAttack(victim, norm=REFERENCE_NORMS[norm], eps=eps, version="standard", seed=seed)
     started = time.perf_counter()
     with torch.random.fork_rng():  # it seeds the global generator
         examples, *_ = suite.run_standard_evaluation(x, y, batch_size=len(x))
     with torch.no_grad():
         standing = victim(examples).argmax(1) == y
-    return Run(REFERENCE, standing.cpu(), time.perf_counter() - started)
+    return Run(REFERENCE, seed, standing.cpu(), time.perf_counter() - started)

@@ -412,6 +412,7 @@ def bench_autoattack(
     norm: Annotated[str, typer.Option(help="linf, l2 or l1.")] = "linf",
     eps: Annotated[float, typer.Option(min=0, help="Radius; choose one that leaves 30 to 70 % standing.")] = 0.31,
     samples: Annotated[int, typer.Option(min=1, help="Samples.")] = 256,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of each suite; several show what is luck.")] = 1,
     device: Annotated[str, typer.Option(help="A torch device.")] = "cpu",
     cpus: Annotated[int, typer.Option(min=1, help="Torch threads; a host has one by default.")] = 1,
 ) -> None:
@@ -423,7 +424,7 @@ def bench_autoattack(
     from raygrid.bench_suites import suite_table
 
     with threads(cpus):
-        _console().print(suite_table(victim, norm, eps, samples, device))
+        _console().print(suite_table(victim, norm, eps, samples, seeds, device))
 
 
 def _load(job: Path, overrides: list[str] | None, results: str | None) -> "Job":
