@@ -66,8 +66,11 @@ def run(
         int | None, typer.Option(min=1, help="Samples in one pass; else 8 photos on a CPU, a shard on a GPU.")
     ] = None,
     time_limit: Annotated[
-        float, typer.Option(min=0.001, help="Seconds a unit may take before it is a timeout.")
-    ] = 3600,
+        float | None,
+        typer.Option(
+            min=0.001, help="Seconds a unit may take before it is a timeout; else an hour, and four for a shard of 128."
+        ),
+    ] = None,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first unit that fails.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan and stop: the same as raygrid plan.")

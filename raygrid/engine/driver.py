@@ -7,7 +7,7 @@ A host gets tasks once it has said that it is ready: it may wait for a node, and
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -26,6 +26,8 @@ DEATHS_IN_A_ROW = 6
 wrong with all of them."""
 WAIT_SECONDS = 0.25
 DRAIN_SECONDS = 20.0
+LIMIT_SECONDS, LIMIT_SAMPLES = 3600.0, 32
+"""What a unit of so many samples may take where nobody says otherwise; a larger one takes longer."""
 """How long running units may go on after Ctrl-C before they are given up."""
 
 
@@ -70,8 +72,8 @@ class Driver:
     watcher: Watcher
     token: str
     """Name of a file of this run, by which hosts tell the results folder."""
-    time_limit: float
-    """Seconds that a unit may take; one that takes more is ended after twice as many at most."""
+    time_limit: float | None
+    """Seconds that a unit may take, None: what `usual_limit` says; one that takes more is ended after twice as many at most."""
     fail_fast: bool = False
     stop_requested: Callable[[], bool] = lambda: False
     clock: Callable[[], float] = time.monotonic
@@ -184,12 +186,15 @@ class Driver:
 
     def _end_overdue(self) -> None:
         for host, queue in list(self._busy.items()):
-            if not queue or _is_starting(queue) or self.clock() - queue[0].since <= self.time_limit:
+            if not queue or _is_starting(queue):
                 continue
             batch = queue[0]
+            limit = self.time_limit or usual_limit(batch.tasks)
+            if self.clock() - batch.since <= limit:
+                continue
             committed = sum(self._is_committed(unit) for task in batch.tasks for unit in task.units)
             if committed == batch.committed:
-                self._bury(host, "timeout", f"not done after {self.time_limit:g} s")
+                self._bury(host, "timeout", f"not done after {limit:g} s")
             else:
                 batch.since, batch.committed = self.clock(), committed
 
@@ -236,6 +241,11 @@ class Driver:
             else:
                 self.backlog.release(unit.key)
         return task._replace(units=tuple(left)) if left else None
+
+
+def usual_limit(tasks: Sequence[Task]) -> float:
+    """Return how many seconds a unit of these tasks may take where nobody says otherwise."""
+    return LIMIT_SECONDS * max([1.0, *(task.samples / LIMIT_SAMPLES for task in tasks)])
 
 
 def _is_starting(queue: deque[Running]) -> bool:

@@ -44,8 +44,9 @@ Show = Callable[[Mapping[str, Any]], None]
 class Options:
     """What a run may be told beside its job."""
 
-    time_limit: float = 3600.0
-    """Seconds that one unit may take before its host is ended and it is recorded as `timeout`."""
+    time_limit: float | None = None
+    """Seconds that one unit may take before its host is ended and it is recorded as `timeout`; None: an hour for 32 samples, and in
+    proportion for more."""
     fail_fast: bool = False
     """Stop at the first unit that fails."""
 

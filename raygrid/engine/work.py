@@ -45,6 +45,11 @@ class Task(NamedTuple):
         return [unit for unit in self.units if isinstance(unit, Craft)]
 
     @property
+    def samples(self) -> int:
+        """How many samples its units are about."""
+        return max((unit.craft if isinstance(unit, Score) else unit).shard.size for unit in self.units)
+
+    @property
     def makers(self) -> list[Fit | Craft]:
         """The units of the task that others may need."""
         return [unit for unit in self.units if not isinstance(unit, Score)]

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_units import craft, score, white_box
 
-from raygrid.engine.driver import ATTEMPTS, DEATHS_IN_A_ROW, DRAIN_SECONDS, Driver
+from raygrid.engine.driver import ATTEMPTS, DEATHS_IN_A_ROW, DRAIN_SECONDS, Driver, usual_limit
 from raygrid.engine.executor import Outcome
-from raygrid.engine.work import Report, plan_tasks
+from raygrid.engine.work import Report, Task, plan_tasks
 from raygrid.errors import UsageError
 
 UNIT_SECONDS = 0.25
@@ -213,6 +213,20 @@ def test_a_hung_unit_in_a_long_batch_is_noticed_within_two_time_limits():
     assert list(witness.failures) == ["score-150"]
     work = 2 * 200 * UNIT_SECONDS
     assert executor.now < work + 2 * 5.0 + 2.0
+
+
+@pytest.mark.parametrize(("samples", "hours"), [(1, 1), (32, 1), (128, 4)])
+def test_where_nobody_says_otherwise_a_unit_may_take_longer_the_more_samples_it_has(samples, hours):
+    small, large = craft("a"), craft("b")
+    units = (large._replace(shard=large.shard._replace(size=samples)), small)
+    assert usual_limit([Task(small.model, "s", (unit,), "k") for unit in units]) == hours * 3600
+
+
+def test_a_hung_unit_is_noticed_though_nobody_said_a_limit():
+    executor = FakeExecutor(fates={"score-1": "hang"})
+    witness = drive(executor, units(3), time_limit=None)
+    assert list(witness.failures) == ["score-1"]
+    assert 3600 < executor.now < 2 * 3600 + 10
 
 
 def test_units_that_together_take_longer_than_the_time_limit_are_no_timeout():
