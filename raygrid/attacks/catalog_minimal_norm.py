@@ -125,8 +125,9 @@ class FAB(Params):
     """How far a success is pulled back towards the clean input."""
     targeted: bool = True
     """Go for one rival after the other; off: each step goes to the nearest of all their boundaries, for a gradient each."""
-    leaps: bool = True
-    """Leap away where a run comes no nearer (L2, L1); ours: the paper's runs, and those in `autoattack`, stay where they are."""
+    published: bool = False
+    """As its authors' code computes it, rounding included, which is what `autoattack` is made of. Off: exact projections in L2, and
+    leaps away from where a run comes no nearer (L2, L1), which break more. In L-inf there is no difference."""
 
     def passes(self) -> tuple[int, int]:
         """A look and a gradient (untargeted: one a rival) a step; one look to find the rivals, a line search of five at the end."""

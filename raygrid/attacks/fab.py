@@ -12,7 +12,7 @@ from torch import Tensor
 
 from raygrid.attacks.closest import Closest, search_radius
 from raygrid.attacks.nearest_class import likeliest_rivals
-from raygrid.attacks.planes import PROJECTIONS, TINY, to_plane
+from raygrid.attacks.planes import PROJECTIONS, TINY, Projection, onto_l2_as_published, to_plane
 from raygrid.attacks.rows import rows, with_rows
 from raygrid.attacks.spheres import SPHERES
 from raygrid.constraints import Constraint
@@ -29,11 +29,8 @@ PATIENCE = {"linf": math.inf, "l2": 10, "l1": 10}
 LEAP = 0.5
 """...this share of the way to the corner of the box that lowers the margin the most. Ours: the paper's runs and AutoAttack's stay.
 
-Runs without leaps are the reference's but for rounding: its projections, sums in float32, miss about one in a thousand planes that
-lie within reach, and end near that corner, from where the run comes back by another way. Of 50 digits of mnist-cnn-adv (L2 1.6)
-that APGD-CE left, 42 stand, and 44 with its projections in float64: the very 44 that stand here without leaps, and 31 with them. In
-L1 (60 steps; eps 6, 9, 12) 50, 44 and 35 of 63 stand without leaps and 36, 22 and 12 with them; on mnist-cnn they change nothing.
-L-inf runs hardly get stuck, and leaps cost them 3 of 63 in 60 steps.
+In L1 (60 steps; eps 6, 9, 12) 50, 44 and 35 of 63 digits of mnist-cnn-adv stand without leaps and 36, 22 and 12 with them; on
+mnist-cnn they change nothing. L-inf runs hardly get stuck, and leaps cost them 3 of 63 in 60 steps.
 """
 NEARER = 1e-3
 """Share of the distance by which a step must come nearer to count."""
@@ -53,7 +50,7 @@ def fab(
     eta: float,
     beta: float,
     targeted: bool,
-    leaps: bool,
+    published: bool,
 ) -> Tensor:
     """FAB (Croce & Hein, ICML 2020), targeted as in AutoAttack: towards the boundaries with the likeliest rivals, one by one.
 
@@ -72,13 +69,14 @@ def fab(
         eta: η, by which factor a step overshoots.
         beta: β, the share of its perturbation from which a success goes on.
         targeted: go for one rival after the other; off, as at first in the paper, each step goes to the nearest of all boundaries.
-        leaps: leap away where a run comes no nearer.
+        published: as the authors' code: runs that come no nearer stay, and L2 projections are `onto_l2_as_published`.
 
     Returns:
         [N, C, H, W]: for each sample the nearest point seen to succeed; x itself where none was.
     """
     closest = Closest(x, constraint.eps)
-    lean = Lean(alpha_max, eta, beta, PATIENCE[constraint.norm] if leaps else math.inf)
+    onto = onto_l2_as_published if published and constraint.norm == "l2" else PROJECTIONS[constraint.norm]
+    lean = Lean(alpha_max, eta, beta, math.inf if published else PATIENCE[constraint.norm])
     likeliest = likeliest_rivals(oracle, goal, x, targets)
     rivals = [goal.rival(likeliest[:, k]) for k in range(likeliest.shape[1])]
     runs = [[rival] for rival in rivals] if targeted else [rivals] if rivals else []
@@ -88,7 +86,7 @@ def fab(
             if restart:
                 on = oracle.active()
                 z[on] = _start(x[on], constraint, randomness, f"start/{restart}/{k}", on)
-            _approach(oracle, goal, chosen, x, z, constraint, closest, steps, lean)
+            _approach(oracle, goal, chosen, x, z, constraint, closest, steps, onto, lean)
     search_radius(oracle, goal, x, constraint, closest)
     return closest.report(oracle).view_as(x)
 
@@ -112,10 +110,11 @@ def _approach(
     constraint: Constraint,
     closest: Closest,
     steps: int,
+    onto: Projection,
     lean: Lean,
 ) -> None:
     """Walk from z [N, D] along the boundary with the nearest rival; what succeeds against any class goes into `closest`."""
-    clean, length, onto = x.flatten(1), SPHERES[constraint.norm].length, PROJECTIONS[constraint.norm]
+    clean, length = x.flatten(1), SPHERES[constraint.norm].length
     nearest, waited = torch.full_like(closest.distance, torch.inf), torch.zeros_like(closest.distance)
     for on in oracle.rounds(steps, queries=1 + len(rivals), gradients=len(rivals)):
         origin, here = rows(clean, on), rows(z, on)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from raygrid.attacks.planes import PROJECTIONS, STEEPEST, to_plane
+from raygrid.attacks.planes import PROJECTIONS, STEEPEST, onto_l2_as_published, to_plane
 from raygrid.constraints import Constraint
 
 
@@ -26,3 +26,26 @@ def test_the_way_to_a_plane_knows_nothing_of_its_neighbors(norm):
     assert left[:, 3].min() > 0  # farther than the box allows: into its corner
     corner = torch.where(w[3] > 0, 0.0, 1.0)
     assert torch.allclose((z + way)[:, 3], corner.expand(2, -1), atol=1e-5)
+
+
+def test_the_published_way_onto_a_plane_is_the_shortest_but_for_rounding():
+    generator = torch.Generator().manual_seed(0)
+    samples, size = 400, 784
+    z = (torch.rand(2, samples, size, generator=generator) * 1.5 - 0.25).clamp(0, 1)  # a third at an edge of the box
+    w = torch.randn(samples, size, generator=generator)
+    reach = w.abs().sum(1, keepdim=True)
+    f = reach * torch.tensor([0.01, 0.2, 0.9])[torch.arange(samples) % 3].view(-1, 1)  # at hand, far, out of reach
+    f = f.expand(2, samples, 1)
+    shortest, published = (
+        to_plane(onto, z, w, f, Constraint("l2", 1.0)) for onto in (PROJECTIONS["l2"], onto_l2_as_published)
+    )
+    same = (shortest - published).norm(dim=2) <= 1e-3 * shortest.norm(dim=2)
+    assert same.float().mean() >= 0.98
+    assert ((z + published) >= -1e-6).all() and ((z + published) <= 1 + 1e-6).all()
+
+
+def test_the_published_way_does_not_move_what_has_no_slope_and_stays_where_nothing_has():
+    room, gap = torch.full((1, 2, 4), 0.5), torch.tensor([[[0.2], [0.2]]])
+    slope = torch.tensor([[1.0, 1.0, 0.0, 1e-9], [0.0, 0.0, 0.0, 0.0]])
+    move = onto_l2_as_published(slope, room, gap)
+    assert torch.allclose(move[0], torch.tensor([[0.1, 0.1, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]))
