@@ -12,10 +12,9 @@ from rich.table import Table
 from torch import Tensor
 
 from raygrid import registry
-from raygrid.batch_sizes import samples_of_a_pass
+from raygrid.bench_inputs import some_samples, some_victim, usual_samples
 from raygrid.component import Component, Params, resolve
 from raygrid.constraints import Constraint
-from raygrid.data.dataset import pixels, usual_shard
 from raygrid.errors import UsageError
 from raygrid.goals import Goal
 from raygrid.memory import keep_freed_memory
@@ -24,10 +23,6 @@ from raygrid.randomness import Randomness
 from raygrid.victims.mixed import mixed_passes
 from raygrid.victims.victim import Victim
 
-DATA: dict[tuple[int, int | None, int | None], str] = {(1, 28, 28): "mnist-5k", (3, 32, 32): "cifar10-samples"}
-"""Input shape -> the dataset that a victim is timed on; ImageNet photos for the others."""
-PHOTO_SIDE = 224
-"""Of the photos, where a victim takes any size."""
 EPS = {"linf": 4 / 255, "l2": 1.0, "l1": 10.0, "l0": 40.0}
 """Radii for victims that nobody has measured."""
 MEASURED = {
@@ -131,12 +126,20 @@ def timed_attack(name: str) -> Component:
 
 
 def tasks(
-    victim_name: str, attacks: list[str], steps: int, queries: int, samples: int | None, eps: float | None, device: str
+    victim_name: str,
+    data: str | None,
+    attacks: list[str],
+    steps: int,
+    queries: int,
+    samples: int | None,
+    eps: float | None,
+    device: str,
 ) -> Iterator[Task]:
     """Yield what to time on a victim: every attack in each of its norms.
 
     Args:
-        victim_name: a built-in victim.
+        victim_name: a victim as job files name it.
+        data: a dataset likewise; None: one of raygrid's own of the victim's input shape.
         attacks: names.
         steps, queries: for the attacks that have such a parameter.
         samples: how many; None: a shard where a job says nothing, and one pass of a host at most.
@@ -149,18 +152,19 @@ def tasks(
     components = [timed_attack(name) for name in attacks]
     victim = some_victim(victim_name).to(device)
     samples = samples or usual_samples(victim, device)
-    x, y = (tensor.to(device) for tensor in some_samples(victim, samples))
+    x, y = (tensor.to(device) for tensor in some_samples(victim, samples, data))
     for component in components:
         sizes = {"steps": steps, "queries": queries}
         params = registry.parse(component, {k: v for k, v in sizes.items() if k in component.params.model_fields})
         for norm in component.norms:
-            radius = (EPS | MEASURED.get(victim_name, {}))[norm] if eps is None else eps
+            radius = (EPS | MEASURED.get(victim.info.id, {}))[norm] if eps is None else eps
             constraint = Constraint(norm, math.inf if component.minimal_norm else radius)
             yield Task(victim, x, y, component, params, constraint)
 
 
 def attack_table(
     victims: list[str],
+    data: str | None,
     attacks: list[str],
     steps: int,
     queries: int,
@@ -178,10 +182,10 @@ def attack_table(
     for heading in ("victim", "attack", "norm", "samples", "passes", "attack", "floor", "attack / floor"):
         table.add_column(heading, justify="left" if heading in {"victim", "attack", "norm"} else "right")
     for victim in victims:
-        for task in tasks(victim, attacks, steps, queries, samples, eps, device):
+        for task in tasks(victim, data, attacks, steps, queries, samples, eps, device):
             timing = time_attack(task, repeats)
             table.add_row(
-                victim,
+                task.victim.info.id,
                 task.attack.name,
                 task.constraint.norm,
                 str(len(task.x)),
@@ -275,35 +279,3 @@ def seconds(work: Callable[[], object], x: Tensor) -> float:
     if x.is_cuda:
         torch.cuda.synchronize(x.device)
     return time.perf_counter() - started
-
-
-def usual_samples(victim: Victim, device: str) -> int:
-    """Return how many samples a host attacks at once on this victim where nobody says otherwise."""
-    shape = [side or PHOTO_SIDE for side in victim.info.input_shape]
-    shard = usual_shard(shape)
-    return shard if torch.device(device).type != "cpu" else min(shard, samples_of_a_pass(math.prod(shape)))
-
-
-def some_victim(name: str) -> Victim:
-    """Return a built-in classifier by its name.
-
-    Raises:
-        UsageError: there is none.
-    """
-    component = registry.find("victim", name)
-    params = registry.parse(component, {})
-    info = resolve(component.identify or "")(params, name)
-    if info.task != "classification" or info.sample_rate:
-        does = "names sounds" if info.task == "classification" else f"does {info.task}"
-        raise UsageError(f'victim "{name}" {does}, and the benches time classifiers of pictures')
-    victim: Victim = resolve(component.build)(params, info)
-    return victim
-
-
-def some_samples(victim: Victim, samples: int) -> tuple[Tensor, Tensor]:
-    """Return pixels [samples, C, H, W] and labels of a dataset of the victim's input shape; small ones are repeated."""
-    component = registry.find("data", DATA.get(victim.info.input_shape, "imagenet-samples"))
-    table = resolve(component.build)(registry.parse(component, {}), samples).table
-    x, y = torch.tensor(pixels(table)), torch.tensor(table.column("label").to_numpy())
-    times = -(-samples // len(x))
-    return x.repeat(times, 1, 1, 1)[:samples], y.repeat(times)[:samples]

@@ -35,6 +35,7 @@ class Outcome:
 
 def compare_table(
     victims: list[str],
+    data: str | None,
     attacks: list[str],
     steps: int,
     queries: int,
@@ -66,12 +67,12 @@ def compare_table(
     ):
         table.add_column(heading, justify="left" if heading in {"victim", "attack", "norm", "by"} else "right")
     for victim in victims:
-        for task in tasks(victim, attacks, steps, queries, samples, eps, device):
+        for task in tasks(victim, data, attacks, steps, queries, samples, eps, device):
             peers = [peer for peer in PEERS.get((task.attack.name, task.constraint.norm), ()) if peer.installed]
             closest = math.isinf(task.constraint.eps)
             for i, outcome in enumerate(compare(task, peers, repeats)):
                 what = (
-                    victim,
+                    task.victim.info.id,
                     task.attack.name,
                     task.constraint.norm,
                     str(len(task.x)),

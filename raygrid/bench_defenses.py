@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from raygrid import registry
-from raygrid.bench import check_bytes, seconds, some_samples, some_victim, watched
+from raygrid.bench import check_bytes, seconds, watched
+from raygrid.bench_inputs import some_samples, some_victim
 from raygrid.component import resolve
 from raygrid.defenses.defended import Defended
 from raygrid.defenses.noise import INPUT
@@ -94,11 +95,14 @@ def defended(victim: Victim, x: Tensor, texts: Sequence[str]) -> Iterator[tuple[
                 yield params.named(component.name), build(params, victim)
 
 
-def defense_table(victims: Sequence[str], defenses: Sequence[str], samples: int, repeats: int, device: str) -> Table:
+def defense_table(
+    victims: Sequence[str], data: str | None, defenses: Sequence[str], samples: int, repeats: int, device: str
+) -> Table:
     """Time an answer of every defense beside the bare victim.
 
     Args:
-        victims: names of built-in victims.
+        victims: as job files name them.
+        data: a dataset likewise; None: one of raygrid's own of the victim's input shape.
         defenses: as `defended` takes them; empty: every one that is not for sound alone.
         samples: in the batch.
         repeats: interleaved repetitions.
@@ -117,12 +121,12 @@ def defense_table(victims: Sequence[str], defenses: Sequence[str], samples: int,
     names = defenses or [component.name for component in known]
     for name in victims:
         victim = some_victim(name).to(device)
-        x = some_samples(victim, samples)[0].to(device)
+        x = some_samples(victim, samples, data)[0].to(device)
         bare = peak_bytes(_answer(victim, x), x)
         for label, model in defended(victim, x, names):
             cost = time_defense(model, victim, x, repeats)
             table.add_row(
-                name,
+                victim.info.id,
                 label,
                 f"{1e3 * cost.seconds:.2f}",
                 f"{cost.ratio:.2f}",
@@ -188,12 +192,19 @@ def peak_bytes(work: Callable[[], object], x: Tensor) -> int:
 
 
 def vote_table(
-    victims: Sequence[str], sites: Sequence[str], votes: Sequence[int], samples: int, repeats: int, device: str
+    victims: Sequence[str],
+    data: str | None,
+    sites: Sequence[str],
+    votes: Sequence[int],
+    samples: int,
+    repeats: int,
+    device: str,
 ) -> Table:
     """Time votes over Gaussian noise against their floor, see `time_votes`.
 
     Args:
-        victims: names of built-in victims.
+        victims: as job files name them.
+        data: a dataset likewise; None: one of raygrid's own of the victim's input shape.
         sites: `input` and layers; empty: the input and some layers of each victim, see `some_sites`.
         votes: numbers of them.
         samples: in the batch.
@@ -211,12 +222,12 @@ def vote_table(
         table.add_column(heading, justify="left" if heading in {"victim", "site"} else "right")
     for name in victims:
         victim = some_victim(name).to(device)
-        x = some_samples(victim, samples)[0].to(device)
+        x = some_samples(victim, samples, data)[0].to(device)
         for site in sites or some_sites(victim):
             for number in votes:
                 timing = time_votes(victim, x, site, number, repeats)
                 table.add_row(
-                    name,
+                    victim.info.id,
                     site,
                     str(number),
                     str(timing.passes),

@@ -9,7 +9,7 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
-from raygrid.bench import some_samples, some_victim
+from raygrid.bench_inputs import some_samples, some_victim
 from raygrid.notebook import attack
 from raygrid.victims.victim import Victim
 
@@ -29,7 +29,9 @@ class Run:
     seconds: float
 
 
-def suite_table(victim_name: str, norm: str, eps: float, samples: int, seeds: int, device: str) -> Table:
+def suite_table(
+    victim_name: str, data: str | None, norm: str, eps: float, samples: int, seeds: int, device: str
+) -> Table:
     """Run AutoAttack, audit and, where it is installed and knows the norm, the reference on the same samples, one after the other.
 
     With several seeds the reference stands beside itself: what differs no more than that is luck.
@@ -38,7 +40,7 @@ def suite_table(victim_name: str, norm: str, eps: float, samples: int, seeds: in
         UsageError: an unknown name, or an eps that makes no sense.
     """
     victim = some_victim(victim_name).to(device)
-    x, y = (tensor.to(device) for tensor in some_samples(victim, samples))
+    x, y = (tensor.to(device) for tensor in some_samples(victim, samples, data))
     names = ["autoattack", "audit", *([REFERENCE] if norm in REFERENCE_NORMS and find_spec(REFERENCE) else [])]
     runs = [
         _reference(victim, x, y, norm, eps, seed) if name == REFERENCE else _ours(victim, x, y, name, norm, eps, seed)
@@ -47,7 +49,7 @@ def suite_table(victim_name: str, norm: str, eps: float, samples: int, seeds: in
     ]
     base = next(run for run in runs if run.name == (REFERENCE if REFERENCE in names else "autoattack"))
     table = Table(
-        title=f"{victim_name}, {norm} {eps:g}, {samples} samples, {torch.get_num_threads()} threads, {device}",
+        title=f"{victim.info.id}, {norm} {eps:g}, {samples} samples, {torch.get_num_threads()} threads, {device}",
         caption=f"base: {base.name}, seed {base.seed}, which net and disagree count against; / ours: time over autoattack's",
     )
     table.add_column("suite")

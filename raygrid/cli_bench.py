@@ -7,12 +7,27 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+Victims = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--victim",
+        help="Of pictures, as a job file names it: mnist-cnn, torchvision:resnet18, '{use: module, ...}'; may be repeated.",
+    ),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        help="As a job file names it: '{use: npz, path: ...}'; else data of raygrid's own that fit the victim."
+    ),
+]
+
 bench_app = typer.Typer(no_args_is_help=True, help="What attacks and defenses cost, measured here and now.")
 
 
 @bench_app.command("attacks")
 def bench_attacks(
-    victims: Annotated[list[str] | None, typer.Option("--victim", help="Victims to attack; may be repeated.")] = None,
+    victims: Victims = None,
+    data: Data = None,
     attacks: Annotated[list[str] | None, typer.Option("--attack", help="Attacks; may be repeated.")] = None,
     steps: Annotated[int, typer.Option(min=2, help="Steps, of attacks that have steps.")] = 40,
     queries: Annotated[int, typer.Option(min=1, help="Queries, of attacks that have queries.")] = 500,
@@ -31,6 +46,7 @@ def bench_attacks(
     Peers are those installed of torchattacks, foolbox, adv-lib and adversarial-robustness-toolbox.
 
     Example: raygrid bench attacks --victim mnist-cnn --attack pgd --attack square
+    Or: raygrid bench attacks --victim torchvision:resnet18 --data "{use: image-folder, path: photos, size: 224}"
     """
     from raygrid.bench import attack_table, threads
     from raygrid.bench_compare import compare_table
@@ -38,13 +54,14 @@ def bench_attacks(
     with threads(cpus):
         for table in (attack_table, compare_table):
             _console().print(
-                table(victims or ["mnist-cnn"], attacks or ["pgd"], steps, queries, samples, repeats, eps, device)
+                table(victims or ["mnist-cnn"], data, attacks or ["pgd"], steps, queries, samples, repeats, eps, device)
             )
 
 
 @bench_app.command("defenses")
 def bench_defenses(
-    victims: Annotated[list[str] | None, typer.Option("--victim", help="Victims to defend; may be repeated.")] = None,
+    victims: Victims = None,
+    data: Data = None,
     defenses: Annotated[
         list[str] | None,
         typer.Option("--defense", help="A name, or as in a job file: '{use: jpeg, quality: 50}'; may be repeated."),
@@ -69,8 +86,8 @@ def bench_defenses(
 
     victims = victims or ["mnist-cnn"]
     with threads(cpus):
-        _console().print(defense_table(victims, defenses or [], samples, repeats, device))
-        _console().print(vote_table(victims, sites or [], votes or [20, 100], samples, repeats, device))
+        _console().print(defense_table(victims, data, defenses or [], samples, repeats, device))
+        _console().print(vote_table(victims, data, sites or [], votes or [20, 100], samples, repeats, device))
 
 
 @bench_app.command("audio")
@@ -111,7 +128,8 @@ def bench_audio(
 
 @bench_app.command("autoattack")
 def bench_autoattack(
-    victim: Annotated[str, typer.Option(help="A built-in victim.")] = "mnist-cnn-adv",
+    victim: Annotated[str, typer.Option(help="Of pictures, as a job file names it.")] = "mnist-cnn-adv",
+    data: Data = None,
     norm: Annotated[str, typer.Option(help="linf, l2 or l1.")] = "linf",
     eps: Annotated[float, typer.Option(min=0, help="Radius; choose one that leaves 30 to 70 % standing.")] = 0.31,
     samples: Annotated[int, typer.Option(min=1, help="Samples.")] = 256,
@@ -127,7 +145,7 @@ def bench_autoattack(
     from raygrid.bench_suites import suite_table
 
     with threads(cpus):
-        _console().print(suite_table(victim, norm, eps, samples, seeds, device))
+        _console().print(suite_table(victim, data, norm, eps, samples, seeds, device))
 
 
 def _console() -> "Console":

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from models import Counting, victim
+from models import Counting
 
 from raygrid import bench, bench_compare
 from raygrid.bench import attack_table, tasks, time_attack
@@ -26,11 +26,11 @@ def cells(table):
 
 
 def tables(victims, attacks, samples, eps=None, table=attack_table):
-    return cells(table(victims, attacks, STEPS, 120, samples, 1, eps, "cpu"))
+    return cells(table(victims, None, attacks, STEPS, 120, samples, 1, eps, "cpu"))
 
 
 def task(attack, norm, samples=4, queries=10, eps=None, steps=STEPS):
-    found = tasks("mnist-cnn", [attack], steps, queries, samples, eps, "cpu")
+    found = tasks("mnist-cnn", None, [attack], steps, queries, samples, eps, "cpu")
     return next(task for task in found if task.constraint.norm == norm)
 
 
@@ -47,7 +47,7 @@ def test_the_table_has_a_line_for_every_victim_attack_and_norm():
 
 @pytest.mark.parametrize(("victim", "samples"), [("mnist-cnn", 128), ("efficientnet-lite0", 8)])
 def test_where_nobody_says_otherwise_as_many_samples_are_timed_as_a_host_attacks_at_once(victim, samples):
-    assert {len(task.x) for task in tasks(victim, ["pgd"], 2, 2, None, None, "cpu")} == {samples}
+    assert {len(task.x) for task in tasks(victim, None, ["pgd"], 2, 2, None, None, "cpu")} == {samples}
 
 
 SLOW = {"carlini-wagner"}
@@ -197,15 +197,3 @@ def test_ours_stands_with_its_peers_and_without_any(monkeypatch):
 def test_a_peer_estimates_as_often_as_the_queries_allow(queries, estimates):
     params = task("hop-skip-jump", "l2", queries=queries).params
     assert _estimates(params) == estimates
-
-
-@pytest.mark.parametrize(("samples", "shape"), [(5, (5, 1, 28, 28)), (3, (3, 1, 28, 28))])
-def test_a_victim_is_timed_on_data_of_its_shape(samples, shape):
-    x, y = bench.some_samples(victim("mnist-cnn"), samples)
-    assert x.shape == shape and y.shape == (samples,)
-
-
-def test_few_samples_are_repeated():
-    x, y = bench.some_samples(victim("cifar10-cnn"), 45)
-    assert x.shape == (45, 3, 32, 32)
-    assert torch.equal(x[:5], x[20:25]) and torch.equal(y[:5], y[40:45])

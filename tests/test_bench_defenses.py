@@ -60,7 +60,7 @@ def pieces(monkeypatch, rows):
 
 
 def test_every_registered_defense_has_its_lines():
-    victims, labels, ms, ratio, megabytes, memory = cells(defense_table(["mnist-cnn"], [], 1, 1, "cpu"))
+    victims, labels, ms, ratio, megabytes, memory = cells(defense_table(["mnist-cnn"], None, [], 1, 1, "cpu"))
     registered = {component.name for component in of_kind("defense") if component.task == "classification"}
     assert {label.partition("(")[0] for label in labels} == registered
     assert len(labels) == sum(len(PARAMS.get(name, ({},))) for name in registered) and set(victims) == {"mnist-cnn"}
@@ -133,7 +133,7 @@ def test_the_floor_draws_as_many_numbers_as_the_votes_take(monkeypatch):
 
 
 def test_the_table_of_votes_has_a_line_for_every_site_and_number():
-    names, sites, votes, passes, *times = cells(vote_table(["mnist-cnn"], [], [2, 30], 3, 1, "cpu"))
+    names, sites, votes, passes, *times = cells(vote_table(["mnist-cnn"], None, [], [2, 30], 3, 1, "cpu"))
     assert list(dict.fromkeys(sites)) == some_sites(victim("mnist-cnn")) == ["input", "relu1", "relu2", "relu3"]
     assert votes == ["2", "30"] * 4 and set(names) == {"mnist-cnn"}
     assert all(float(value) > 0 for column in (passes, *times) for value in column)

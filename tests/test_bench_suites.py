@@ -10,7 +10,7 @@ SEEDS = 2
 @pytest.fixture(scope="module")
 def columns():
     """At a radius that everything falls at in the first stage: seconds, not minutes."""
-    table = suite_table("mnist-cnn", "linf", 0.5, 3, SEEDS, "cpu")
+    table = suite_table("mnist-cnn", None, "linf", 0.5, 3, SEEDS, "cpu")
     return {str(column.header): list(column.cells) for column in table.columns}
 
 

@@ -3,6 +3,17 @@
 from raygrid.job.attacks import check_awareness, check_defended, check_eps, check_precision
 from raygrid.job.exclude import excluded
 from raygrid.job.load import load_job
+from raygrid.job.options import read_data, read_victim
 from raygrid.job.schema import job_schema
 
-__all__ = ["check_awareness", "check_defended", "check_eps", "check_precision", "excluded", "job_schema", "load_job"]
+__all__ = [
+    "check_awareness",
+    "check_defended",
+    "check_eps",
+    "check_precision",
+    "excluded",
+    "job_schema",
+    "load_job",
+    "read_data",
+    "read_victim",
+]

@@ -134,7 +134,11 @@ class GridReader:
         if isinstance(child.value, tuple):
             self._mistakes.add(child, "must be one dataset, not a list; give each a grid of its own")
             return (), None
-        uses = read_use("data", DataFields, child, self._table, self._mistakes)
+        return self.data(child)
+
+    def data(self, node: Node) -> tuple[tuple[DataSpec, ...], Json | None]:
+        """Read a dataset: all combinations of the axes."""
+        uses = read_use("data", DataFields, node, self._table, self._mistakes)
         specs = tuple(DataSpec(u.component, u.params, u.fields.limit, u.fields.shard) for u in uses.alternatives)
         return specs, uses.resolved
 
@@ -142,7 +146,7 @@ class GridReader:
         victims: Victims = {}
         said = []
         for item in self._items(node, "victims"):
-            read, written = self._victim(item)
+            read, written = self.victim(item)
             said.append(written)
             for spec, _, named_at in read:
                 if spec.id in victims:
@@ -151,7 +155,7 @@ class GridReader:
                 victims[spec.id] = spec
         return victims, said
 
-    def _victim(self, node: Node, offers: tuple[str, ...] = ()) -> tuple[list[ReadVictim], Json | None]:
+    def victim(self, node: Node, offers: tuple[str, ...] = ()) -> tuple[list[ReadVictim], Json | None]:
         """Read a victim or an ensemble: all combinations of the axes. `offers`: further names that would have done."""
         if isinstance(node.value, dict) and ENSEMBLE in node.value:
             return self._ensemble(node, node.value[ENSEMBLE])
@@ -168,7 +172,7 @@ class GridReader:
             if isinstance(item.value, dict) and ENSEMBLE in item.value:
                 self._mistakes.add(item, f"an {ENSEMBLE} is made of victims, not of ensembles: name them in one list")
                 return [], None
-        members = [self._victim(item) for item in items]
+        members = [self.victim(item) for item in items]
         if not (fields and members):
             return [], None
         for item, (alternatives, _) in zip(items, members, strict=True):
@@ -253,7 +257,7 @@ class GridReader:
             return [known[node.value]], node.value
         if isinstance(node.value, str) and not all_known:
             return [], None  # it may be the id of a victim that was refused
-        read, written = self._victim(node, offers=tuple(known))
+        read, written = self.victim(node, offers=tuple(known))
         for spec, _, named_at in read:
             if known.setdefault(spec.id, spec) != spec:
                 what = f'another victim of the grid has the id "{spec.id}"; set "id" of one of them'
