@@ -17,6 +17,9 @@ from raygrid.bench import Task, seconds, tasks
 from raygrid.bench_peers import PEERS, Peer
 from raygrid.victims.victim import Victim
 
+SHORT = {"adversarial-robustness-toolbox": "ART"}
+"""Names of packages that are too long for a table."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -51,39 +54,26 @@ def compare_table(
     """
     table = Table(
         title=f"As used, {torch.get_num_threads()} threads, {device}, median of {repeats}",
-        caption="standing or distance: the less the stronger; passes: forward, a sample",
+        caption="standing, or median distance: the less the stronger; passes: forward, a sample; ART: "
+        "adversarial-robustness-toolbox; ours /: our time over its",
     )
-    for heading in (
-        "victim",
-        "attack",
-        "norm",
-        "samples",
-        "eps",
-        "by",
-        "passes",
-        "standing / distance",
-        "seconds",
-        "ours / theirs",
-    ):
-        table.add_column(heading, justify="left" if heading in {"victim", "attack", "norm", "by"} else "right")
+    table.add_column("by", no_wrap=True)
+    for heading in ("passes", "standing", "distance", "seconds", "ours /"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for victim in victims:
         for task in tasks(victim, data, attacks, steps, queries, samples, eps, device):
             peers = [peer for peer in PEERS.get((task.attack.name, task.constraint.norm), ()) if peer.installed]
             closest = math.isinf(task.constraint.eps)
+            radius = "closest" if closest else f"{task.constraint.eps:.3g}"
+            table.add_section()
+            what = f"{task.victim.info.id} {task.attack.name} {task.constraint.norm} {radius}"
+            table.add_row(f"[bold]{what}[/]", "", f"of {len(task.x)}")
             for i, outcome in enumerate(compare(task, peers, repeats)):
-                what = (
-                    task.victim.info.id,
-                    task.attack.name,
-                    task.constraint.norm,
-                    str(len(task.x)),
-                    "-" if closest else f"{task.constraint.eps:.3g}",
-                )
-                achieved = f"{outcome.achieved:.4g}" if closest else f"{outcome.achieved:.0f} of {len(task.x)}"
                 table.add_row(
-                    *(what if i == 0 else ("",) * len(what)),
-                    outcome.who,
+                    f"  {outcome.who}",
                     f"{outcome.passes:.0f}",
-                    achieved,
+                    "" if closest else f"{outcome.achieved:.0f}",
+                    f"{outcome.achieved:.4g}" if closest else "",
                     f"{outcome.seconds:.3f}",
                     f"{outcome.ratio:.2f}" if i else "",
                 )
@@ -96,7 +86,7 @@ def compare(task: Task, peers: list[Peer], repeats: int) -> list[Outcome]:
     ours = ("raygrid", "raygrid, mixed") if task.x.is_cuda and task.attack.access == "gradient" else ("raygrid",)
     runs: list[Callable[[], Tensor]] = [partial(_example, task, mixed) for mixed in (False, True)[: len(ours)]]
     runs += [_fenced(peer, task) for peer in peers]
-    names = [*ours, *(f"{peer.package} {version(peer.package)}" for peer in peers)]
+    names = [*ours, *(f"{SHORT.get(peer.package, peer.package)} {version(peer.package)}" for peer in peers)]
     looks = []
     for run in runs:  # which also warms everything up
         with _counted(task.victim) as shown:

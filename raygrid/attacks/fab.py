@@ -31,8 +31,8 @@ LEAP = 0.5
 
 Of 183 digits of mnist-cnn-adv (L2 1.6) that APGD-CE left, 124 stand, and 157 without leaps. With published projections, and without
 leaps, 151 stand (152 by the authors' code): the planes that these miss take a stuck run near that corner, from where it comes back
-by another way. In L1 (60 steps; eps 6, 9, 12) 50, 44 and 35 of 63 digits stand without leaps and 36, 22 and 12 with them; on mnist-cnn
-they change nothing. L-inf runs hardly get stuck, and leaps cost them 3 of 63 in 60 steps.
+by another way. In L1 (60 steps; eps 6, 9, 12) 50, 44 and 35 of 63 digits stand without leaps and 36, 22 and 12 with them; on
+mnist-cnn they change nothing. L-inf runs hardly get stuck, and leaps cost them 3 of 63 in 60 steps.
 """
 NEARER = 1e-3
 """Share of the distance by which a step must come nearer to count."""
