@@ -23,11 +23,12 @@ from raygrid.engine.inputs import read_inputs
 from raygrid.errors import UsageError, did_you_mean
 from raygrid.keys import content_key
 from raygrid.randomness import Randomness
+from raygrid.results.columns import table
 from raygrid.results.folder import check, encode, part_name
 from raygrid.results.geometry import reading_table, shares_of
 from raygrid.results.geometry_plot import check_plot, save_plot
 from raygrid.results.open import Example, Results, open_results
-from raygrid.results.schema import GEOMETRY, PAIR, table
+from raygrid.results.schema import GEOMETRY, PAIR
 from raygrid.victims.surroundings import class_counts, place_of, sites, values_at
 from raygrid.victims.victim import Victim
 

@@ -8,6 +8,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from raygrid.results import checks, faces, geometry, recovery, speech, views
+from raygrid.results.columns import Table
 from raygrid.results.folder import Parts, index_name, keys, part_name, snapshot_name
 from raygrid.results.schema import (
     CHECKS,
@@ -20,7 +21,6 @@ from raygrid.results.schema import (
     PLACED_TRIALS,
     TRIALS,
     VERIFICATION,
-    Table,
 )
 from raygrid.results.store import Store
 

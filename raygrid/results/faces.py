@@ -18,7 +18,7 @@ many of those planned have one. `photo_rate_worst` counts the others for the att
 # ruff: noqa: S608 - the SQL is put together from constants only
 
 from raygrid.metrics.statistics import normal_quantile
-from raygrid.results.schema import CELL
+from raygrid.results.trial_columns import CELL
 
 KEY = "run, grid, cell_id, seed"
 RATES = {

@@ -27,6 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raygrid.errors import UsageError
+from raygrid.results.columns import Table, table
 from raygrid.results.schema import (
     CRAFTS,
     DRAWS,
@@ -36,8 +37,6 @@ from raygrid.results.schema import (
     SCHEMA_VERSION,
     TRIALS,
     VERIFICATION,
-    Table,
-    table,
 )
 from raygrid.results.store import Store
 

@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 
 from raygrid.errors import UsageError, did_you_mean
+from raygrid.results.columns import table
 from raygrid.results.database import connect
 from raygrid.results.folder import check, indexed_runs, part_name, read_examples, read_runs
-from raygrid.results.schema import RUNS, table
+from raygrid.results.schema import RUNS
 from raygrid.results.store import Store, open_store
 
 if TYPE_CHECKING:

@@ -4,9 +4,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from raygrid.results.columns import Table
 from raygrid.results.database import connect
 from raygrid.results.folder import index_name, keys, snapshot_name
-from raygrid.results.schema import CHECKS, CRAFTS, PLACED_TRIALS, RUNS, Table
+from raygrid.results.schema import CHECKS, CRAFTS, PLACED_TRIALS, RUNS
 from raygrid.results.store import Store
 
 ROW_GROUP = 100_000

@@ -14,7 +14,7 @@ the input (the amplification), and of its quotient with the distance of two orig
 # ruff: noqa: S608 - the SQL is put together from constants only
 
 from raygrid.metrics.statistics import normal_quantile
-from raygrid.results.schema import CELL
+from raygrid.results.trial_columns import CELL
 
 COSTS = (0.01, 0.02, 0.05)
 """Losses of clean accuracy at which defenses are compared."""

@@ -21,7 +21,7 @@ differ alike). `rest` is what else varies in the grid, as it was for this line; 
 # ruff: noqa: S608 - the SQL is put together from constants only
 
 from raygrid.results.faces import STUDENT
-from raygrid.results.schema import CELL
+from raygrid.results.trial_columns import CELL
 
 KEY = "run, grid, cell_id, seed"
 

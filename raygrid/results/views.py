@@ -27,7 +27,7 @@ from string import Template
 
 from raygrid.metrics.statistics import normal_quantile
 from raygrid.results import certified, checks, cost, detection, risk
-from raygrid.results.schema import CELL, STATUSES
+from raygrid.results.trial_columns import CELL, STATUSES
 
 KEY = "grid, cell_id, seed"
 """What tells the cells of one run apart."""

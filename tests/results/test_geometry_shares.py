@@ -7,10 +7,11 @@ from small_folder import CELL, Unit, key
 
 from raygrid.errors import UsageError
 from raygrid.metrics.statistics import design_effect, wilson
+from raygrid.results.columns import table
 from raygrid.results.folder import encode, part_name
 from raygrid.results.geometry import labels, reading_table, shares_of
 from raygrid.results.geometry_plot import check_plot, save_plot
-from raygrid.results.schema import GEOMETRY, PAIR, table
+from raygrid.results.schema import GEOMETRY, PAIR
 
 DRAWS = 10
 PLACE = {

@@ -4,9 +4,10 @@ import pyarrow.parquet as pq
 import pytest
 from small_folder import Unit, key, trial
 
+from raygrid.results.columns import table
 from raygrid.results.folder import encode, part_name, snapshot_name
 from raygrid.results.publish import publish
-from raygrid.results.schema import CRAFTS, PLACED_TRIALS, TRIALS, table
+from raygrid.results.schema import CRAFTS, PLACED_TRIALS, TRIALS
 
 UNITS = (Unit("c.1", {"s3": "broken", "s4": "robust"}), Unit("c.0", {"s2": "robust", "s1": "clean_wrong"}))
 VIEWS = ("trials", "crafts", "cells", "summary", "worst_case", "examples")

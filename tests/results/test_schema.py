@@ -2,7 +2,9 @@
 
 import pytest
 
-from raygrid.results.schema import CRAFTS, EXAMPLES, INDEX, RUNS, STATUSES, TRIALS, TYPES, table
+from raygrid.results.columns import TYPES, table
+from raygrid.results.schema import CRAFTS, EXAMPLES, INDEX, RUNS, TRIALS
+from raygrid.results.trial_columns import STATUSES
 
 PROMISED = """
 unit_key craft_key sample_id metadata label target victim victim_sha256 defense defense_params attack attack_params goal
