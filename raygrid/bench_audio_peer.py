@@ -23,7 +23,7 @@ from raygrid.channels.catalog_audio import Noise, Room
 from raygrid.channels.noise import noise
 from raygrid.channels.room import room
 from raygrid.channels.room_bank import bank
-from raygrid.judge import read_back, stored
+from raygrid.medium import read_back, stored
 from raygrid.metrics.signal import snr_db
 from raygrid.randomness import Randomness
 

@@ -17,10 +17,11 @@ from raygrid.component import Access, resolve
 from raygrid.constraints import Constraint
 from raygrid.framing import Framing
 from raygrid.goals import Goal, make_goal
-from raygrid.judge import TRACEBACK_FRAMES, Comparison, Outputs, Verdict, judge, looks_needed, run_model
+from raygrid.judge import Comparison, Verdict, judge
 from raygrid.medium import medium_of
 from raygrid.metrics.distances import Learned
 from raygrid.oracle import Channel, Oracle, SampleError
+from raygrid.outputs import TRACEBACK_FRAMES, Outputs, looks_needed, run_model
 from raygrid.randomness import Randomness
 from raygrid.spec import ONCE, AttackSpec, Judging
 from raygrid.transcription import Hearing, hearing_of

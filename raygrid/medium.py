@@ -24,8 +24,24 @@ class Medium(NamedTuple):
 
 PICTURE = Medium(0.0, 1.0, 255, torch.uint8)
 SOUND = Medium(-1.0, 1.0, 32768, torch.int16)
+LEVEL_GUARD = 1e-3
+"""Levels by which x + eps may miss one through float32 rounding, and still counts as that level."""
 
 
 def medium_of(x: Tensor) -> Medium:
     """Return what inputs x are: pictures [B, C, H, W], or sound [B, T]."""
     return SOUND if x.ndim == 2 else PICTURE
+
+
+def stored(x_adv: Tensor, x: Tensor) -> Tensor:
+    """Return x_adv [B, ...] as a file holds it (pictures uint8, sound int16), each value rounded towards the clean input x."""
+    medium = medium_of(x)
+    levels = x_adv.double() * medium.levels
+    up = (levels + LEVEL_GUARD).floor()
+    down = (levels - LEVEL_GUARD).ceil()
+    return torch.where(x_adv >= x, up, down).clamp(medium.low * medium.levels, medium.most).to(medium.dtype)
+
+
+def read_back(filed: Tensor, x: Tensor) -> Tensor:
+    """Return what a file holds of examples of x [B, ...], as a victim takes it."""
+    return filed.to(x) / medium_of(x).levels

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from raygrid.enrollment import MATCH
 from raygrid.goals import Goal
-from raygrid.judge import Look, Outputs, Verdict, run_model
+from raygrid.judge import Look, Verdict
 from raygrid.metrics.verification import Pairs, threshold_at
+from raygrid.outputs import Outputs, run_model
 from raygrid.randomness import Randomness
 from raygrid.similarity import By, Weakest, among, compare, read, written
 from raygrid.spec import AttackSpec, Combine

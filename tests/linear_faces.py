@@ -7,8 +7,8 @@ import torch
 from models import numbers
 from torch import nn
 
-from raygrid.judge import run_model
 from raygrid.kernel import Batch, craft, numbers_of, score
+from raygrid.outputs import run_model
 from raygrid.randomness import Randomness
 from raygrid.registry import find, parse
 from raygrid.spec import AttackSpec, Judging

@@ -14,9 +14,11 @@ from raygrid.component import Params
 from raygrid.constraints import Constraint
 from raygrid.defenses.defended import Defended
 from raygrid.goals import make_goal
-from raygrid.judge import Outputs, judge, read_back, run_model, stored
+from raygrid.judge import judge
 from raygrid.kernel import Batch, craft, fit
+from raygrid.medium import read_back, stored
 from raygrid.oracle import Oracle, SampleError
+from raygrid.outputs import Outputs, run_model
 from raygrid.randomness import Randomness
 from raygrid.registry import find, parse
 from raygrid.spec import AttackSpec, ChannelSpec

@@ -7,9 +7,10 @@ from models import Tiny, pixels
 
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
-from raygrid.judge import _status, judge, run_model, stored
+from raygrid.judge import _status, judge
 from raygrid.medium import PICTURE
 from raygrid.metrics.distances import measure
+from raygrid.outputs import run_model
 
 X = pixels(6, 1, 6, 6, seed=3)
 LEVELS = PICTURE.levels
@@ -176,43 +177,6 @@ def test_what_is_wrong_on_the_clean_input_is_clean_wrong_whatever_the_example():
 # Stored copies
 
 LEVEL = 1 / LEVELS
-ROUNDED = [
-    # clean, example, levels stored
-    (0.0, 0.5 * LEVEL, 0),
-    (0.0, 0.9995 * LEVEL, 1),
-    (0.0, 0.99 * LEVEL, 0),
-    (100 * LEVEL, 102.9 * LEVEL, 102),
-    (100 * LEVEL, 97.1 * LEVEL, 98),
-    (100 * LEVEL, 100 * LEVEL, 100),
-    (1.0, 254.2 * LEVEL, 255),
-    (1.0, 1.0, 255),
-    (0.5, 0.5, 127),
-]
-
-
-@pytest.mark.parametrize(("clean", "example", "levels"), ROUNDED)
-def test_a_stored_copy_is_rounded_towards_the_clean_input(clean, example, levels):
-    assert stored(torch.tensor([example]), torch.tensor([clean])).tolist() == [levels]
-
-
-@pytest.mark.parametrize("k", [1, 2, 4, 8, 16])
-def test_whole_levels_survive_storing(k):
-    """x + 8/255 in float32 misses its level by a rounding; it is that level all the same."""
-    clean = torch.arange(256, dtype=torch.uint8)
-    x = clean.float() / LEVELS
-    for sign in (1, -1):
-        x_adv = (x + sign * k / LEVELS).clamp(0, 1)
-        assert torch.equal(stored(x_adv, x).long(), (clean.long() + sign * k).clamp(0, 255))
-
-
-def test_a_stored_copy_lies_between_the_clean_input_and_the_example():
-    x = (pixels(4, 3, 16, 16) * LEVELS).round() / LEVELS
-    x_adv = (x + 0.1 * (pixels(4, 3, 16, 16, seed=1) - 0.5)).clamp(0, 1)
-    on_file = stored(x_adv, x).double() / LEVELS
-    assert stored(x_adv, x).dtype == torch.uint8
-    assert ((on_file - x).abs() <= (x_adv - x).abs() + 1e-5).all()
-    assert ((on_file - x) * (x_adv - x) >= -1e-9).all()
-    assert torch.equal(stored(x, x).float() / LEVELS, x)
 
 
 def test_success_on_file_is_told_apart():
@@ -230,50 +194,7 @@ def test_success_on_file_is_told_apart():
     assert [(v.status, v.success_stored) for v in found] == [("broken", False), ("broken", True), ("robust", False)]
 
 
-# Running a model
-
-
-def test_a_model_that_never_answers_gives_nan_and_a_reason_for_each():
-    def fail(x):
-        raise RuntimeError("no weights")
-
-    outputs = run_model(fail, X, 3)
-    assert outputs.logits.shape == (6, 3) and outputs.logits.isnan().all()
-    assert all("no weights" in outputs.why(i) for i in range(6))
-
-
-@pytest.mark.parametrize("most", [1, 2, 5])
-def test_short_memory_halves_the_batch(most):
-    class Small(Tiny):
-        def forward(self, x):
-            if len(x) > most:
-                raise torch.OutOfMemoryError("too many")
-            return super().forward(x)
-
-    outputs = run_model(Small(), X, 3)
-    assert not outputs.errors
-    assert torch.allclose(outputs.logits, Tiny()(X), atol=1e-6)
-
-
-ANSWERS = {
-    "one row for all": lambda x: torch.zeros(1, 3).expand(max(1, len(x) - 1), 3),
-    "two tensors": lambda x: (x, x),
-    "features": lambda x: x,
-    "one score a sample": lambda x: x.flatten(1)[:, 0],
-}
-
-
-@pytest.mark.parametrize("name", ANSWERS)
-def test_what_are_no_logits_of_the_batch_is_a_failure_and_never_spread_over_it(name):
-    outputs = run_model(ANSWERS[name], X, 3)
-    if name == "one row for all":
-        assert not outputs.errors  # asked one by one, it answers
-    else:
-        assert "a victim returns logits [B, classes], here [1, classes]" in outputs.why(0)
-
-
-def test_no_samples_are_no_outputs():
-    assert run_model(Tiny(), X[:0], 3).logits.shape == (0, 3)
+def test_no_samples_have_no_verdicts():
     assert verdicts(X[:0], x=X[:0], goal=Goal("untargeted", LABELS[:0])) == []
 
 

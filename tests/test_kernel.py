@@ -9,8 +9,8 @@ import torch
 from models import Counting, Tiny, pixels
 
 from raygrid.component import Component, Params
-from raygrid.judge import run_model
 from raygrid.kernel import Batch, craft, goal_of, score
+from raygrid.outputs import run_model
 from raygrid.registry import find, parse
 from raygrid.spec import AttackSpec, Budget
 

@@ -9,8 +9,8 @@ from safetensors.torch import load, save
 from torch import nn
 
 from raygrid.enrollment import MATCH
-from raygrid.judge import run_model
 from raygrid.kernel import Batch, craft, score
+from raygrid.outputs import run_model
 from raygrid.registry import find, parse
 from raygrid.similarity import Part, Weakest, among, by_of, compare, cosine, nearness
 from raygrid.spec import AttackSpec, Judging

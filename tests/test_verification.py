@@ -24,9 +24,9 @@ from models import numbers, pixels
 
 from raygrid.enrollment import MATCH, NO_MATCH
 from raygrid.goals import make_goal
-from raygrid.judge import Outputs, looks_needed, run_model
 from raygrid.kernel import Batch, numbers_of, score
 from raygrid.metrics.verification import Pairs, threshold_at
+from raygrid.outputs import Outputs, looks_needed, run_model
 from raygrid.randomness import Randomness
 from raygrid.spec import ONCE, Judging
 from raygrid.verification import SHARPNESS, Enrolled, Match, all_pairs, enroll, match_of

@@ -34,10 +34,11 @@ from raygrid.enrollment import ANSWERS, Enrollment
 from raygrid.errors import UsageError
 from raygrid.evidence import CONDITIONS, UNKNOWN, Record, answers_differ, left_of, unknown_in_suite
 from raygrid.framing import Framing
-from raygrid.judge import TRACEBACK_FRAMES, Outputs, read_back, run_model, stored, vouched
 from raygrid.kernel import Batch, Inherited, channel_of, comparison_of, craft, goal_of, numbers_of, plays_of, score
+from raygrid.medium import read_back, stored
 from raygrid.metrics.lpips import Lpips
 from raygrid.metrics.lpips import load as load_lpips
+from raygrid.outputs import TRACEBACK_FRAMES, Outputs, run_model, vouched
 from raygrid.results.folder import commit_craft, commit_trials, read_crafts, read_examples, read_trials
 from raygrid.results.store import open_store
 from raygrid.spec import VictimSpec

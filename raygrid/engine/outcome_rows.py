@@ -8,8 +8,9 @@ from typing import Any
 import pyarrow as pa
 
 from raygrid.engine.rows import Row
-from raygrid.judge import NO_ANSWER, Verdict, stored
+from raygrid.judge import NO_ANSWER, Verdict
 from raygrid.kernel import Batch, Crafted
+from raygrid.medium import stored
 from raygrid.units import Craft, Score
 
 

@@ -14,10 +14,10 @@ from raygrid.channels.catalog import VIEW, View
 from raygrid.component import Params
 from raygrid.data.face_parts import face_mask
 from raygrid.errors import UsageError
-from raygrid.judge import run_model
 from raygrid.kernel import Batch, channel_of, constraint_of, craft, score
 from raygrid.masks import sticker_mask
 from raygrid.metrics.printing import non_printability, printable_colors, total_variation
+from raygrid.outputs import run_model
 from raygrid.registry import find, parse
 from raygrid.spec import AttackSpec, ChannelSpec, Judging
 from raygrid.verification import References, enroll, match_of

@@ -20,9 +20,9 @@ from raygrid.attacks.generator_nets import Discriminator, Generator, drawn, halv
 from raygrid.constraints import Constraint
 from raygrid.errors import UsageError
 from raygrid.goals import Goal
-from raygrid.judge import run_model
 from raygrid.kernel import craft, fit, score
 from raygrid.oracle import AccessDeniedError, Oracle, SampleError
+from raygrid.outputs import run_model
 from raygrid.randomness import Randomness
 from raygrid.spec import AttackSpec, Budget
 from raygrid.victims.layers import Layers, shapes

@@ -17,9 +17,9 @@ from raygrid.constraints import Constraint
 from raygrid.defenses.catalog_noise import Noise
 from raygrid.defenses.noise import Noisy
 from raygrid.goals import Goal, make_goal
-from raygrid.judge import run_model
 from raygrid.kernel import craft, numbers_of
 from raygrid.oracle import AccessDeniedError, Oracle
+from raygrid.outputs import run_model
 from raygrid.randomness import Randomness
 from raygrid.spec import AttackSpec, Budget
 

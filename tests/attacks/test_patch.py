@@ -18,9 +18,9 @@ from models import Counting, numbers
 from patch_cases import CASES, EVERY, GOALS, direct, net, signs, spec, through
 
 from raygrid.component import ACCESS_ORDER, resolve
-from raygrid.judge import run_model
 from raygrid.kernel import constraint_of, score
 from raygrid.oracle import AccessDeniedError, Oracle
+from raygrid.outputs import run_model
 from raygrid.registry import find
 from raygrid.spec import Budget
 

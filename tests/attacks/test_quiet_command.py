@@ -13,7 +13,7 @@ from raygrid.attacks.quiet_command import Adam
 from raygrid.component import resolve
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
-from raygrid.judge import read_back, stored
+from raygrid.medium import read_back, stored
 from raygrid.metrics.masking import masking
 from raygrid.oracle import AccessDeniedError, Oracle, SampleError
 from raygrid.randomness import Randomness

@@ -14,10 +14,10 @@ from raygrid.attacks.placements import CONFIRM, PGPE, Placed, Race
 from raygrid.data.signs import sign_mask
 from raygrid.errors import UsageError
 from raygrid.goals import Goal
-from raygrid.judge import run_model
 from raygrid.kernel import channel_of, constraint_of, craft, score
 from raygrid.masks import sticker_mask
 from raygrid.metrics.printing import non_printability, printable_colors, total_variation
+from raygrid.outputs import run_model
 
 # Masks
 

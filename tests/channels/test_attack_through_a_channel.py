@@ -10,8 +10,8 @@ import raygrid
 from raygrid.channels import view as view_module
 from raygrid.channels.catalog import VIEW, View
 from raygrid.errors import UsageError
-from raygrid.judge import run_model
 from raygrid.kernel import Batch, channel_of, craft, score
+from raygrid.outputs import run_model
 from raygrid.registry import find, parse
 from raygrid.spec import AttackSpec, ChannelSpec
 

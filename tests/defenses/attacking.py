@@ -6,8 +6,9 @@ import torch
 from defense_cases import defended
 from models import digits, victim
 
-from raygrid.judge import Verdict, run_model
+from raygrid.judge import Verdict
 from raygrid.kernel import Batch, craft, numbers_of, score
+from raygrid.outputs import run_model
 from raygrid.registry import find, parse
 from raygrid.spec import AttackSpec, DefenseSpec, JudgeSpec
 

@@ -11,8 +11,8 @@ from raygrid.defenses import noise
 from raygrid.defenses.noise import NOISES, Noisy, measure
 from raygrid.errors import UsageError
 from raygrid.goals import Goal
-from raygrid.judge import run_model
 from raygrid.oracle import Oracle
+from raygrid.outputs import run_model
 from raygrid.randomness import Randomness
 from raygrid.registry import find, parse
 from raygrid.victims.info import VictimInfo

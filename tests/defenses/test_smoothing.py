@@ -18,10 +18,11 @@ from raygrid.defenses.smoothing import Smoothed
 from raygrid.defenses.votes import shares, shares_or_none
 from raygrid.errors import UsageError
 from raygrid.goals import Goal
-from raygrid.judge import NO_ANSWER, judge, run_model, vouched
+from raygrid.judge import NO_ANSWER, judge
 from raygrid.metrics.binomial import needed
 from raygrid.notebook import attack
 from raygrid.oracle import Oracle
+from raygrid.outputs import run_model, vouched
 from raygrid.randomness import Randomness
 from raygrid.registry import find, parse
 from raygrid.victims.check import check_victim

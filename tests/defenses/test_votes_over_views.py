@@ -9,7 +9,7 @@ from torch.nn.functional import interpolate
 
 from raygrid.defenses.catalog_views import MultiScale
 from raygrid.defenses.multi_scale import views
-from raygrid.judge import run_model
+from raygrid.outputs import run_model
 from raygrid.victims.info import VictimInfo
 from raygrid.victims.victim import Victim
 
