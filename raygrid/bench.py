@@ -12,7 +12,7 @@ from rich.table import Table
 from torch import Tensor
 
 from raygrid import registry
-from raygrid.bench_inputs import some_samples, some_victim, usual_samples
+from raygrid.bench_inputs import MOST_BYTES, some_samples, some_victim, usable_device, usual_samples
 from raygrid.component import Component, Params, resolve
 from raygrid.constraints import Constraint
 from raygrid.errors import UsageError
@@ -31,9 +31,6 @@ MEASURED = {
     "cifar10-cnn": {"linf": 1 / 255, "l2": 0.1, "l1": 2.0},
 }
 """Victim -> radii at which 33 to 61 % of 64 samples stand after 40 steps of PGD."""
-
-MOST_BYTES = 4e9
-"""Of memory that the points of an attack's passes may take."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +147,7 @@ def tasks(
         UsageError: an unknown name, or an attack that can't be timed by itself.
     """
     components = [timed_attack(name) for name in attacks]
-    victim = some_victim(victim_name).to(device)
+    victim = some_victim(victim_name).to(usable_device(device))
     samples = samples or usual_samples(victim, device)
     x, y = (tensor.to(device) for tensor in some_samples(victim, samples, data))
     for component in components:

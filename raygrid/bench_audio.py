@@ -13,6 +13,7 @@ from raygrid import registry
 from raygrid.attacks.over_the_air import Limits, Moments
 from raygrid.attacks.rehearsal import Practice
 from raygrid.bench import seconds, watched
+from raygrid.bench_inputs import usable_device
 from raygrid.channels.device import band_mask
 from raygrid.component import Params, resolve
 from raygrid.constraints import Constraint
@@ -93,7 +94,7 @@ def recognizer(name: str, device: str) -> Recognizer:
         raise UsageError(
             f'victim "{name}" gives no gradient of what it writes; {ATTACK} is timed on one that does: hama'
         )
-    return victim.to(device)
+    return victim.to(usable_device(device))
 
 
 def command(name: str, phrase: str, samples: int, device: str, **params: object) -> Task:

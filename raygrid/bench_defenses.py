@@ -16,7 +16,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from raygrid import registry
 from raygrid.bench import check_bytes, seconds, watched
-from raygrid.bench_inputs import some_samples, some_victim
+from raygrid.bench_inputs import some_samples, some_victim, usable_device
 from raygrid.component import resolve
 from raygrid.defenses.defended import Defended
 from raygrid.defenses.noise import INPUT
@@ -120,7 +120,7 @@ def defense_table(
     known = [component for component in registry.of_kind("defense") if component.task == "classification"]
     names = defenses or [component.name for component in known]
     for name in victims:
-        victim = some_victim(name).to(device)
+        victim = some_victim(name).to(usable_device(device))
         x = some_samples(victim, samples, data)[0].to(device)
         bare = peak_bytes(_answer(victim, x), x)
         for label, model in defended(victim, x, names):
@@ -221,7 +221,7 @@ def vote_table(
     for heading in ("victim", "site", "votes", "passes", "ms", "floor", "votes / floor"):
         table.add_column(heading, justify="left" if heading in {"victim", "site"} else "right")
     for name in victims:
-        victim = some_victim(name).to(device)
+        victim = some_victim(name).to(usable_device(device))
         x = some_samples(victim, samples, data)[0].to(device)
         for site in sites or some_sites(victim):
             for number in votes:
@@ -253,7 +253,7 @@ def time_votes(victim: Victim, x: Tensor, site: str, votes: int, repeats: int) -
     votes.
 
     Raises:
-        UsageError: there is no such layer, or the values take more than `bench.MOST_BYTES`.
+        UsageError: there is no such layer, or the values take more than `MOST_BYTES` of bench_inputs.py.
     """
     (_, model), *_ = defended(victim, x, [f"{{use: noise, site: {site}, sigma: {SIGMA}, unit: std, votes: {votes}}}"])
     place = 0 if site == INPUT else victim.layers.place(site)
@@ -280,7 +280,7 @@ def _values(victim: Victim, place: int) -> Iterator[list[Tensor]]:
     """Keep the values [B * copies, ...] that the stages behind a place are run on; at place 0, those that the victim is shown.
 
     Raises:
-        UsageError: in the pass by which they take more than `bench.MOST_BYTES`.
+        UsageError: in the pass by which they take more than `MOST_BYTES` of bench_inputs.py.
     """
     if not place:
         values: list[Tensor] = []

@@ -16,6 +16,8 @@ from raygrid.victims.victim import Victim
 
 DATA: dict[tuple[int, int | None, int | None], str] = {(1, 28, 28): "mnist-5k", (3, 32, 32): "cifar10-samples"}
 """Input shape -> the dataset that a victim is timed on where nobody names one; ImageNet photos of its size for the others."""
+MOST_BYTES = 4e9
+"""Of memory that samples, or the points of an attack's passes, may take."""
 PHOTO_SIDE = 224
 """Of the photos, where a victim takes any size."""
 
@@ -36,10 +38,23 @@ def some_victim(text: str) -> Victim:
 
 
 def usual_samples(victim: Victim, device: str) -> int:
-    """Return how many samples a host attacks at once on this victim where nobody says otherwise."""
+    """Return how many samples a host passes through this victim at once where nobody says otherwise."""
     shape = [side or PHOTO_SIDE for side in victim.info.input_shape]
     shard = usual_shard(shape)
     return shard if torch.device(device).type != "cpu" else min(shard, samples_of_a_pass(math.prod(shape)))
+
+
+def usable_device(name: str) -> torch.device:
+    """Return a torch device.
+
+    Raises:
+        UsageError: torch knows none of this name, or there is none here.
+    """
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:  # of a torch without CUDA
+        raise UsageError(f"--device {name}: {str(error).splitlines()[0]}") from None
+    return torch.device(name)
 
 
 def some_samples(victim: Victim, samples: int, data: str | None = None) -> tuple[Tensor, Tensor]:
@@ -60,6 +75,8 @@ def some_samples(victim: Victim, samples: int, data: str | None = None) -> tuple
     check(dataset)
     x, y = torch.tensor(pixels(dataset.table)), torch.tensor(dataset.table.column("label").to_numpy())
     _check_fit(victim, dataset.name, x, y)
+    if samples * x[0].nbytes > MOST_BYTES:
+        raise UsageError(f"{samples} samples take {samples * x[0].nbytes / 1e9:.0f} GB: use fewer")
     times = -(-samples // len(x))
     return x.repeat(times, 1, 1, 1)[:samples], y.repeat(times)[:samples]
 

@@ -9,7 +9,7 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
-from raygrid.bench_inputs import some_samples, some_victim
+from raygrid.bench_inputs import some_samples, some_victim, usable_device
 from raygrid.notebook import attack
 from raygrid.victims.victim import Victim
 
@@ -39,7 +39,7 @@ def suite_table(
     Raises:
         UsageError: an unknown name, or an eps that makes no sense.
     """
-    victim = some_victim(victim_name).to(device)
+    victim = some_victim(victim_name).to(usable_device(device))
     x, y = (tensor.to(device) for tensor in some_samples(victim, samples, data))
     names = ["autoattack", "audit", *([REFERENCE] if norm in REFERENCE_NORMS and find_spec(REFERENCE) else [])]
     runs = [
@@ -79,7 +79,9 @@ def _ours(victim: Victim, x: Tensor, y: Tensor, name: str, norm: str, eps: float
 def _reference(victim: Victim, x: Tensor, y: Tensor, norm: str, eps: float, seed: int) -> Run:
     import pyautoattack
 
-    suite: Any = pyautoattack.AutoAttack(victim, norm=REFERENCE_NORMS[norm], eps=eps, version="standard", seed=seed)
+    suite: Any = pyautoattack.AutoAttack(
+        victim, norm=REFERENCE_NORMS[norm], eps=eps, version="standard", seed=seed, device=x.device
+    )
     started = time.perf_counter()
     with torch.random.fork_rng():  # it seeds the global generator
         examples, *_ = suite.run_standard_evaluation(x, y, batch_size=len(x))

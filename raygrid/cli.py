@@ -68,7 +68,8 @@ def run(
     time_limit: Annotated[
         float | None,
         typer.Option(
-            min=0.001, help="Seconds a unit may take before it is a timeout; else an hour, and four for a shard of 128."
+            min=0.001,
+            help="Seconds a unit may take before it is a timeout; else an hour for 32 samples, more in proportion.",
         ),
     ] = None,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first unit that fails.")] = False,

@@ -32,7 +32,10 @@ def bench_attacks(
     steps: Annotated[int, typer.Option(min=2, help="Steps, of attacks that have steps.")] = 40,
     queries: Annotated[int, typer.Option(min=1, help="Queries, of attacks that have queries.")] = 500,
     samples: Annotated[
-        int | None, typer.Option(min=1, help="Samples in a batch; else a shard, 128 digits, and 8 photos on a CPU.")
+        int | None,
+        typer.Option(
+            min=1, help="Samples in a batch, repeated where there are fewer; else 128 digits, and of photos 8 on a CPU."
+        ),
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Interleaved repetitions; the median counts.")] = 7,
     eps: Annotated[

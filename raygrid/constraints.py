@@ -35,7 +35,7 @@ TINY = 1e-30
 """Stands in for a length of zero in a quotient."""
 
 FAR = 1e38
-"""Steps along a gradient that leave any box."""
+"""So many times a gradient leaves the box, whatever its size but for the smallest that float32 holds."""
 
 ROUNDING = 2.0**-25
 """Half the last bit of float32 values in [0.5, 1]: what x + delta may be off by."""

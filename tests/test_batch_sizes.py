@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raygrid.batch_sizes import fill, filled_up
+from raygrid.batch_sizes import fill, filled_up, samples_of_a_pass
 
 
 @given(st.integers(1, 5000), st.sampled_from([1, 2, 4, 8]))
@@ -63,3 +63,17 @@ def test_what_is_filled_up_is_followed_by_zeros():
     x = torch.ones(3, 2)
     assert fill(x, 3) is x
     assert fill(x, 5).tolist() == [[1, 1], [1, 1], [1, 1], [0, 0], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("values", "any_size", "samples"),
+    [
+        (3 * 224 * 224, False, 8),
+        (28 * 28, False, 1536),
+        (10**8, False, 1),
+        (3 * 64 * 64, True, 8),
+        (3 * 448 * 448, True, 2),
+    ],
+)
+def test_so_many_samples_go_through_a_model_at_once_on_a_cpu(values, any_size, samples):
+    assert samples_of_a_pass(values, any_size=any_size) == samples

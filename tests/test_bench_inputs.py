@@ -3,7 +3,7 @@ import pytest
 import torch
 from models import victim
 
-from raygrid.bench_inputs import some_samples, some_victim
+from raygrid.bench_inputs import some_samples, some_victim, usable_device, usual_samples
 from raygrid.errors import UsageError
 
 MODULE = """
@@ -90,3 +90,19 @@ def test_what_is_no_classifier_of_pictures_is_refused(text, why):
 def test_data_that_do_not_fit_the_victim_are_refused(module, shape, data, why):
     with pytest.raises(UsageError, match=why):
         some_samples(some_victim(module(shape)), 500, data)
+
+
+def test_more_samples_than_memory_is_spared_for_are_refused():
+    with pytest.raises(UsageError, match="60 GB: use fewer"):
+        some_samples(some_victim("efficientnet-lite0"), 100_000)
+
+
+@pytest.mark.parametrize("name", ["gpu0", "meta:9:9", *([] if torch.cuda.is_available() else ["cuda"])])
+def test_a_device_that_is_not_there_is_a_mistake(name):
+    with pytest.raises(UsageError, match=f"--device {name}: "):
+        usable_device(name)
+
+
+@pytest.mark.parametrize(("name", "samples"), [("mnist-cnn", 128), ("efficientnet-lite0", 8)])
+def test_as_many_samples_are_usual_as_a_host_passes_through_a_victim_at_once(name, samples):
+    assert usual_samples(some_victim(name), "cpu") == samples

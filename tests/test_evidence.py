@@ -98,4 +98,4 @@ def test_autoattack_is_the_composition_that_its_authors_published():
     assert (restarts["restarts"], targets["targets"]) == (5, 5)
     assert {stage.eot for stage in autoattack(AutoAttack(version="rand"), "l2")} == {20}
     fabs = [s for v in ("standard", "plus") for s in autoattack(AutoAttack(version=v), "l2") if s.attack == "fab"]
-    assert [fab.params["published"] for fab in fabs] == [True] * 3
+    assert [fab.params["leaps"] for fab in fabs] == [False] * 3

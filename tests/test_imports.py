@@ -128,7 +128,7 @@ MAY_IMPORT = {
     "bench_compare": RUN | {"bench", "bench_peers"},
     "bench_suites": RUN | {"bench_inputs", "notebook"},
     "bench_defenses": RUN | {"bench", "bench_inputs"},
-    "bench_audio": RUN | {"bench"},
+    "bench_audio": RUN | {"bench", "bench_inputs"},
     "bench_audio_peer": RUN | {"bench", "bench_audio"},
     "describe": WORDS | FILES | {"victims"},
     "raygrid": {"errors", "notebook", "results"},

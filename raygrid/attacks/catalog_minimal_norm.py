@@ -125,9 +125,9 @@ class FAB(Params):
     """How far a success is pulled back towards the clean input."""
     targeted: bool = True
     """Go for one rival after the other; off: each step goes to the nearest of all their boundaries, for a gradient each."""
-    published: bool = False
-    """As its authors' code computes it, rounding included, which is what `autoattack` is made of. Off: exact projections in L2, and
-    leaps away from where a run comes no nearer (L2, L1), which break more. In L-inf there is no difference."""
+    leaps: bool = True
+    """Leap away where a run comes no nearer (L2, L1); ours, and it breaks more. Off, as in `autoattack`: runs stay where they are,
+    as the paper's do, and L2 projections round as those of its authors' code."""
 
     def passes(self) -> tuple[int, int]:
         """A look and a gradient (untargeted: one a rival) a step; one look to find the rivals, a line search of five at the end."""
@@ -205,6 +205,6 @@ COMPONENTS: tuple[Component, ...] = (
         norms=("linf", "l2", "l1"),
         goals=("untargeted",),
         minimal_norm=True,
-        version=2,
+        version=3,
     ),
 )

@@ -43,6 +43,13 @@ def to_plane(onto: Projection, z: Tensor, w: Tensor, f: Tensor, constraint: Cons
     return onto(w.abs() / scale, room_along(direction, z, constraint.box), f.abs() / scale).mul_(direction)
 
 
+def to_plane_as_published(z: Tensor, w: Tensor, f: Tensor, constraint: Constraint) -> Tensor:
+    """`to_plane` in L2 as the authors of FAB compute it, rounding included; slopes as they are, since 1e-8 is flat whatever others
+    are."""
+    direction = -f.sign() * w.sign()
+    return _onto_l2_as_published(w.abs(), room_along(direction, z, constraint.box), f.abs()).mul_(direction)
+
+
 def room_along(direction: Tensor, z: Tensor, box: Box) -> Tensor:
     """Return how far points z [..., D] of the box may move: up where the direction [..., D], of 1, 0 and -1, is 1, else down."""
     # Ten times as fast as a choice between two tensors by a comparison.
@@ -87,8 +94,8 @@ def _onto_l2(slope: Tensor, room: Tensor, gap: Tensor) -> Tensor:
     return room.minimum(slope * level(slope.square(), room / slope.clamp_min(TINY), gap))
 
 
-def onto_l2_as_published(slope: Tensor, room: Tensor, gap: Tensor) -> Tensor:
-    """`_onto_l2` as the authors of FAB compute it: values sorted by the level at which the box stops them, float32 sums, bisection.
+def _onto_l2_as_published(slope: Tensor, room: Tensor, gap: Tensor) -> Tensor:
+    """`_onto_l2` by values sorted by the level at which the box stops them, float32 sums and bisection.
 
     Where a sum over all values should leave nothing it leaves a residue, and flat slopes, whose values are stopped late, multiply
     it: the bisection goes astray, and about one plane in a thousand that lies within reach is missed by far, up to all the room.

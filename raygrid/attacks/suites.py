@@ -13,9 +13,9 @@ def autoattack(params: AutoAttack, norm: str) -> tuple[Stage, ...]:
     """Return the stages of AutoAttack (Croce & Hein, ICML 2020), version by version as its authors published them.
 
     For L1 (Croce & Hein, ICML 2021) APGD-CE has five restarts and APGD-T five targets. In version plus the authors' untargeted FAB
-    steps to the nearest of all classes at once. FAB is as theirs computes it, without our leaps and with its rounding.
+    steps to the nearest of all classes at once. FAB is theirs and the paper's, without our leaps.
     """
-    l1, theirs = norm == "l1", {"published": True}
+    l1, theirs = norm == "l1", {"leaps": False}
     square = Stage("square", {"queries": 5000, "rescale": False})
     stages = {
         "standard": (

@@ -26,9 +26,10 @@ DEATHS_IN_A_ROW = 6
 wrong with all of them."""
 WAIT_SECONDS = 0.25
 DRAIN_SECONDS = 20.0
-LIMIT_SECONDS, LIMIT_SAMPLES = 3600.0, 32
-"""What a unit of so many samples may take where nobody says otherwise; a larger one takes longer."""
 """How long running units may go on after Ctrl-C before they are given up."""
+LIMIT_SECONDS, LIMIT_SAMPLES = 3600.0, 32
+"""What a unit may take where nobody says otherwise, and how many samples it may attack or judge in that time; with more of them it
+may take longer in proportion. Generous: AutoAttack's FAB takes 32 digits of a small net half a minute, and photos half an hour."""
 
 
 class Watcher(Protocol):

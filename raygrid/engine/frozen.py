@@ -2,7 +2,8 @@
 
 import json
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from raygrid.engine.inputs import Inputs
@@ -32,7 +33,16 @@ def frozen_job(found: Results, *, trust: bool) -> Job:
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch, "job.json")  # JSON is YAML
         file.write_text(json.dumps(manifest["job"]))
-        return load_job(file)
+        return _cut_alike(load_job(file), manifest.get("shards", {}))
+
+
+def _cut_alike(job: Job, shards: Mapping[str, int]) -> Job:
+    """Return a job whose datasets are cut as they were where it says nothing: `shards` has the sizes that were usual then."""
+    grids = (
+        replace(grid, data=tuple(replace(d, shard=d.shard or shards.get(d.key)) for d in grid.data))
+        for grid in job.grids
+    )
+    return replace(job, grids=tuple(grids))
 
 
 def frozen_units(inputs: Inputs, keys: Iterable[str]) -> dict[str, Score]:

@@ -174,7 +174,7 @@ class VictimHost:
             return self._model(model)
         if model.fit is None:
             return load_model(model, self.device)
-        fitted = found(model.fit, batch, self._tried(model.fit.model, batch), self._at_once(batch)).tensors
+        fitted = found(model.fit, batch, self._tried(model.fit.model, batch), self._at_once(model, batch)).tensors
         return load_model(model, self.device, fitted)
 
     def run(self, tasks: Sequence[Task], *tables: pa.Table) -> list[Report]:
@@ -213,9 +213,9 @@ class VictimHost:
         if isinstance(unit.what, VictimSpec):
             train_unit(self.store, unit, batch)
         elif isinstance(unit.what, Enrollment):
-            enroll_unit(self.store, unit, batch, table, self._model(unit.model), self._at_once(batch))
+            enroll_unit(self.store, unit, batch, table, self._model(unit.model), self._at_once(unit.model, batch))
         else:
-            fit_unit(self.store, unit, batch, self._model(unit.model), self._at_once(batch))
+            fit_unit(self.store, unit, batch, self._model(unit.model), self._at_once(unit.model, batch))
         return {}
 
     def _craft(self, unit: Craft, table: pa.Table) -> dict[str, int]:
@@ -227,7 +227,7 @@ class VictimHost:
             unit.attack,
             unit.seed,
             access=access,
-            micro_batch=self._at_once(batch),
+            micro_batch=self._at_once(unit.model, batch),
             judging=unit.judging,
             inherited=self._inherited(unit, batch),
             fitted=self._fitted(unit.fit),
@@ -254,7 +254,7 @@ class VictimHost:
             examples.x_adv,
             examples.failures,
             clean,
-            self._at_once(batch),
+            self._at_once(unit.model, batch),
             self._inherited(craft_unit, batch),
             unit.cell.judging.broken_at,
             unit.cell.judging.stored,
@@ -285,7 +285,7 @@ class VictimHost:
             after, before = (replace(batch, x=x).framed().x[judged] for x in (examples.x_adv, batch.x))
             pairs = before.roll(1, 0) if len(judged) > 1 else before[:0]
             for column, z in (("layer_distance", after), ("pair_distance", pairs)):
-                found = layer_distances(model, z, before[: len(z)], self._at_once(batch))
+                found = layer_distances(model, z, before[: len(z)], self._at_once(unit.model, batch))
                 for i, distances in zip(judged, found, strict=False):
                     rows[i][column] = distances
         if unit.cell.detector:
@@ -352,7 +352,9 @@ class VictimHost:
             channel = channel_of(attack, batch, seed)
             numbers = numbers_of(batch, seed)
             model = self._model(unit.model)
-            return run_model(model, batch.x, batch.classes, self._at_once(batch), draws, channel, numbers, alarms=True)
+            return run_model(
+                model, batch.x, batch.classes, self._at_once(unit.model, batch), draws, channel, numbers, alarms=True
+            )
 
         key = (unit.model.digest, unit.craft.shard.key, draws, attack.channel, seed)
         return self.clean.get(key, make)
@@ -398,11 +400,12 @@ class VictimHost:
                 failures[i] = costs[sample]["error"] or status
         return Examples(x_adv, failures, [costs[s]["attack_claimed"] for s in batch.ids])
 
-    def _at_once(self, batch: Batch) -> int | None:
+    def _at_once(self, model: Model, batch: Batch) -> int | None:
         """Return how many samples go through a victim in one pass."""
         if self.micro_batch is not None or self.device.type != "cpu":
             return self.micro_batch
-        return samples_of_a_pass(batch.x[0].numel() if batch.framing is None else 3 * SIDE * SIDE)
+        values = batch.x[0].numel() if batch.framing is None else 3 * SIDE * SIDE
+        return samples_of_a_pass(values, any_size=model.info.any_size)
 
     def _lpips(self) -> Lpips:
         if self.lpips is None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from raygrid.assets import Report, fetch_all
+from raygrid.data.dataset import usual_shard
 from raygrid.data.pins import MTCNN
 from raygrid.engine.driver import Driver
 from raygrid.engine.executor import Executor
@@ -248,6 +249,7 @@ def _manifest(job: Job, inputs: Inputs) -> dict[str, Any]:
         "data": {
             d.name: {"license": d.license, "source": d.source, "notes": d.notes} for d in inputs.datasets.values()
         },
+        "shards": {key: usual_shard(dataset.shape) for key, dataset in inputs.datasets.items()},
         "measures": facts(job),
         "costs": [{"grid": grid, **cost._asdict()} for grid, costs in inputs.costs.items() for cost in costs],
     }

@@ -46,8 +46,13 @@ class Task(NamedTuple):
 
     @property
     def samples(self) -> int:
-        """How many samples its units are about."""
-        return max((unit.craft if isinstance(unit, Score) else unit).shard.size for unit in self.units)
+        """How many samples its units attack or judge; 0 where they only fit."""
+        shards = (
+            unit.craft.shard if isinstance(unit, Score) else unit.shard
+            for unit in self.units
+            if not isinstance(unit, Fit)
+        )
+        return max((shard.size for shard in shards), default=0)
 
     @property
     def makers(self) -> list[Fit | Craft]:

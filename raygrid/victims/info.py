@@ -57,6 +57,11 @@ class VictimInfo:
         return {**facts, "members": [member.facts() for member in self.members]} if self.members else facts
 
     @property
+    def any_size(self) -> bool:
+        """Whether it takes pictures of any size, and brings them to its own."""
+        return None in self.input_shape and not self.sample_rate
+
+    @property
     def weights(self) -> tuple[str, ...]:
         """The sha256 of every file of weights."""
         return tuple(sha256 for member in self.members for sha256 in member.weights) or (self.weights_sha256,)

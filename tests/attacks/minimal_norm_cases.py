@@ -65,7 +65,7 @@ FAB = {
     "eta": 1.05,
     "beta": 0.9,
     "targeted": True,
-    "published": False,
+    "leaps": True,
 }
 CW = {"steps": 200, "binary_steps": 6, "lr": 0.02, "c_init": 0.01, "kappa": 0.0, "abort_early": False, "rivals": 9}
 SIGMA_ZERO = {"steps": 400, "lr": 1.0, "sigma": 1e-3, "threshold": 0.3, "pace": 0.01, "rivals": 9}

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_units import craft, score, white_box
+from small_units import craft, model, score, white_box
 
 from raygrid.engine.driver import ATTEMPTS, DEATHS_IN_A_ROW, DRAIN_SECONDS, Driver, usual_limit
 from raygrid.engine.executor import Outcome
 from raygrid.engine.work import Report, Task, plan_tasks
 from raygrid.errors import UsageError
+from raygrid.units import Fit, ShardRef
 
 UNIT_SECONDS = 0.25
 """One wait of the driver is one unit of a host."""
@@ -220,6 +221,11 @@ def test_where_nobody_says_otherwise_a_unit_may_take_longer_the_more_samples_it_
     small, large = craft("a"), craft("b")
     units = (large._replace(shard=large.shard._replace(size=samples)), small)
     assert usual_limit([Task(small.model, "s", (unit,), "k") for unit in units]) == hours * 3600
+
+
+def test_what_is_fitted_on_many_samples_may_take_no_longer_for_that():
+    fit = Fit("fit", model("m"), None, 0, ShardRef("s", 10_000), 10)
+    assert usual_limit([Task(fit.model, "s", (fit,), "k")]) == 3600
 
 
 def test_a_hung_unit_is_noticed_though_nobody_said_a_limit():

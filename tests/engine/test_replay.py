@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 from small_jobs import CODE, PGD, faulty, load, marked_digits, mend, parts, run_here, shown, table
 
+from raygrid.data import dataset
 from raygrid.engine.replay import replay
 from raygrid.errors import UsageError
 
@@ -97,3 +98,12 @@ def test_a_job_whose_victim_has_changed_since_is_told(tmp_path):
         replay(job.results, unit, sample, tmp_path)
     with pytest.raises(UsageError, match="is not in the job any more: data, weights, code or versions have changed"):
         replay(job.results, unit, sample, tmp_path, trust=True)
+
+
+def test_a_job_that_says_nothing_of_shards_is_replayed_in_the_shards_that_were_usual_then(tmp_path, monkeypatch):
+    data = {"use": "mnist-5k", "limit": 5}
+    job = load(tmp_path, victims=["mnist-cnn"], attacks=[{**PGD, "eps": 0.2}], data=data)
+    run_here(job)
+    monkeypatch.setattr(dataset, "SMALL_SHARD", 2)
+    same, _ = replay(job.results, *first(job.results), tmp_path / "saved")
+    assert same
