@@ -1,5 +1,6 @@
 """`raygrid plan`: what a job would run, what is done already, and what it costs at most."""
 
+import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 
@@ -56,8 +57,13 @@ def plan_report(job: Job, have: Mapping[str, float], wishes: HostWishes) -> Iter
         f"{len(plan.crafts)} craft units, {len(waiting)} to run"
         + (f"; {len(plan.fits)} fit units, {len(fits)} to run" if plan.fits else "")
     )
-    chosen = place(have, max(len(units) - scored, 1), wishes)
-    yield f"placed on {chosen.hosts} hosts of {chosen.cpus} CPUs and {chosen.gpus:g} GPUs"
+    left = len(units) - scored
+    chosen, idle = place(have, max(left, 1), wishes), place(have, sys.maxsize, wishes).hosts - max(left, 1)
+    yield f"placed on {chosen.hosts} hosts of {chosen.cpus} CPUs and {chosen.gpus:g} GPUs" + (
+        f"; {idle} more would fit and have nothing to do: a smaller data.shard makes more units"
+        if left and idle > 0
+        else ""
+    )
     for victim, count in passes.items():
         time = (
             f", about {count * pace[victim] / 3600:.2g} host-hours at the pace of earlier runs"

@@ -1,5 +1,6 @@
 """`raygrid plan`: what a job would run, before it runs."""
 
+import pytest
 from small_jobs import PGD, load, run_here, shown
 
 from raygrid.engine.estimate import plan_report
@@ -36,3 +37,14 @@ def test_examples_that_transfer_are_planned_once_for_all_victims(tmp_path):
 
 def test_a_combination_that_is_named_twice_is_planned_once(tmp_path):
     assert "2 cells; 8 score units" in plan(load(tmp_path, attacks=[{**PGD, "eps": 0.1}] * 2))
+
+
+@pytest.mark.parametrize(("cpus", "idle"), [(3, None), (4, None), (7, 3)])
+def test_hosts_that_would_have_nothing_to_do_are_told(tmp_path, cpus, idle):
+    data = {"use": "mnist-5k", "limit": 32, "shard": 8}  # four shards of one cell
+    job = load(tmp_path, victims=["mnist-cnn"], attacks=[{**PGD, "eps": 0.2}], data=data)
+    text = "\n".join(shown(part, width=300) for part in plan_report(job, {"CPU": cpus}, HostWishes()))
+    assert f"placed on {min(cpus, 4)} hosts" in text
+    assert ("would fit" in text) == (idle is not None)
+    if idle is not None:
+        assert f"{idle} more would fit and have nothing to do: a smaller data.shard makes more units" in text
