@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from raygrid import registry
+from raygrid.batch import Batch, channel_of, goal_of, numbers_of
 from raygrid.component import resolve
 from raygrid.errors import UsageError, did_you_mean
 from raygrid.evidence import CONDITIONS, UNKNOWN, Record, answers_differ, left_of, unknown_in_suite
 from raygrid.job import check_awareness, check_eps, check_precision
 from raygrid.judge import Verdict
-from raygrid.kernel import Batch, Crafted, Inherited, channel_of, craft, goal_of, numbers_of, score
+from raygrid.kernel import Crafted, Inherited, craft, score
 from raygrid.kernel import fit as fit_attack
 from raygrid.metrics.statistics import wilson
 from raygrid.outputs import Outputs, run_model

@@ -7,7 +7,8 @@ import torch
 from models import numbers
 from torch import nn
 
-from raygrid.kernel import Batch, craft, numbers_of, score
+from raygrid.batch import Batch, numbers_of
+from raygrid.kernel import craft, score
 from raygrid.outputs import run_model
 from raygrid.randomness import Randomness
 from raygrid.registry import find, parse

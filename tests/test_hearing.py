@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from raygrid.attacks.gradient import pgd
+from raygrid.batch import Batch
 from raygrid.channels.catalog_audio import Room
 from raygrid.channels.room import room
 from raygrid.component import Params
@@ -15,7 +16,7 @@ from raygrid.constraints import Constraint
 from raygrid.defenses.defended import Defended
 from raygrid.goals import make_goal
 from raygrid.judge import judge
-from raygrid.kernel import Batch, craft, fit
+from raygrid.kernel import craft, fit
 from raygrid.medium import read_back, stored
 from raygrid.oracle import Oracle, SampleError
 from raygrid.outputs import Outputs, run_model

@@ -28,6 +28,7 @@ RUN = (
     | {
         "attacks",
         "audioset",
+        "batch",
         "data",
         "data.alignment",
         "defenses",
@@ -110,9 +111,10 @@ MAY_IMPORT = {
     "enrollment": {"component"},
     "verification": WORDS | SEARCH | {"enrollment", "judge", "metrics", "outputs", "similarity", "victims"},
     "transcription": WORDS | SEARCH | {"judge", "metrics", "outputs", "victims"},
+    "batch": WORDS | SEARCH | {"framing", "medium", "transcription", "verification"},
     "kernel": WORDS
     | SEARCH
-    | {"framing", "judge", "medium", "metrics", "outputs", "transcription", "verification", "victims.mixed"},
+    | {"batch", "judge", "metrics", "outputs", "transcription", "verification", "victims.mixed"},
     "job": WORDS,
     "series": WORDS,
     "evidence": set(),

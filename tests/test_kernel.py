@@ -8,8 +8,9 @@ import pytest
 import torch
 from models import Counting, Tiny, pixels
 
+from raygrid.batch import Batch, goal_of
 from raygrid.component import Component, Params
-from raygrid.kernel import Batch, craft, goal_of, score
+from raygrid.kernel import craft, score
 from raygrid.outputs import run_model
 from raygrid.registry import find, parse
 from raygrid.spec import AttackSpec, Budget

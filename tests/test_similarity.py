@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import load, save
 from torch import nn
 
+from raygrid.batch import Batch
 from raygrid.enrollment import MATCH
-from raygrid.kernel import Batch, craft, score
+from raygrid.kernel import craft, score
 from raygrid.outputs import run_model
 from raygrid.registry import find, parse
 from raygrid.similarity import Part, Weakest, among, by_of, compare, cosine, nearness

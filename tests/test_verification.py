@@ -22,9 +22,10 @@ from linear_faces import (
 )
 from models import numbers, pixels
 
+from raygrid.batch import Batch, numbers_of
 from raygrid.enrollment import MATCH, NO_MATCH
 from raygrid.goals import make_goal
-from raygrid.kernel import Batch, numbers_of, score
+from raygrid.kernel import score
 from raygrid.metrics.verification import Pairs, threshold_at
 from raygrid.outputs import Outputs, looks_needed, run_model
 from raygrid.randomness import Randomness

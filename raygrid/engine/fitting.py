@@ -10,12 +10,13 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from raygrid.batch import Batch, numbers_of
 from raygrid.component import resolve
 from raygrid.data.listed_pairs import listed
 from raygrid.data.pairs import CALIBRATION
 from raygrid.engine.face_rows import verification_rows
 from raygrid.enrollment import Enrollment
-from raygrid.kernel import Batch, Fitted, fit, numbers_of
+from raygrid.kernel import Fitted, fit
 from raygrid.results.folder import Row, artifact_name, commit_fit, read_artifact
 from raygrid.results.store import Store
 from raygrid.similarity import by_of

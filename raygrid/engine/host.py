@@ -17,6 +17,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from raygrid.batch import Batch, channel_of, comparison_of, goal_of, numbers_of, plays_of
 from raygrid.batch_sizes import samples_of_a_pass
 from raygrid.component import resolve
 from raygrid.data.alignment import ALIGNED, SIDE
@@ -34,7 +35,7 @@ from raygrid.enrollment import ANSWERS, Enrollment
 from raygrid.errors import UsageError
 from raygrid.evidence import CONDITIONS, UNKNOWN, Record, answers_differ, left_of, unknown_in_suite
 from raygrid.framing import Framing
-from raygrid.kernel import Batch, Inherited, channel_of, comparison_of, craft, goal_of, numbers_of, plays_of, score
+from raygrid.kernel import Inherited, craft, score
 from raygrid.medium import read_back, stored
 from raygrid.metrics.lpips import Lpips
 from raygrid.metrics.lpips import load as load_lpips

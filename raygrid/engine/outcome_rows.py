@@ -7,9 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from raygrid.batch import Batch
 from raygrid.engine.rows import Row
 from raygrid.judge import NO_ANSWER, Verdict
-from raygrid.kernel import Batch, Crafted
+from raygrid.kernel import Crafted
 from raygrid.medium import stored
 from raygrid.units import Craft, Score
 

@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from raygrid.batch import Batch
 from raygrid.judge import Verdict
-from raygrid.kernel import Batch, Crafted, craft, score
+from raygrid.kernel import Crafted, craft, score
 from raygrid.outputs import run_model
 from raygrid.registry import find, parse
 from raygrid.spec import AttackSpec, Budget

@@ -7,11 +7,11 @@ import pytest
 import torch
 from models import victim
 
+from raygrid.batch import Batch, constraint_of
 from raygrid.channels.catalog import VIEW, View
 from raygrid.component import resolve
 from raygrid.data.dataset import pixels as pixels_of
 from raygrid.goals import Goal
-from raygrid.kernel import Batch, constraint_of
 from raygrid.randomness import Randomness
 from raygrid.registry import find, parse
 from raygrid.spec import AttackSpec, ChannelSpec

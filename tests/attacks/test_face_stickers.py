@@ -10,11 +10,12 @@ from torch.nn.functional import avg_pool2d, cosine_similarity, interpolate
 
 import raygrid
 from raygrid.attacks.catalog_patch import FRAME, ON_FACES, Sticker
+from raygrid.batch import Batch, channel_of, constraint_of
 from raygrid.channels.catalog import VIEW, View
 from raygrid.component import Params
 from raygrid.data.face_parts import face_mask
 from raygrid.errors import UsageError
-from raygrid.kernel import Batch, channel_of, constraint_of, craft, score
+from raygrid.kernel import craft, score
 from raygrid.masks import sticker_mask
 from raygrid.metrics.printing import non_printability, printable_colors, total_variation
 from raygrid.outputs import run_model

@@ -12,12 +12,13 @@ from models import Tiny, digits, pixels, victim
 from torch import nn
 
 from raygrid import registry
+from raygrid.batch import numbers_of
 from raygrid.component import ACCESS_ORDER, resolve
 from raygrid.constraints import Constraint
 from raygrid.defenses.catalog_noise import Noise
 from raygrid.defenses.noise import Noisy
 from raygrid.goals import Goal, make_goal
-from raygrid.kernel import craft, numbers_of
+from raygrid.kernel import craft
 from raygrid.oracle import AccessDeniedError, Oracle
 from raygrid.outputs import run_model
 from raygrid.randomness import Randomness

@@ -17,8 +17,9 @@ from cases import batch_of, run, statuses
 from models import Counting, numbers
 from patch_cases import CASES, EVERY, GOALS, direct, net, signs, spec, through
 
+from raygrid.batch import constraint_of
 from raygrid.component import ACCESS_ORDER, resolve
-from raygrid.kernel import constraint_of, score
+from raygrid.kernel import score
 from raygrid.oracle import AccessDeniedError, Oracle
 from raygrid.outputs import run_model
 from raygrid.registry import find

@@ -11,10 +11,11 @@ from patch_cases import SPEED_LIMIT, net, signs, spec, through
 import raygrid
 from raygrid.attacks.catalog_patch import Insects, Sticker
 from raygrid.attacks.placements import CONFIRM, PGPE, Placed, Race
+from raygrid.batch import channel_of, constraint_of
 from raygrid.data.signs import sign_mask
 from raygrid.errors import UsageError
 from raygrid.goals import Goal
-from raygrid.kernel import channel_of, constraint_of, craft, score
+from raygrid.kernel import craft, score
 from raygrid.masks import sticker_mask
 from raygrid.metrics.printing import non_printability, printable_colors, total_variation
 from raygrid.outputs import run_model

@@ -5,10 +5,11 @@ import torch
 from models import Linear, digits, numbers, pixels, victim
 
 import raygrid
+from raygrid.batch import Batch
 from raygrid.constraints import Constraint
 from raygrid.errors import UsageError
 from raygrid.goals import Goal
-from raygrid.kernel import Batch, craft, fit
+from raygrid.kernel import craft, fit
 from raygrid.oracle import Oracle
 from raygrid.registry import find, parse
 from raygrid.spec import AttackSpec, Budget

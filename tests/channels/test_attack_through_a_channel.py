@@ -7,10 +7,11 @@ import torch
 from models import Tiny, digits, pixels, victim
 
 import raygrid
+from raygrid.batch import Batch, channel_of
 from raygrid.channels import view as view_module
 from raygrid.channels.catalog import VIEW, View
 from raygrid.errors import UsageError
-from raygrid.kernel import Batch, channel_of, craft, score
+from raygrid.kernel import craft, score
 from raygrid.outputs import run_model
 from raygrid.registry import find, parse
 from raygrid.spec import AttackSpec, ChannelSpec

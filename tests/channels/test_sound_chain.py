@@ -4,13 +4,13 @@ import pytest
 import torch
 from sounds import SMALL, streams, waves
 
+from raygrid.batch import Batch, channel_of
 from raygrid.chain import channel_chain
 from raygrid.channels.catalog import View
 from raygrid.channels.catalog_audio import Band, Clip, Codec, Gain, Noise, Offset, Resample
 from raygrid.channels.chain import chained
 from raygrid.channels.room_bank import kept_bank
 from raygrid.component import resolve
-from raygrid.kernel import Batch, channel_of
 from raygrid.keys import canonical
 from raygrid.registry import find
 from raygrid.spec import AttackSpec, ChannelSpec

@@ -6,8 +6,9 @@ import torch
 from defense_cases import defended
 from models import digits, victim
 
+from raygrid.batch import Batch, numbers_of
 from raygrid.judge import Verdict
-from raygrid.kernel import Batch, craft, numbers_of, score
+from raygrid.kernel import craft, score
 from raygrid.outputs import run_model
 from raygrid.registry import find, parse
 from raygrid.spec import AttackSpec, DefenseSpec, JudgeSpec
