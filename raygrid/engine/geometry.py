@@ -18,8 +18,8 @@ from torch import Tensor
 
 from raygrid.data.dataset import pixels
 from raygrid.engine.frozen import frozen_job, frozen_units
-from raygrid.engine.host import load_model
 from raygrid.engine.inputs import read_inputs
+from raygrid.engine.models import load_model
 from raygrid.errors import UsageError, did_you_mean
 from raygrid.keys import content_key
 from raygrid.randomness import Randomness

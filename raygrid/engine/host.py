@@ -6,11 +6,10 @@ The same class serves a Ray actor, a notebook and the tests, behind the executor
 import platform
 import time
 import traceback
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +18,6 @@ from torch import Tensor
 
 from raygrid.batch import Batch, channel_of, comparison_of, goal_of, numbers_of, plays_of
 from raygrid.batch_sizes import samples_of_a_pass
-from raygrid.component import resolve
 from raygrid.data.alignment import ALIGNED, SIDE
 from raygrid.data.dataset import pixels, scaled
 from raygrid.data.face_detection import Nets, load_nets
@@ -27,6 +25,7 @@ from raygrid.data.pairs import REFERENCES, photos_of
 from raygrid.defenses.noise import AT_ONCE
 from raygrid.engine.face_rows import faces_found
 from raygrid.engine.fitting import enroll_unit, fit_unit, found, read_fitted, train_unit
+from raygrid.engine.models import Cache, bytes_of, load_model
 from raygrid.engine.outcome_rows import craft_rows, draw_rows, verdict_row
 from raygrid.engine.rows import face_rows, sample_rows, trial_key
 from raygrid.engine.sound_rows import sound_rows
@@ -58,8 +57,6 @@ RECORDS = 64
 """Verdicts of earlier units kept on a host: small, and each unit of a series asks for all before it."""
 PREFLIGHT_SAMPLES = 8
 
-T = TypeVar("T")
-
 
 class Examples(NamedTuple):
     """The examples of a craft unit, as its score units need them."""
@@ -67,26 +64,6 @@ class Examples(NamedTuple):
     x_adv: Tensor
     failures: Mapping[int, str]
     claimed: Sequence[bool | None]
-
-
-class Cache:
-    """A mapping that forgets what was used least recently once it holds more than `most`."""
-
-    def __init__(self, most: int, cost: Callable[[Any], int] = lambda _: 1) -> None:
-        self.most, self.cost = most, cost
-        self.items: OrderedDict[Hashable, Any] = OrderedDict()
-
-    def get(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return the value under the key; made, and room made for it, where it is missing."""
-        if key in self.items:
-            self.items.move_to_end(key)
-            value: T = self.items[key]
-            return value
-        made = make()
-        while self.items and sum(map(self.cost, self.items.values())) + self.cost(made) > self.most:
-            self.items.popitem(last=False)
-        self.items[key] = made
-        return made
 
 
 class VictimHost:
@@ -102,7 +79,7 @@ class VictimHost:
         self.store = open_store(results)
         self.device = torch.device(device)
         self.micro_batch = micro_batch
-        self.models = Cache(MODEL_BYTES, _bytes)
+        self.models = Cache(MODEL_BYTES, bytes_of)
         self.batches = Cache(SMALL_CACHE)
         self.clean = Cache(SMALL_CACHE)
         self.radii = Cache(RECORDS)
@@ -459,25 +436,3 @@ def _refuse_if_all_failed(failures: Mapping[int, str], samples: int) -> None:
     """
     if len(failures) == samples:
         raise RuntimeError(f"every sample failed; the first: {failures[0]}")
-
-
-def load_model(
-    model: Model,
-    device: torch.device | str = "cpu",
-    fitted: Mapping[str, Tensor] | None = None,
-    trained: Mapping[str, Tensor] | None = None,
-) -> Victim:
-    """Build a victim and put its defense around it, with what the defense's fit found, and the weights that the victim's own found.
-
-    Raises:
-        UsageError: its weights or code can't be loaded.
-    """
-    weights = () if trained is None else (trained,)
-    victim: Victim = resolve(model.victim.component.build)(model.victim.params, model.info, *weights)
-    found = () if fitted is None else (fitted,)
-    defended: Victim = resolve(model.defense.component.build)(model.defense.params, victim, *found)
-    return defended.to(device)
-
-
-def _bytes(model: Victim) -> int:
-    return sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
