@@ -3,6 +3,9 @@
 from raygrid.attacks.catalog_audio import OverTheAir
 from raygrid.spec import AttackSpec, Job
 
+FEW_AND_EVEN = (2, 4, 6, 8)
+"""Draws of which half is a likely outcome. Of 20 it is seldom."""
+
 
 def remarks(job: Job) -> list[str]:
     """Return a line for each."""
@@ -12,6 +15,12 @@ def remarks(job: Job) -> list[str]:
         for grid in job.grids
         for attack in grid.attacks
         if attack.channel is None and _rehearses(attack)
+    ]
+    found += [
+        f"grids.{grid.name}.judge: of {grid.judge.draws} draws more than half must be fooled, and a sample that half of them fool "
+        f"counts as robust: say an odd number, or broken_at: {grid.judge.draws // 2}"
+        for grid in job.grids
+        if grid.judge.broken_at is None and grid.judge.draws in FEW_AND_EVEN
     ]
     return list(dict.fromkeys(found))
 

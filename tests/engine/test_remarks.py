@@ -1,5 +1,6 @@
 """Jobs that make sense, and may not be what was meant."""
 
+import pytest
 from small_jobs import load
 
 from raygrid.engine.estimate import plan_report
@@ -24,3 +25,12 @@ def test_nothing_is_said_of_what_is_meant(tmp_path):
         {"use": "imperceptible", "phrase": "go on"},
     )
     assert remarks(load(tmp_path, data=DATA, victims=["hama"], attacks=list(meant))) == []
+
+
+@pytest.mark.parametrize(
+    ("judge", "told"), [({"draws": 2}, True), ({"draws": 2, "broken_at": 1}, False), ({"draws": 3}, False), ({}, False)]
+)
+def test_few_draws_of_which_half_may_be_fooled_are_told_of(tmp_path, judge, told):
+    found = remarks(load(tmp_path, defenses=[{"use": "noise", "sigma": 0.1}], judge=judge))
+    assert len(found) == told
+    assert all("judge: of 2 draws" in line and "say an odd number, or broken_at: 1" in line for line in found)
