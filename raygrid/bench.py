@@ -175,8 +175,11 @@ def attack_table(
     Raises:
         UsageError: an unknown name, or an attack that can't be timed by itself.
     """
-    table = Table(title=f"seconds, early stop off, {torch.get_num_threads()} threads, {device}, median of {repeats}")
-    for heading in ("victim", "attack", "norm", "samples", "passes", "attack", "floor", "attack / floor"):
+    table = Table(
+        title=f"Seconds, early stop off, {torch.get_num_threads()} threads, {device}, median of {repeats}",
+        caption="f + b: forward and backward passes over each sample",
+    )
+    for heading in ("victim", "attack", "norm", "samples", "f + b", "attack", "floor", "attack / floor"):
         table.add_column(heading, justify="left" if heading in {"victim", "attack", "norm"} else "right")
     for victim in victims:
         for task in tasks(victim, data, attacks, steps, queries, samples, eps, device):
@@ -186,7 +189,7 @@ def attack_table(
                 task.attack.name,
                 task.constraint.norm,
                 str(len(task.x)),
-                f"{timing.forwards} f + {timing.backwards} b",
+                f"{timing.forwards} + {timing.backwards}",
                 f"{timing.attack_seconds:.3f}",
                 f"{timing.floor_seconds:.3f}",
                 f"{timing.ratio:.3f}",
