@@ -117,9 +117,11 @@ def fmn(
             best = rows(closest.distance, on)
             γ = cosine(sphere.gamma if gamma is None else gamma, gamma_last, k / leg)
             inner, outer = sphere.scale(rows(ε, on), γ)
-            if bool(best.isinf().any()):
-                boundary = length + sphere.reach(margin[:, None], g, room_along(-g.sign(), here, constraint.box))
-                outer = torch.where(best.isinf(), outer.maximum(boundary), outer)
+            far = best.isinf()[:, 0].nonzero()[:, 0]  # those alone: to count values is to sort them
+            if len(far):
+                w, room = rows(g, far), room_along(-rows(g, far).sign(), rows(here, far), constraint.box)
+                boundary = rows(length, far) + sphere.reach(rows(margin[:, None], far), w, room)
+                outer = with_rows(outer, far, rows(outer, far).maximum(boundary))
             radius = torch.where(success[:, None], inner.minimum(best), outer).minimum(rows(most, on))
             δ = δ - g * (cosine(FIRST_STEP, LAST_STEP, k / leg) / l2(g).clamp_min(TINY))
             ε = with_rows(ε, on, radius)
