@@ -4,24 +4,23 @@ There the first pass of each size is planned anew, every convolution of it, for 
 what has fallen would have as many sizes as samples.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import prod
 
 import torch
 from torch import Tensor
 
 FINE = 8
 """Sizes from a power of two to the next: an eighth at most is computed for nothing."""
-PHOTO_VALUES = 3 * 224 * 224
-"""What a victim that takes any size makes of a smaller picture, about: it brings it to its own size."""
-CPU_PASS_VALUES = 8 * PHOTO_VALUES
+CPU_PASS_VALUES = 8 * 3 * 224 * 224
 """Input values of one pass on a CPU at most, where nobody says otherwise: eight photos. EfficientNet-Lite0 then takes 1.3 GB for
 forward and backward, 2.0 GB with sixteen at a time, which is no faster; a shard of 32 on each core would fill a laptop."""
 
 
-def samples_of_a_pass(values: int, *, any_size: bool = False) -> int:
-    """Return how many samples of so many values go through a model at once on a CPU, one at least; `any_size`: one that brings
-    pictures to a size of its own."""
-    return max(1, CPU_PASS_VALUES // (max(values, PHOTO_VALUES) if any_size else values))
+def samples_of_a_pass(shape: Sequence[int], native: int = 0) -> int:
+    """Return how many samples of a shape [C, H, W] go through a model at once on a CPU, one at least; `native`: to what height and
+    width it brings smaller ones."""
+    return max(1, CPU_PASS_VALUES // max(prod(shape), shape[0] * native**2))
 
 
 def filled_up(samples: int, sizes: int = FINE) -> int:

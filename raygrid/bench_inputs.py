@@ -1,7 +1,5 @@
 """What the benches run on: a victim, and samples for it, both named as in job files."""
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -18,8 +16,6 @@ DATA: dict[tuple[int, int | None, int | None], str] = {(1, 28, 28): "mnist-5k", 
 """Input shape -> the dataset that a victim is timed on where nobody names one; ImageNet photos of its size for the others."""
 MOST_BYTES = 4e9
 """Of memory that samples, or the points of an attack's passes, may take."""
-PHOTO_SIDE = 224
-"""Of the photos, where a victim takes any size."""
 
 
 def some_victim(text: str) -> Victim:
@@ -39,9 +35,9 @@ def some_victim(text: str) -> Victim:
 
 def usual_samples(victim: Victim, device: str) -> int:
     """Return how many samples a host passes through this victim at once where nobody says otherwise."""
-    shape = [side or PHOTO_SIDE for side in victim.info.input_shape]
+    shape = [side or victim.info.native for side in victim.info.input_shape]
     shard = usual_shard(shape)
-    return shard if torch.device(device).type != "cpu" else min(shard, samples_of_a_pass(math.prod(shape)))
+    return shard if torch.device(device).type != "cpu" else min(shard, samples_of_a_pass(shape))
 
 
 def usable_device(name: str) -> torch.device:
@@ -86,7 +82,7 @@ def _usual_data(victim: Victim) -> str:
     channels, height, width = shape
     if shape not in DATA and (channels != 3 or height != width):
         raise UsageError(f"no pictures of raygrid's own have the shape {_text(shape)}: name a dataset by --data")
-    return DATA.get(shape, f"{{use: imagenet-samples, size: {height or PHOTO_SIDE}}}")
+    return DATA.get(shape, f"{{use: imagenet-samples, size: {height or victim.info.native}}}")
 
 
 def _check_fit(victim: Victim, data: str, x: Tensor, y: Tensor) -> None:

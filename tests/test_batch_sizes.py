@@ -66,14 +66,15 @@ def test_what_is_filled_up_is_followed_by_zeros():
 
 
 @pytest.mark.parametrize(
-    ("values", "any_size", "samples"),
+    ("shape", "native", "samples"),
     [
-        (3 * 224 * 224, False, 8),
-        (28 * 28, False, 1536),
-        (10**8, False, 1),
-        (3 * 64 * 64, True, 8),
-        (3 * 448 * 448, True, 2),
+        ((3, 224, 224), 0, 8),
+        ((1, 28, 28), 0, 1536),
+        ((10**8,), 0, 1),
+        ((3, 64, 64), 224, 8),
+        ((3, 448, 448), 224, 2),
+        ((3, 64, 64), 32, 98),
     ],
 )
-def test_so_many_samples_go_through_a_model_at_once_on_a_cpu(values, any_size, samples):
-    assert samples_of_a_pass(values, any_size=any_size) == samples
+def test_so_many_samples_go_through_a_model_at_once_on_a_cpu(shape, native, samples):
+    assert samples_of_a_pass(shape, native) == samples

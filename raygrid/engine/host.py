@@ -345,7 +345,7 @@ class VictimHost:
 
         def make() -> list[float | None]:
             # A pass holds so many values of each sample, copies of small ones.
-            size = self.micro_batch or samples_of_a_pass(max(batch.framed().x[0].numel(), AT_ONCE))
+            size = self.micro_batch or samples_of_a_pass([max(batch.framed().x[0].numel(), AT_ONCE)])
             model = self._model(unit.model)
             return vouched(model, batch.framed().x, batch.labels, size, numbers_of(batch, seed))
 
@@ -382,8 +382,8 @@ class VictimHost:
         """Return how many samples go through a victim in one pass."""
         if self.micro_batch is not None or self.device.type != "cpu":
             return self.micro_batch
-        values = batch.x[0].numel() if batch.framing is None else 3 * SIDE * SIDE
-        return samples_of_a_pass(values, any_size=model.info.any_size)
+        shape = batch.x[0].shape if batch.framing is None else (3, SIDE, SIDE)
+        return samples_of_a_pass(shape, model.info.native)
 
     def _lpips(self) -> Lpips:
         if self.lpips is None:

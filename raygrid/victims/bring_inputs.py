@@ -60,7 +60,7 @@ def resizing(info: VictimInfo) -> VictimInfo:
             "bring the model with `use: module` for another shape"
         )
     text = f"bilinear, antialiased, to {height}x{width}; untouched at that size"
-    return replace(info, input_shape=(channels, None, None), resize=text)
+    return replace(info, input_shape=(channels, None, None), resize=text, native=height or 0)
 
 
 def for_task(info: VictimInfo, params: TaskParams) -> VictimInfo:

@@ -21,6 +21,7 @@ def _efficientnet_lite(name: str, size: int) -> VictimInfo:
         std=IMAGENET_STD,
         weights_sha256=ASSETS[name].sha256,
         resize=f"bilinear, antialiased, to {size}x{size}; untouched at that size",
+        native=size,
         license=ASSETS[name].license,
         source=ASSETS[name].origin,
     )

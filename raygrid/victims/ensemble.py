@@ -41,6 +41,7 @@ def identify(params: Ensemble, id: str) -> VictimInfo:  # noqa: A002 - the regis
         similarity=similarity,
         access=min((m.access for m in members), key=ACCESS_ORDER.index),
         resize=_joined(f"{m.id}: {m.resize}" for m in members if m.resize),
+        native=max(m.native for m in members),
         license=_joined(m.license for m in members),
         source=_joined(m.source for m in members),
         members=members,

@@ -38,6 +38,8 @@ class VictimInfo:
     """The most an attack may ask."""
     resize: str = ""
     """How sizes other than the native one are brought to it, inside the victim."""
+    native: int = 0
+    """The native height and width, in pixels, where any size is taken; else 0."""
     sample_rate: int = 0
     """Of a victim that hears: samples a second of its waveforms [B, T] in [-1, 1]; `input_shape` is (1, None, None) then. 0: it
     does not."""
@@ -50,16 +52,12 @@ class VictimInfo:
         """Everything, as plain JSON values, for keys and manifests; `members` of an ensemble only."""
         aside = {
             "members",
+            "native",  # `resize` says it
             *(() if self.task == "verification" else ("similarity",)),
             *(() if self.sample_rate else ("sample_rate",)),
         }
         facts = {name: value for name, value in asdict(self).items() if name not in aside}
         return {**facts, "members": [member.facts() for member in self.members]} if self.members else facts
-
-    @property
-    def any_size(self) -> bool:
-        """Whether it takes pictures of any size, and brings them to its own."""
-        return None in self.input_shape and not self.sample_rate
 
     @property
     def weights(self) -> tuple[str, ...]:

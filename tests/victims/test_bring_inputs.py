@@ -1,11 +1,14 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from bringing import identify, params_of
 
+from raygrid.component import resolve
 from raygrid.errors import UsageError
-from raygrid.registry import of_kind
+from raygrid.registry import find, of_kind
+from raygrid.victims.bring_inputs import resizing
 
 GOOD = {"input": [3, 8, 8], "classes": 4, "url": "https://models.example/v1", "state": "1"}
 MODULE = {"input": [3, 8, 8], "classes": 4, "trust": True}
@@ -83,3 +86,10 @@ def test_planning_needs_no_torch(code):
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_victim_that_resizes_says_to_what_size_and_its_key_says_it_once():
+    fixed = find("victim", "efficientnet-lite0")
+    info = resizing(replace(resolve(fixed.identify)(fixed.params(), "mine"), input_shape=(3, 64, 64), native=0))
+    assert (info.input_shape, info.native) == ((3, None, None), 64)
+    assert "to 64x64" in info.facts()["resize"] and "native" not in info.facts()
