@@ -102,7 +102,7 @@ class Watched(Randomness):
 @EVERY
 def test_a_sample_draws_the_same_numbers_whatever_its_batch_and_order(case, monkeypatch):
     """Transfer attacks every sample to the end, so that all of them draw all their numbers."""
-    monkeypatch.setattr("raygrid.kernel.Randomness", Watched)
+    monkeypatch.setattr("raygrid.batch.Randomness", Watched)
     batch = tiny_batch(10)
     spec = case.spec(EPS[case.norm] / 4, access="transfer", **case.few)
     seen = []
