@@ -37,7 +37,7 @@ def usual_samples(victim: Victim, device: str) -> int:
     """Return how many samples a host passes through this victim at once where nobody says otherwise."""
     shape = [side or victim.info.native for side in victim.info.input_shape]
     shard = usual_shard(shape)
-    return shard if torch.device(device).type != "cpu" else min(shard, samples_of_a_pass(shape))
+    return shard if torch.device(device).type != "cpu" else min(shard, samples_of_a_pass(shape, victim.info.native))
 
 
 def usable_device(name: str) -> torch.device:

@@ -69,7 +69,7 @@ def run(
         float | None,
         typer.Option(
             min=0.001,
-            help="Seconds a unit may take, inf for no limit; else an hour for 32 samples, more in proportion.",
+            help="Seconds a unit may take, inf for no limit; else an hour for 32 samples attacked, more in proportion.",
         ),
     ] = None,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first unit that fails.")] = False,

@@ -12,6 +12,7 @@ from raygrid.engine.measures import measurable
 from raygrid.engine.placement import HostWishes, place
 from raygrid.engine.remarks import remarks
 from raygrid.engine.run import Done, what_is_done
+from raygrid.engine.work import plan_tasks
 from raygrid.errors import UsageError
 from raygrid.results.folder import MARKER, check
 from raygrid.results.open import open_results
@@ -57,11 +58,12 @@ def plan_report(job: Job, have: Mapping[str, float], wishes: HostWishes) -> Iter
         f"{len(plan.crafts)} craft units, {len(waiting)} to run"
         + (f"; {len(plan.fits)} fit units, {len(fits)} to run" if plan.fits else "")
     )
-    left = len(units) - scored
-    chosen, idle = place(have, max(left, 1), wishes), place(have, sys.maxsize, wishes).hosts - max(left, 1)
+    tasks = plan_tasks(plan.scores, done.scored, done.crafted, done.fitted).waiting
+    chosen, room = (place(have, number, wishes) for number in (max(tasks, 1), sys.maxsize))
+    idle = room.hosts - chosen.hosts
     yield f"placed on {chosen.hosts} hosts of {chosen.cpus} CPUs and {chosen.gpus:g} GPUs" + (
         f"; {idle} more would fit and have nothing to do: a smaller data.shard makes more units"
-        if left and idle > 0
+        if tasks and idle
         else ""
     )
     for victim, count in passes.items():

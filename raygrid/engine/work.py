@@ -46,11 +46,11 @@ class Task(NamedTuple):
 
     @property
     def samples(self) -> int:
-        """How many samples its units attack or judge; 0 where they only fit."""
+        """How many samples its units attack or judge; 0 where they only fit a defense, a victim or an enrollment."""
         shards = (
             unit.craft.shard if isinstance(unit, Score) else unit.shard
             for unit in self.units
-            if not isinstance(unit, Fit)
+            if not isinstance(unit, Fit) or isinstance(unit.what, AttackSpec)
         )
         return max((shard.size for shard in shards), default=0)
 

@@ -48,3 +48,10 @@ def test_hosts_that_would_have_nothing_to_do_are_told(tmp_path, cpus, idle):
     assert ("would fit" in text) == (idle is not None)
     if idle is not None:
         assert f"{idle} more would fit and have nothing to do: a smaller data.shard makes more units" in text
+
+
+def test_a_ladder_is_the_work_of_one_host(tmp_path):
+    data = {"use": "mnist-5k", "limit": 16, "shard": 8}
+    job = load(tmp_path, victims=["mnist-cnn"], attacks=[{**PGD, "eps": [0.1, 0.2, 0.3]}], data=data)
+    text = "\n".join(shown(part, width=300) for part in plan_report(job, {"CPU": 6}, HostWishes()))
+    assert "6 score units" in text and "placed on 2 hosts" in text and "4 more would fit" in text
