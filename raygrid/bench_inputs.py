@@ -53,13 +53,16 @@ def usable_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def some_samples(victim: Victim, samples: int, data: str | None = None) -> tuple[Tensor, Tensor]:
-    """Return pixels [samples, C, H, W] and labels [samples]; small datasets are repeated.
+def some_samples(
+    victim: Victim, samples: int, data: str | None = None, *, repeated: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Return pixels [samples, C, H, W] and labels [samples].
 
     Args:
         victim: what is to take them.
         samples: how many.
         data: a dataset as job files name it; None: one that raygrid has of the victim's input shape.
+        repeated: small datasets are repeated, which serves timing; off: there are fewer samples then, none counted twice.
 
     Raises:
         UsageError: there is no such dataset, or it does not fit the victim.
@@ -73,7 +76,7 @@ def some_samples(victim: Victim, samples: int, data: str | None = None) -> tuple
     _check_fit(victim, dataset.name, x, y)
     if samples * x[0].nbytes > MOST_BYTES:
         raise UsageError(f"{samples} samples take {samples * x[0].nbytes / 1e9:.0f} GB: use fewer")
-    times = -(-samples // len(x))
+    times = -(-samples // len(x)) if repeated else 1
     return x.repeat(times, 1, 1, 1)[:samples], y.repeat(times)[:samples]
 
 

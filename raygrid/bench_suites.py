@@ -40,7 +40,7 @@ def suite_table(
         UsageError: an unknown name, or an eps that makes no sense.
     """
     victim = some_victim(victim_name).to(usable_device(device))
-    x, y = (tensor.to(device) for tensor in some_samples(victim, samples, data))
+    x, y = (tensor.to(device) for tensor in some_samples(victim, samples, data, repeated=False))
     names = ["autoattack", "audit", *([REFERENCE] if norm in REFERENCE_NORMS and find_spec(REFERENCE) else [])]
     runs = [
         _reference(victim, x, y, norm, eps, seed) if name == REFERENCE else _ours(victim, x, y, name, norm, eps, seed)
@@ -49,7 +49,7 @@ def suite_table(
     ]
     base = next(run for run in runs if run.name == (REFERENCE if REFERENCE in names else "autoattack"))
     table = Table(
-        title=f"{victim.info.id}, {norm} {eps:g}, {samples} samples, {torch.get_num_threads()} threads, {device}",
+        title=f"{victim.info.id}, {norm} {eps:g}, {len(x)} samples, {torch.get_num_threads()} threads, {device}",
         caption=f"base: {base.name}, seed {base.seed}, which net and disagree count against; / ours: time over autoattack's",
     )
     table.add_column("suite")
@@ -59,7 +59,7 @@ def suite_table(
         table.add_row(
             run.name,
             str(run.seed),
-            f"{int(run.standing.sum())} of {samples}",
+            f"{int(run.standing.sum())} of {len(x)}",
             f"{int(run.standing.sum()) - int(base.standing.sum()):+d}",
             str(int((run.standing != base.standing).sum())),
             f"{run.seconds:.1f}",

@@ -135,7 +135,7 @@ def bench_autoattack(
     data: Data = None,
     norm: Annotated[str, typer.Option(help="linf, l2 or l1.")] = "linf",
     eps: Annotated[float, typer.Option(min=0, help="Radius; choose one that leaves 30 to 70 % standing.")] = 0.31,
-    samples: Annotated[int, typer.Option(min=1, help="Samples.")] = 256,
+    samples: Annotated[int, typer.Option(min=1, help="Samples at most, each once.")] = 256,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of each suite; several show what is luck.")] = 1,
     device: Annotated[str, typer.Option(help="A torch device.")] = "cpu",
     cpus: Annotated[int, typer.Option(min=1, help="Torch threads; a host has one by default.")] = 1,

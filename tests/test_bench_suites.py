@@ -31,3 +31,9 @@ def test_far_out_all_suites_break_all_and_agree(columns):
 def test_times_are_shares_of_the_reference_and_of_our_autoattack(columns):
     base = suites()[-1] if find_spec(REFERENCE) else "autoattack"
     assert columns["/ base"][columns["suite"].index(base)] == "1.00" and columns["/ ours"][0] == "1.00"
+
+
+def test_no_sample_is_counted_twice():
+    table = suite_table("mnist-cnn", "{use: mnist-5k, limit: 2}", "linf", 0.5, 256, 1, "cpu")
+    standing = next(column for column in table.columns if column.header == "standing")
+    assert set(standing.cells) == {"0 of 2"}

@@ -26,6 +26,7 @@ times as long."""
 
 
 Projection = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""One of PROJECTIONS."""
 
 
 def to_plane(onto: Projection, z: Tensor, w: Tensor, f: Tensor, constraint: Constraint) -> Tensor:
