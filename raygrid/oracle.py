@@ -200,6 +200,7 @@ class Oracle:
             self._standing &= ~skip.cpu().numpy()
         self._limited = budget != Budget()
         self._everyone = torch.arange(samples, device=self.device)
+        self._known = self._everyone, np.arange(samples)
         self._once = np.ones(samples, dtype=np.int64)
 
     @property
@@ -224,21 +225,21 @@ class Oracle:
             ready = ready & (self.backwards <= self._most_backwards - gradients * self.eot)
         if ready.all():
             return self._everyone  # itself: what follows knows it again, and gathers nothing
-        return torch.from_numpy(np.flatnonzero(ready)).to(self.device)
+        return self._handed_out(np.flatnonzero(ready))
 
     def remaining(self, index: Tensor) -> Tensor:
         """Return how many more looks each sample may cost [B]."""
-        return torch.from_numpy((self._most_forwards - self.forwards[index.cpu().numpy()]) // self.eot)
+        return torch.from_numpy((self._most_forwards - self.forwards[self._positions(index)]) // self.eot)
 
     def retire(self, index: Tensor, success: Tensor) -> Tensor | None:
-        """Take note of broken samples, on which nothing more is spent. Returns [B] bool, which go on; None where all do."""
+        """Take note of broken samples, on which nothing more is spent. Returns which of [B] go on, ascending; None where all do."""
         fell = success.cpu().numpy()
-        where = slice(None) if index is self._everyone else index.cpu().numpy()
+        where = slice(None) if index is self._everyone else self._positions(index)
         self.broken[where] |= fell
         if not self.stop_early or not fell.any():
             return None
         self._standing[where] &= ~fell
-        return ~success
+        return torch.from_numpy(np.flatnonzero(~fell)).to(self.device)
 
     def __call__(self, x: Tensor, index: Tensor) -> Tensor:
         """Return the victim's outputs [B, classes] for x [B, C, H, W]; needs score access."""
@@ -367,7 +368,7 @@ class Oracle:
         if index is self._everyone:
             self.zero_gradients += size == 0
         else:
-            self.zero_gradients[index] += size == 0
+            self.zero_gradients.index_add_(0, index, (size == 0).long())
         return GradientQuery(value, _mostly(successes), gradient)
 
     def _outputs(self, x: Tensor, index: Tensor, looks: Tensor, draw: int) -> Tensor:
@@ -432,7 +433,7 @@ class Oracle:
         if ACCESS_ORDER.index(access) > ACCESS_ORDER.index(self.access):
             raise AccessDeniedError(f"the attack asked for {access} access and has {self.access} access")
         # An index may name a sample more than once.
-        where = index.cpu().numpy()
+        where = self._positions(index)
         looks = torch.from_numpy(self.forwards[where] // self.eot)
         times = self._once if index is self._everyone else np.bincount(where, minlength=len(self._once))
         times = times * self.eot if self.eot > 1 else times
@@ -443,6 +444,15 @@ class Oracle:
             )
         self.forwards, self.backwards = forwards, backwards
         return looks
+
+    def _handed_out(self, positions: np.ndarray) -> Tensor:
+        """Return positions as a tensor on the device, and remember them: to ask a GPU for them again is to wait for it."""
+        self._known = torch.from_numpy(positions).to(self.device), positions
+        return self._known[0]
+
+    def _positions(self, index: Tensor) -> np.ndarray:
+        index_known, positions = self._known
+        return positions if index is index_known else index.cpu().numpy()
 
     def _goal(self, goal: Goal, index: Tensor) -> Goal:
         return goal if index is self._everyone else goal.at(index)

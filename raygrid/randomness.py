@@ -1,11 +1,22 @@
 """Random numbers that belong to a sample: the same whatever the shard, batch size, order, host, retry or victim."""
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+DRAWERS = 8
+"""Threads that draw what a GPU is to have: the random start of a hundred photos takes as long as four steps of PGD there. Hosts
+without a GPU draw on their own core alone, since others work on the rest."""
+WORTH_A_THREAD = 1 << 14
+"""Numbers for a sample: fewer are drawn before a thread has started."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +63,10 @@ class Randomness:
         return Draws(self, index, tuple(purposes))
 
     def _stack(self, purpose: str, index: Tensor, like: Tensor, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
-        rows = [draw(self.generator(purpose, self.sample_ids[i])) for i in index.tolist()]
+        def drawn(i: int) -> Tensor:
+            return draw(self.generator(purpose, self.sample_ids[i]))
+
+        rows = _for_each(drawn, index.tolist(), _shared(like))
         return torch.stack(rows).to(like) if rows else like.new_empty((0, *like.shape[1:]))
 
 
@@ -91,11 +105,23 @@ class Draws:
 
     def _each(self, what: str, like: Tensor, copies: int, fill: Callable[[Tensor, torch.Generator], object]) -> Tensor:
         """Return a tensor of its own [B, copies, ...], each row filled from the start of its sample's stream."""
-        numbers, generator, ids = (
-            torch.empty(len(self.index), copies, *like.shape[1:]),
-            torch.Generator(),
-            self.randomness.sample_ids,
-        )
-        for row, i, purpose in zip(numbers, self.index.tolist(), self.purposes, strict=True):
-            fill(row, generator.manual_seed(self.randomness.start(f"{purpose}/{what}", ids[i])))
+        numbers, ids = torch.empty(len(self.index), copies, *like.shape[1:]), self.randomness.sample_ids
+
+        def filled(place: tuple[Tensor, int, str]) -> None:
+            row, i, purpose = place
+            fill(row, self.randomness.generator(f"{purpose}/{what}", ids[i]))
+
+        _for_each(filled, list(zip(numbers, self.index.tolist(), self.purposes, strict=True)), _shared(like))
         return numbers.to(like)
+
+
+def _shared(like: Tensor) -> bool:
+    return like.is_cuda and like[:1].numel() >= WORTH_A_THREAD
+
+
+def _for_each(work: Callable[[Item], Made], items: Sequence[Item], at_once: bool) -> list[Made]:
+    """Return what becomes of each item, in their order; of several at once, if asked to."""
+    if not at_once or len(items) < 2:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(DRAWERS) as pool:
+        return list(pool.map(work, items))

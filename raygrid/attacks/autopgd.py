@@ -148,8 +148,9 @@ def descend(
         best.keep_better(on, here, value, success)
         progress[on] += (value < f[on]).float()
         f[on] = value
-        lower = value < lowest[on]
-        lowest[on[lower]], x_best[on[lower]], g_best[on[lower]] = value[lower], here[lower], g[lower]
+        lower = (value < lowest[on]).nonzero()[:, 0]
+        where = on[lower]
+        lowest[where], x_best[where], g_best[where] = value[lower], here[lower], g[lower]
 
         if k in marks and k > 0:
             stalled = progress[on] <= rho * (k - last_mark)

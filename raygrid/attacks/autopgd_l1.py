@@ -79,8 +79,9 @@ def _stage(
     for k, on in enumerate(oracle.rounds(steps)):
         here = rows(z, on)
         value, success, g = oracle.gradient(goal, here, on, loss)
-        lower = value < lowest[on]
-        lowest[on[lower]], x_best[on[lower]], g_best[on[lower]] = value[lower], here[lower], g[lower]
+        lower = (value < lowest[on]).nonzero()[:, 0]
+        where = on[lower]
+        lowest[where], x_best[where], g_best[where] = value[lower], here[lower], g[lower]
         if best is not None:
             best.keep_better(on, here, value, success)
             go = oracle.retire(on, success)

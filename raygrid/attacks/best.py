@@ -14,13 +14,16 @@ class Best:
 
     def keep_successes(self, index: Tensor, z: Tensor, loss: Tensor, success: Tensor) -> None:
         """Take the points z [B, ...] that succeeded, for samples at the positions `index` [B]."""
-        where = index[success]
-        self.x[where], self.loss[where], self.success[where] = z[success], loss[success], True
+        met = success.nonzero()[:, 0]
+        where = index[met]
+        self.x[where], self.loss[where] = z[met], loss[met]
+        self.success.index_fill_(0, where, True)
 
     def keep_better(self, index: Tensor, z: Tensor, loss: Tensor, success: Tensor) -> Tensor:
         """Take the points that succeed where none did, or come closer at equal standing. Returns [B] bool: which were taken."""
         stood, fell = self.success[index], success
         better = (fell & ~stood) | ((fell == stood) & (loss < self.loss[index]))
-        where = index[better]
-        self.x[where], self.loss[where], self.success[where] = z[better], loss[better], success[better]
+        taken = better.nonzero()[:, 0]  # once: a GPU is waited for each time that a mask chooses rows
+        where = index[taken]
+        self.x[where], self.loss[where], self.success[where] = z[taken], loss[taken], success[taken]
         return better

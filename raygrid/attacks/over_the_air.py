@@ -160,7 +160,7 @@ def _search(
         if not practice.varied:  # what was heard now is what will be heard
             best.note(on, carrier + here, heard)
             going = oracle.retire(on, query.success)
-            if going is not None and not bool(going.any()):
+            if going is not None and not len(going):
                 break
             if going is not None:
                 on, who, here, carrier = on[going], who[going.cpu()], here[going], carrier[going]

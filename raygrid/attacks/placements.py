@@ -127,9 +127,8 @@ def search_placements(
         won = won_a | won_b
         seen.put(on[won], first.where(won_a, second).rows(won))
         fell[on[won]] = True
-        going = oracle.retire(on, won)
-        if going is not None:
-            race.put(on[~going], first.where(won_a, second).rows(~going))
+        if oracle.retire(on, won) is not None:
+            race.put(on[won], first.where(won_a, second).rows(won))
     for on in oracle.rounds(1, gradients=0):
         met = oracle.look(goal, put(race.best.rows(on), on), on).success
         oracle.retire(on, met)
