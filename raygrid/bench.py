@@ -12,6 +12,7 @@ from rich.table import Table
 from torch import Tensor
 
 from raygrid import registry
+from raygrid.arithmetic import exact_arithmetic
 from raygrid.bench_inputs import MOST_BYTES, some_samples, some_victim, usable_device, usual_samples
 from raygrid.component import Component, Params, resolve
 from raygrid.constraints import Constraint
@@ -89,7 +90,7 @@ class Timing:
 
 @contextmanager
 def threads(number: int) -> Iterator[None]:
-    """Let torch use so many threads, and the process keep its memory, as a host does.
+    """Let torch use so many threads, the process keep its memory, and a GPU compute in float32, as a host does.
 
     More threads than a machine has idle cores make every pass wait for the slowest of them.
     """
@@ -97,7 +98,8 @@ def threads(number: int) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
-        yield
+        with exact_arithmetic():
+            yield
     finally:
         torch.set_num_threads(before)
 

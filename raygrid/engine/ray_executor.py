@@ -20,14 +20,13 @@ class HostActor:
     def __init__(self, results: str, gpus: float, cpus: int, micro_batch: int | None) -> None:
         import torch  # in the host's process only
 
+        from raygrid.arithmetic import compute_exactly
         from raygrid.engine.host import VictimHost
         from raygrid.memory import keep_freed_memory
 
         keep_freed_memory()
         torch.set_num_threads(cpus)
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.deterministic = True
-        torch.backends.cudnn.allow_tf32 = False  # verdicts are float32 verdicts
+        compute_exactly()
         if 0 < gpus < 1 and torch.cuda.is_available():
             torch.cuda.set_per_process_memory_fraction(gpus)
         self.host = VictimHost(results, "cuda" if gpus else "cpu", micro_batch)
