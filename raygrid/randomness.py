@@ -1,22 +1,30 @@
 """Random numbers that belong to a sample: the same whatever the shard, batch size, order, host, retry or victim."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-Item = TypeVar("Item")
-Made = TypeVar("Made")
+Fill = Callable[[Tensor, torch.Generator], object]
+"""Writes numbers of a stream over a tensor."""
 
 DRAWERS = 8
 """Threads that draw what a GPU is to have: the random start of a hundred photos takes as long as four steps of PGD there. Hosts
 without a GPU draw on their own core alone, since others work on the rest."""
 WORTH_A_THREAD = 1 << 14
 """Numbers for a sample: fewer are drawn before a thread has started."""
+
+
+def _uniform(row: Tensor, generator: torch.Generator) -> None:
+    row.uniform_(generator=generator)
+
+
+def _normal(row: Tensor, generator: torch.Generator) -> None:
+    row.normal_(generator=generator)
 
 
 @dataclass(frozen=True)
@@ -32,11 +40,11 @@ class Randomness:
 
     def uniform(self, purpose: str, index: Tensor, like: Tensor) -> Tensor:
         """Return numbers in [0, 1) of shape [len(index), *like.shape[1:]] for the samples at the positions `index`."""
-        return self._stack(purpose, index, like, lambda g: torch.rand(like.shape[1:], generator=g))
+        return self._drawn([purpose] * len(index), index, like, like.shape[1:], _uniform)
 
     def normal(self, purpose: str, index: Tensor, like: Tensor) -> Tensor:
         """Return standard normal numbers of shape [len(index), *like.shape[1:]]."""
-        return self._stack(purpose, index, like, lambda g: torch.randn(like.shape[1:], generator=g))
+        return self._drawn([purpose] * len(index), index, like, like.shape[1:], _normal)
 
     def poisson(self, purpose: str, index: Tensor, rate: Tensor) -> Tensor:
         """Return Poisson numbers of the means rate [len(index), ...]."""
@@ -62,12 +70,25 @@ class Randomness:
         """Return the numbers of one look at each of the samples at the positions `index`, each for a purpose of its own."""
         return Draws(self, index, tuple(purposes))
 
-    def _stack(self, purpose: str, index: Tensor, like: Tensor, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
-        def drawn(i: int) -> Tensor:
-            return draw(self.generator(purpose, self.sample_ids[i]))
+    def _drawn(self, purposes: Sequence[str], index: Tensor, like: Tensor, shape: Sequence[int], fill: Fill) -> Tensor:
+        """Return a tensor of its own [len(index), *shape], each row filled from the start of its sample's stream."""
+        at_once = like.is_cuda and math.prod(shape) >= WORTH_A_THREAD
+        numbers = torch.empty(
+            (len(index), *shape), pin_memory=at_once
+        )  # what is pinned reaches a GPU in a third of the time
 
-        rows = _for_each(drawn, index.tolist(), _shared(like))
-        return torch.stack(rows).to(like) if rows else like.new_empty((0, *like.shape[1:]))
+        def filled(place: tuple[Tensor, int, str]) -> None:
+            row, i, purpose = place
+            fill(row, self.generator(purpose, self.sample_ids[i]))
+
+        places = list(zip(numbers, index.tolist(), purposes, strict=True))
+        if at_once:
+            with ThreadPoolExecutor(DRAWERS) as pool:
+                list(pool.map(filled, places))
+        else:
+            for place in places:
+                filled(place)
+        return numbers.to(like)
 
 
 @dataclass(frozen=True)
@@ -86,7 +107,7 @@ class Draws:
 
     def uniform(self, what: str, like: Tensor, copies: int) -> Tensor:
         """Return numbers in [0, 1) of shape [B, copies, *like.shape[1:]]."""
-        return self._each(what, like, copies, lambda row, generator: row.uniform_(generator=generator))
+        return self._each(what, like, copies, _uniform)
 
     def copied(self, numbers: Iterable[int]) -> "Draws":
         """Return the numbers of several looks in the place of each, copy by copy: [B * copies]."""
@@ -103,25 +124,6 @@ class Draws:
         """Return the numbers of the same looks for what lies behind the one that asks, so that no two draw the same."""
         return Draws(self.randomness, self.index, tuple(f"{purpose}/behind" for purpose in self.purposes))
 
-    def _each(self, what: str, like: Tensor, copies: int, fill: Callable[[Tensor, torch.Generator], object]) -> Tensor:
-        """Return a tensor of its own [B, copies, ...], each row filled from the start of its sample's stream."""
-        numbers, ids = torch.empty(len(self.index), copies, *like.shape[1:]), self.randomness.sample_ids
-
-        def filled(place: tuple[Tensor, int, str]) -> None:
-            row, i, purpose = place
-            fill(row, self.randomness.generator(f"{purpose}/{what}", ids[i]))
-
-        _for_each(filled, list(zip(numbers, self.index.tolist(), self.purposes, strict=True)), _shared(like))
-        return numbers.to(like)
-
-
-def _shared(like: Tensor) -> bool:
-    return like.is_cuda and like[:1].numel() >= WORTH_A_THREAD
-
-
-def _for_each(work: Callable[[Item], Made], items: Sequence[Item], at_once: bool) -> list[Made]:
-    """Return what becomes of each item, in their order; of several at once, if asked to."""
-    if not at_once or len(items) < 2:
-        return [work(item) for item in items]
-    with ThreadPoolExecutor(DRAWERS) as pool:
-        return list(pool.map(work, items))
+    def _each(self, what: str, like: Tensor, copies: int, fill: Fill) -> Tensor:
+        purposes = [f"{purpose}/{what}" for purpose in self.purposes]
+        return self.randomness._drawn(purposes, self.index, like, (copies, *like.shape[1:]), fill)
