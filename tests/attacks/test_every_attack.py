@@ -92,9 +92,9 @@ class Watched(Randomness):
 
     given: dict = {}  # noqa: RUF012 - one test, one run
 
-    def _stack(self, purpose, index, like, draw):
-        numbers_ = super()._stack(purpose, index, like, draw)
-        for position, row in zip(index.tolist(), numbers_, strict=True):
+    def _drawn(self, purposes, index, like, shape, fill):
+        numbers_ = super()._drawn(purposes, index, like, shape, fill)
+        for position, purpose, row in zip(index.tolist(), purposes, numbers_, strict=True):
             self.given[self.sample_ids[position], purpose] = row.clone()
         return numbers_
 
