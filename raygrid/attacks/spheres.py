@@ -12,6 +12,12 @@ from torch import Tensor
 from raygrid.attacks.planes import TINY, level
 from raygrid.constraints import BALLS, Box, Constraint
 
+QUICK = 64
+"""On a CPU torch finds up to a 64th of the values of a row in a fifth of the time that it takes to find more."""
+
+LARGEST = 8
+"""The largest eighth of a row's values is sorted first, since that mostly suffices to count how many make a sum."""
+
 
 class Sphere(NamedTuple):
     """A norm as functions of flat perturbations δ [B, D] and radii ε [B, 1], one for each sample."""
@@ -46,8 +52,13 @@ def _over(dual: Callable[[Tensor], Tensor]) -> Callable[[Tensor, Tensor, Tensor]
 
 def _count(margin: Tensor, g: Tensor, room: Tensor) -> Tensor:
     """So many values suffice when each moves by all its room."""
-    gain = (g.abs() * room).sort(dim=1, descending=True).values.cumsum(1)
-    return (gain < margin).sum(1, keepdim=True) + 1.0
+    gain, some = g.abs() * room, max(1, g.shape[1] // LARGEST)
+    below = (gain.topk(some, dim=1).values.cumsum(1) < margin).sum(1, keepdim=True)
+    more = (below[:, 0] == some).nonzero()[:, 0]
+    if len(more):
+        rest = gain[more].sort(dim=1, descending=True).values.cumsum(1)
+        below[more] = (rest < margin[more]).sum(1, keepdim=True)
+    return below + 1.0
 
 
 def _clip(δ: Tensor, ε: Tensor, x: Tensor, box: Box) -> Tensor:
@@ -69,8 +80,18 @@ def _keep_largest(δ: Tensor, ε: Tensor, x: Tensor, box: Box) -> Tensor:
     """Keep the values that move farthest inside the box: what a value would move outside it gains nothing."""
     counts, there = ε.long().clamp_min(1), (x + δ).clamp_(*box)
     magnitude = (there - x).abs_()
-    least = magnitude.topk(int(counts.max()), dim=1).values.gather(1, counts - 1)
-    return torch.where(magnitude >= least, there, x)
+    return torch.where(magnitude >= _ranked(magnitude, counts), there, x)
+
+
+def _ranked(values: Tensor, rank: Tensor) -> Tensor:
+    """Return the value of this rank [B, 1], from 1 for the largest, of each row of values [B, D]."""
+    most, quick = int(rank.max()), values.shape[1] // QUICK
+    if most <= quick or not quick:
+        return values.topk(most, dim=1).values.gather(1, rank - 1)
+    found = values.topk(quick, dim=1).values.gather(1, (rank - 1).clamp_max(quick - 1))
+    deep = (rank[:, 0] > quick).nonzero()[:, 0]
+    found[deep] = values[deep].topk(most, dim=1).values.gather(1, rank[deep] - 1)
+    return found
 
 
 def _linf(flat: Tensor) -> Tensor:
