@@ -84,13 +84,19 @@ def compare(task: Task, peers: list[Peer], repeats: int) -> list[Outcome]:
     """Run our attack and its peers in turns, from the same seed each time. Returns ours first, then ours in mixed precision, where
     a GPU makes that quicker."""
     ours = ("raygrid", "raygrid, mixed") if task.x.is_cuda and task.attack.access == "gradient" else ("raygrid",)
-    runs: list[Callable[[], Tensor]] = [partial(_example, task, mixed) for mixed in (False, True)[: len(ours)]]
-    runs += [_fenced(peer, task) for peer in peers]
     names = [*ours, *(f"{SHORT.get(peer.package, peer.package)} {version(peer.package)}" for peer in peers)]
+    runs: list[Callable[[], object]] = []
     looks = []
-    for run in runs:  # which also warms everything up
+    for mixed in (False, True)[: len(ours)]:
+        run = partial(task.run, stop_early=True, mixed=mixed)
+        oracle, examples = run()  # which also warms everything up
+        runs.append(run)
+        looks.append((float(oracle.forwards.mean()), achieved(task, examples)))
+    for peer in peers:
+        call = _fenced(peer, task)
         with _counted(task.victim) as shown:
-            examples = run()
+            examples = call()
+        runs.append(call)
         looks.append((sum(shown) / len(task.x), achieved(task, examples)))
     times = [[seconds(run, task.x) for run in runs] for _ in range(repeats)]
     return [
@@ -102,10 +108,6 @@ def compare(task: Task, peers: list[Peer], repeats: int) -> list[Outcome]:
         )
         for i, who in enumerate(names)
     ]
-
-
-def _example(task: Task, mixed: bool) -> Tensor:
-    return task.run(stop_early=True, mixed=mixed)[1]
 
 
 def achieved(task: Task, examples: Tensor) -> float:

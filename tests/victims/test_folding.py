@@ -84,3 +84,25 @@ def test_a_folded_model_answers_the_same(build, left):
     assert sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in quick.modules()) == sum(
         len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()
     )
+
+
+class Watching(nn.Module):
+    def __init__(self, seen):
+        super().__init__()
+        self.seen = seen
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def forward(self, x):
+        self.seen.append(torch.backends.cudnn.allow_tf32)
+        return x
+
+
+def test_answers_are_compared_in_float32_where_convolutions_may_drop_bits(monkeypatch):
+    """What TF32 drops is more than what folding may change: on GPUs that have it nothing was folded."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    seen = []
+    model = lively(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), Watching(seen)))
+    assert norms(folded(model, torch.rand(2, 3, 8, 8))) == 0
+    assert seen == [False, False] and torch.backends.cudnn.allow_tf32
