@@ -139,9 +139,11 @@ class Noisy(Defended):
         h = self.victim.layers.run(self.victim.inside(x, draws), 0, first) if self.places else x
         values = math.prod(h.shape[1:])
         most = max(1, AT_ONCE // values)
+        # A victim that brings small pictures to its native size has so many values of each.
+        seen = values if self.places else max(values, h.shape[1] * self.info.native**2)
         for start in range(0, votes, most):
             size = min(most, votes - start)
-            group = len(x) if x.is_cuda else max(1, max(len(x), PASS_VALUES // values) // size)
+            group = len(x) if x.is_cuda else max(1, max(len(x), PASS_VALUES // seen) // size)
             parts = zip(torch.split(h, group), draws.split(group), strict=True) if group < len(x) else [(h, draws)]
             logits = [self._pass(part, first, numbers, start, size, ask) for part, numbers in parts]
             yield torch.cat(logits) if len(logits) > 1 else logits[0]

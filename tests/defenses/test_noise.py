@@ -1,6 +1,7 @@
 """Noise at the input and in layers: what is drawn, where, and what it costs."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -174,6 +175,16 @@ def test_a_pass_on_a_cpu_stays_small_whatever_the_batch(monkeypatch):
     finally:
         hook.remove()
     assert seen == [30, 30, 20, 30, 30, 20, 30, 10, *[60] * 10, 40]
+
+
+def test_a_pass_stays_small_of_pictures_that_the_victim_enlarges(monkeypatch):
+    monkeypatch.setattr(noise, "AT_ONCE", 10 * 784)
+    monkeypatch.setattr(noise, "PASS_VALUES", 120 * 784)
+    seen, small = [], victim("mnist-cnn")
+    enlarging = Victim(small.model, replace(small.info, native=56))
+    enlarging.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
+    look(noisy(enlarging, sigma=0.3, votes=10), digits(8)[0])
+    assert seen == [30, 30, 20]
 
 
 @pytest.mark.parametrize("unit", ["mean", "std"])
