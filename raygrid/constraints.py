@@ -76,11 +76,11 @@ def _values(like: Tensor) -> int:
     return math.prod(like.shape[1:])
 
 
-def _clamp_linf(delta: Tensor, eps: float, x: Tensor, box: Box) -> Tensor:
+def _clamp_linf(delta: Tensor, eps: float, x: Tensor, z: Tensor, box: Box) -> Tensor:
     return delta.clamp_(-eps, eps)
 
 
-def _shrink_l2(delta: Tensor, eps: float, x: Tensor, box: Box) -> Tensor:
+def _shrink_l2(delta: Tensor, eps: float, x: Tensor, z: Tensor, box: Box) -> Tensor:
     """Nearest point of the L2 ball and the box together: scale, then clip, with the largest factor that fits.
 
     The squared length after clipping is a concave function of the squared factor, and 0 at 0: what eps allows of a length is a
@@ -136,18 +136,18 @@ def _power(delta: Tensor) -> Tensor:
     return delta.flatten(1).square().sum(1)
 
 
-def _shrink_l1(delta: Tensor, eps: float, x: Tensor, box: Box) -> Tensor:
+def _shrink_l1(delta: Tensor, eps: float, x: Tensor, z: Tensor, box: Box) -> Tensor:
     """Nearest point of the L1 ball and the box together: soft-threshold, then clip, with the least threshold that fits.
 
     Projecting on one after the other is not the projection on both, and costs L1 attacks much of their strength (Croce & Hein,
-    ICML 2021). Where the nearest point of the ball lies in the box, though, it is the nearest of both; attacks that step inside
-    the box ask for no other.
+    ICML 2021). Where the nearest point of the ball lies in the box, though, it is the nearest of both. From a point of the box it
+    does, and attacks that step inside the box ask for no other.
     """
     rounding = ROUNDING * (box.high - box.low)
     shrunk = torch.copysign(_soften(delta.abs().flatten(1), eps, rounding).view_as(delta), delta)
-    z = x + shrunk
     if not z.numel() or (float(z.amin()) >= box.low and float(z.amax()) <= box.high):
         return shrunk
+    z = x + shrunk
     beyond = ((z < box.low) | (z > box.high)).flatten(1).any(1)
     far, origin = delta[beyond], x[beyond]
     room = torch.where(far > 0, box.high - origin, origin - box.low).flatten(1)
@@ -167,7 +167,7 @@ def _soften(magnitude: Tensor, eps: float, rounding: float) -> Tensor:
         excess = functional.threshold(length.add(moved, alpha=rounding) - eps, L1_OVER * eps, 0.0)
         if not bool(excess.any()):
             break
-        threshold = threshold + excess / moved.clamp_min(1)
+        threshold = torch.addcdiv(threshold, excess, moved.clamp_min(1))
         kept = (magnitude - threshold).clamp_min_(0)
     return _scaled_off(kept, length, moved, eps, rounding)
 
@@ -246,7 +246,7 @@ def _spent(room: Tensor, most: Tensor, at_once: int) -> Tensor:
     return reach.minimum((most - (reach.cumsum(1) - reach)).clamp_min_(0.0)).copysign_(room)
 
 
-def _keep_l0(delta: Tensor, eps: float, x: Tensor, box: Box) -> Tensor:
+def _keep_l0(delta: Tensor, eps: float, x: Tensor, z: Tensor, box: Box) -> Tensor:
     """Nearest point of the L0 ball and the box together: clip, and keep the eps values that this brings nearest to where they go.
 
     A value left at its place is |delta| away, a clipped one |delta - clipped|: what the square gains decides. Inside the box these
@@ -302,9 +302,9 @@ class Ball(NamedTuple):
 
     norm: Callable[[Tensor], Tensor]
     """Length [B] of flat perturbations [B, D]."""
-    project: Callable[[Tensor, float, Tensor, Box], Tensor]
-    """(delta, eps, x, box) -> the nearest perturbation of length at most eps with x + delta inside the box; L-inf leaves the box
-    to a clip afterwards, which gives the nearest point just as well, and overwrites delta."""
+    project: Callable[[Tensor, float, Tensor, Tensor, Box], Tensor]
+    """(delta, eps, x, z = x + delta, box) -> the nearest perturbation of length at most eps that leads into the box; L-inf leaves
+    the box to a clip afterwards, which gives the nearest point just as well, and overwrites delta."""
     descend: Callable[[Tensor, Length, Tensor, Box, float], Tensor]
     """(gradient, length, z, box, progress) -> z after the step of this length along which a loss falls fastest."""
     uniform: Callable[[Randomness, str, Tensor, Tensor, float, Box], Tensor]
@@ -356,7 +356,8 @@ class Constraint:
     def project(self, z: Tensor, x: Tensor) -> Tensor:
         """Return the nearest points [B, ...] of ball, box and mask to z [B, ...], for clean inputs x [B, ...]."""
         # In place: to fill another ten megabytes takes longer than all the arithmetic on 32 frames of faces.
-        delta = self.ball.project(self.paint(z, x) - x, self.eps, x, self.box)
+        z = self.paint(z, x)
+        delta = self.ball.project(z - x, self.eps, x, z, self.box)
         return delta.add_(x).clamp_(self.low, self.high)
 
     def descend(self, z: Tensor, gradient: Tensor, length: Length, progress: float = 0.0) -> Tensor:
