@@ -12,7 +12,7 @@ from rich.table import Table
 from torch import Tensor
 
 from raygrid import registry
-from raygrid.arithmetic import exact_arithmetic
+from raygrid.arithmetic import compute_exactly
 from raygrid.bench_inputs import MOST_BYTES, some_samples, some_victim, usable_device, usual_samples
 from raygrid.component import Component, Params, resolve
 from raygrid.constraints import Constraint
@@ -98,7 +98,7 @@ def threads(number: int) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
-        with exact_arithmetic():
+        with compute_exactly():
             yield
     finally:
         torch.set_num_threads(before)

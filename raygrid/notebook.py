@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from raygrid import registry
-from raygrid.arithmetic import exact_arithmetic
+from raygrid.arithmetic import compute_exactly
 from raygrid.batch import Batch, channel_of, goal_of, numbers_of
 from raygrid.component import resolve
 from raygrid.errors import UsageError, did_you_mean
@@ -175,7 +175,7 @@ def attack(
     if (layer := spec.params.looks_into()) is not None:
         model = _with_layers(model, layer)
     x, y = x.detach().float(), y.long()
-    with _frozen(model), _reproducible(seed), exact_arithmetic():
+    with _frozen(model), _reproducible(seed), compute_exactly():
         clean = run_model(model, x, 0, micro_batch)
         classes = clean.logits.shape[1] - bool(getattr(model, "abstains", False))
         _check_classes(clean, classes, y, target)

@@ -27,6 +27,27 @@ def _normal(row: Tensor, generator: torch.Generator) -> None:
     row.normal_(generator=generator)
 
 
+Row = tuple[Tensor, int, str]
+
+
+def one_by_one(write: Callable[..., None], rows: Sequence[Row]) -> None:
+    """Write rows one after the other."""
+    for row in rows:
+        write(*row)
+
+
+def by_threads(write: Callable[..., None], rows: Sequence[Row]) -> None:
+    """Write rows several at once."""
+    inference = torch.is_inference_mode_enabled()  # a thread has its own, and may write on no tensor of another's
+
+    def told(row: Row) -> None:
+        with torch.inference_mode(inference):
+            write(*row)
+
+    with ThreadPoolExecutor(DRAWERS) as pool:
+        list(pool.map(told, rows))
+
+
 @dataclass(frozen=True)
 class Randomness:
     """Streams of numbers, one per (seed, sample id, attack, purpose). Asking twice gives the same numbers twice.
@@ -73,21 +94,14 @@ class Randomness:
     def _drawn(self, purposes: Sequence[str], index: Tensor, like: Tensor, shape: Sequence[int], fill: Fill) -> Tensor:
         """Return a tensor of its own [len(index), *shape], each row filled from the start of its sample's stream."""
         at_once = like.is_cuda and math.prod(shape) >= WORTH_A_THREAD
-        numbers = torch.empty(
-            (len(index), *shape), pin_memory=at_once
-        )  # what is pinned reaches a GPU in a third of the time
+        # What is pinned reaches a GPU in a third of the time.
+        numbers = torch.empty((len(index), *shape), pin_memory=at_once)
 
-        def filled(place: tuple[Tensor, int, str]) -> None:
-            row, i, purpose = place
+        def write(row: Tensor, i: int, purpose: str) -> None:
             fill(row, self.generator(purpose, self.sample_ids[i]))
 
-        places = list(zip(numbers, index.tolist(), purposes, strict=True))
-        if at_once:
-            with ThreadPoolExecutor(DRAWERS) as pool:
-                list(pool.map(filled, places))
-        else:
-            for place in places:
-                filled(place)
+        draw = by_threads if at_once else one_by_one
+        draw(write, list(zip(numbers, index.tolist(), purposes, strict=True)))
         return numbers.to(like)
 
 

@@ -1,42 +1,74 @@
-"""Float32 is float32 on a GPU too, whatever the process is set to otherwise, and the settings are given back."""
+"""Float32 is float32, whatever the process is set to and by whichever of torch's ways, and the settings are given back."""
+
+import subprocess
+import sys
 
 import pytest
 import torch
 from torch import nn
 
 import raygrid
-from raygrid.arithmetic import SETTINGS, compute_exactly, exact_arithmetic
+from raygrid.arithmetic import EXACT, PARTS, compute_exactly
 from raygrid.bench import threads
 
 
 def settings():
-    return [getattr(backend, name) for backend, name, _ in SETTINGS]
+    """Everything that can be read, by both ways."""
+
+    def read(get):
+        try:
+            return get()
+        except RuntimeError:
+            return "can't be read"
+
+    return [
+        *(part.fp32_precision for part in PARTS),
+        read(torch.get_float32_matmul_precision),
+        read(lambda: torch.backends.cuda.matmul.allow_tf32),
+        read(lambda: torch.backends.cudnn.allow_tf32),
+        torch.backends.cudnn.benchmark,
+        torch.backends.cudnn.deterministic,
+    ]
 
 
-EXACT = [value for _, _, value in SETTINGS]
+def exact():
+    return (
+        all(part.fp32_precision in EXACT for part in PARTS)
+        and torch.backends.cudnn.deterministic
+        and not torch.backends.cudnn.benchmark
+    )
 
 
-@pytest.fixture(autouse=True)
-def loose():
+WAYS = (
+    "b.cudnn.allow_tf32 = False; b.cudnn.benchmark = True",
+    "b.cuda.matmul.allow_tf32 = True",
+    "torch.set_float32_matmul_precision('medium')",
+    "b.cudnn.conv.fp32_precision = 'ieee'",
+    "b.cudnn.fp32_precision = 'tf32'",
+    "b.mkldnn.matmul.fp32_precision = 'bf16'",
+    "b.fp32_precision = 'tf32'",
+    "b.disable_global_flags()",
+)
+
+
+def each_way():
+    """Run in a process of its own: what was said by the newer way can't be unsaid."""
+    way = sys.argv[1]
+    exec(way, {"torch": torch, "b": torch.backends})
     before = settings()
-    for backend, name, value in SETTINGS:
-        setattr(backend, name, not value)
-    yield [not value for value in EXACT]
-    for (backend, name, _), value in zip(SETTINGS, before, strict=True):
-        setattr(backend, name, value)
+    with pytest.raises(KeyError), compute_exactly():
+        assert all(part.fp32_precision in EXACT for part in PARTS), way
+        assert exact() or "disable" in way, way
+        raise KeyError
+    assert settings() == before, way
+    raygrid.attack(nn.Flatten(), torch.rand(2, 1, 2, 2), torch.tensor([0, 1]), "pgd", eps=0.1, steps=2)
+    assert settings() == before, way
 
 
-def test_it_holds_for_the_duration_also_of_what_fails(loose):
-    assert settings() == loose
-    with pytest.raises(RuntimeError, match="inside"), exact_arithmetic():
-        assert settings() == EXACT
-        raise RuntimeError("inside")
-    assert settings() == loose
-
-
-def test_it_holds_from_now_on():
-    compute_exactly()
-    assert settings() == EXACT
+@pytest.mark.parametrize("way", WAYS)
+def test_settings_said_by_any_way_are_overruled_and_given_back(way):
+    done = subprocess.run([sys.executable, "-W", "ignore", __file__, way], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 class Watching(nn.Module):
@@ -46,18 +78,40 @@ class Watching(nn.Module):
         self.score = nn.Linear(4, 3)
 
     def forward(self, x):
-        self.seen.append(settings())
+        torch.get_float32_matmul_precision()  # as libraries do, and can't where torch was told in two ways
+        self.seen.append(exact())
         return self.score(x.flatten(1))
+
+
+@pytest.fixture
+def loose():
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    yield settings()
+    torch.set_float32_matmul_precision(before)
 
 
 def test_a_notebook_attack_crafts_and_judges_in_it(loose):
     model = Watching()
     raygrid.attack(model, torch.rand(2, 1, 2, 2), torch.tensor([0, 1]), "pgd", eps=0.1, steps=2)
-    assert len(model.seen) >= 4 and all(seen == EXACT for seen in model.seen)
+    assert len(model.seen) >= 4 and all(model.seen)
     assert settings() == loose
 
 
 def test_so_do_the_benches(loose):
     with threads(torch.get_num_threads()):
-        assert settings() == EXACT
+        assert exact()
     assert settings() == loose
+
+
+def test_it_lasts_where_nobody_puts_it_back(loose):
+    undo = compute_exactly()
+    try:
+        assert exact()
+    finally:
+        undo.close()
+    assert settings() == loose
+
+
+if __name__ == "__main__":
+    each_way()

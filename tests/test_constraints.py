@@ -261,6 +261,31 @@ def test_an_l1_step_moves_no_value_past_the_box_and_goes_on_with_the_next():
     assert torch.allclose(moved.flatten(), torch.tensor([0.0, 1.0, 0.1, 0.5]))
 
 
+def sparse_step(z, gradient, length, at_once):
+    """The L1 step of one sample in plain words: down the slopes, steepest first, each to the edge or by its share."""
+    moved, left = z.copy(), length
+    for i in np.argsort(-np.abs(gradient), kind="stable"):
+        room = z[i] if gradient[i] > 0 else 1 - z[i]
+        move = min(room, length / at_once, left) if gradient[i] else 0.0
+        moved[i] -= np.sign(gradient[i]) * move
+        left -= move
+    return moved
+
+
+@pytest.mark.parametrize("room", [1.0, 0.01, 0.003])
+@pytest.mark.parametrize(("progress", "at_once"), [(0.0, 8), (1.0, 1)])
+def test_an_l1_step_looks_at_as_many_values_as_it_takes(progress, at_once, room):
+    g = numbers(6, 1, 28, 28)
+    z = torch.where(g > 0, room / 2, 1 - room / 2)
+    z[:3] = 0.5  # the others may be short of room, and only they look further
+    moved = Constraint("l1", 1.0).descend(z, g, 0.03, progress)
+    for before, after, slope in zip(z, moved, g, strict=True):
+        origin = before.flatten().double().numpy()
+        wanted = sparse_step(origin, slope.flatten().double().numpy(), 0.03, at_once)
+        assert (wanted != origin).sum() <= 24
+        np.testing.assert_allclose(after.flatten().numpy(), wanted, atol=1e-6)
+
+
 @pytest.mark.parametrize("norm", NORMS)
 def test_no_gradient_is_no_step(norm):
     z = pixels(2, 1, 3, 3)

@@ -146,6 +146,23 @@ def test_without_early_stop_broken_samples_go_on():
     assert oracle.broken.tolist() == [False, False, True, False, False, False]
 
 
+class Flat(Tiny):
+    """Tiny, whose scores hang on no pixel of samples whose first pixel is 1."""
+
+    def forward(self, x):
+        return super().forward(torch.where(x[:, :1, :1, :1] == 1, x.detach(), x))
+
+
+def test_zero_gradients_are_counted_look_by_look():
+    x = X.clone()
+    x[2, 0, 0, 0], x[4, 0, 0, 0] = 1, 1
+    oracle = oracle_of(Flat())
+    oracle.gradient(GOAL, x, ALL)
+    assert oracle.zero_gradients.tolist() == [0, 0, 1, 0, 1, 0]
+    oracle.gradient(GOAL, x[[1, 2, 2]], some(1, 2, 2))
+    assert oracle.zero_gradients.tolist() == [0, 0, 3, 0, 1, 0]
+
+
 class Faulty(torch.nn.Module):
     """Tiny, with a fault in some outputs or gradients of samples whose first pixel is 1."""
 

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from raygrid import randomness as module
 from raygrid.randomness import Randomness
 
 IDS = ["a", "b", "c", "d"]
@@ -89,3 +90,15 @@ def test_looks_in_parts_have_the_numbers_of_the_whole(kind):
 def test_normal_numbers_are_drawn_at_their_deviation():
     draws = Randomness(0, "defense", IDS).draws(torch.arange(4), ["a"] * 4)
     assert torch.equal(draws.normal("x", LIKE, 40, 0.25), 0.25 * draws.normal("x", LIKE, 40))
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("kind", KINDS)
+def test_threads_draw_the_same_numbers(kind, mode, monkeypatch):
+    """They draw for GPUs only, which there are none of in the tests."""
+    alone, drawn = draw(kind), []
+    by_threads = module.by_threads
+    monkeypatch.setattr(module, "one_by_one", lambda write, rows: (drawn.append(len(rows)), by_threads(write, rows)))
+    with mode():
+        assert torch.equal(draw(kind), alone)
+    assert drawn == [4]

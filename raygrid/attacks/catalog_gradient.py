@@ -150,6 +150,7 @@ COMPONENTS: tuple[Component, ...] = (
         source="Madry et al., ICLR 2018; for L1 the steps of Tramèr & Boneh, NeurIPS 2019",
         norms=("linf", "l2", "l1"),
         goals=ALL_GOALS,
+        version=2,
     ),
     Component(
         kind="attack",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from raygrid.arithmetic import exact_arithmetic
+from raygrid.arithmetic import compute_exactly
 
 CLOSE = 1e-3
 """By how much answers may differ, as a share of the largest: folding moves them by some 1e-6."""
@@ -27,7 +27,7 @@ def folded(model: nn.Module, x: Tensor) -> nn.Module:
     otherwise: what a convolution gives out may go elsewhere as well.
     """
     copy = deepcopy(model)
-    with torch.no_grad(), exact_arithmetic():
+    with torch.no_grad(), compute_exactly():
         pairs, answers = _watched(copy, x)
         if not pairs:
             return copy

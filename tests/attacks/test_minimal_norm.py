@@ -29,6 +29,7 @@ from raygrid.attacks.carlini_wagner import carlini_wagner
 from raygrid.attacks.decision import hop_skip_jump
 from raygrid.attacks.fab import fab
 from raygrid.attacks.planes import level
+from raygrid.attacks.spheres import SPHERES
 from raygrid.component import resolve
 from raygrid.goals import Goal
 from raygrid.oracle import AccessDeniedError, NoStartError
@@ -283,3 +284,13 @@ def test_the_water_level_is_above_every_vessel_when_they_hold_too_little():
     weight, room = pixels(5, 20, seed=1), pixels(5, 20, seed=2)
 
     assert (level(weight, room, torch.full((5, 1), 1e3)) >= room).all()
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.3, 0.9, 2.0])
+def test_in_l0_so_many_values_reach_a_margin_whether_few_or_most(share):
+    g, room = torch.rand(5, 40, generator=torch.Generator().manual_seed(1)), torch.full((5, 40), 0.5)
+    margin = share * (g * room).sum(1, keepdim=True)
+    counts = SPHERES["l0"].reach(margin, g, room)
+    for i in range(5):
+        largest = (g[i] * room[i]).double().sort(descending=True).values.cumsum(0)
+        assert counts[i].item() == 1 + int((largest < margin[i].double() - 1e-6).sum())
