@@ -309,8 +309,8 @@ class Oracle:
             return self._query(*self._differences(self.soft, goal, x, index, looks, loss), index)
         values, successes, gradients = self._differences(self._mixed, goal, x, index, looks, loss)
         successes = [self._confirmed(goal, met, x, index, looks, draw) for draw, met in enumerate(successes)]
-        draws = zip(values, gradients, strict=True)
-        told = torch.stack([value + gradient.flatten(1).abs().sum(1).reciprocal() for value, gradient in draws]).sum(0)
+        sizes = torch.stack([gradient.flatten(1).abs().sum(1) for gradient in gradients])
+        told = (torch.stack(values) + sizes + sizes.reciprocal()).sum(0)
         lost = (~told.isfinite()).nonzero()[:, 0]  # too large for 16 bits, or so small that nothing is left
         if len(lost):
             exact = self._differences(self.soft, goal.at(lost), x[lost], index[lost], looks[lost.cpu()], loss)

@@ -81,6 +81,26 @@ def test_what_is_lost_in_16_bits_is_asked_in_float32(victim, digits):
         assert all(torch.equal(found, wanted) for found, wanted in zip(lost, exact, strict=True))
 
 
+class Overflowing(torch.autograd.Function):
+    """The identity, whose larger slopes become infinite, and no number of them NaN."""
+
+    @staticmethod
+    def forward(ctx, z):
+        return z.view_as(z)
+
+    @staticmethod
+    def backward(ctx, slope):
+        return torch.where(slope > slope.max() / 2, torch.inf, slope)
+
+
+def test_a_gradient_that_is_infinite_where_the_loss_is_not_is_asked_in_float32(victim, digits):
+    x, y = digits
+    goal, everyone = Goal("untargeted", y), torch.arange(len(x))
+    exact = Oracle(victim, len(x)).gradient(goal, x, everyone)
+    found = Oracle(victim, len(x), mixed=lambda z: victim(Overflowing.apply(z))).gradient(goal, x, everyone)
+    assert found.gradient.isfinite().all() and torch.allclose(found.gradient, exact.gradient, rtol=1e-4, atol=1e-5)
+
+
 def test_what_is_confirmed_costs_the_attacker_no_look(victim, digits):
     x, y = digits
     oracle = Oracle(victim, len(x), mixed=victim.mixed)
