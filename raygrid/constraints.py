@@ -32,8 +32,8 @@ more."""
 L1_ROUNDS = 80
 """Rounds of the L1 projection at most; 3 to 6 for points that a step has taken out of the ball."""
 
-L1_OVER = 1e-6
-"""The L1 projection ends when the length exceeds eps by this share of it at most; what is left is scaled off."""
+L1_SHORT = 1e-6
+"""The L1 projection aims at a length that is shorter than eps by this share of it, and ends within half as much."""
 
 TINY = 1e-30
 """Stands in for a length of zero in a quotient."""
@@ -143,7 +143,7 @@ def _shrink_l1(delta: Tensor, eps: float, x: Tensor, z: Tensor, box: Box) -> Ten
     ICML 2021). Where the nearest point of the ball lies in the box, though, it is the nearest of both. From a point of the box it
     does, and attacks that step inside the box ask for no other.
     """
-    rounding = ROUNDING * (box.high - box.low)
+    rounding, eps = ROUNDING * (box.high - box.low), eps * (1 - L1_SHORT)
     shrunk = torch.copysign(_soften(delta.abs().flatten(1), eps, rounding).view_as(delta), delta)
     if not z.numel() or (float(z.amin()) >= box.low and float(z.amax()) <= box.high):
         return shrunk
@@ -161,13 +161,14 @@ def _soften(magnitude: Tensor, eps: float, rounding: float) -> Tensor:
     x + delta is rounded as well, and an L1 length adds up the rounding of all values: each that is left counts so much more.
     """
     # The length is a convex function of the threshold: Newton's method from 0 rises to the solution.
-    threshold, kept = torch.zeros_like(magnitude[:, :1]), magnitude
+    threshold, kept = None, magnitude
     for _ in range(L1_ROUNDS):
         length, moved = kept.sum(1, keepdim=True), kept.sign().sum(1, keepdim=True)  # a third of what counting takes
-        excess = functional.threshold(length.add(moved, alpha=rounding) - eps, L1_OVER * eps, 0.0)
+        excess = functional.threshold(length.add(moved, alpha=rounding) - eps, L1_SHORT / 2 * eps, 0.0)
         if not bool(excess.any()):
-            break
-        threshold = torch.addcdiv(threshold, excess, moved.clamp_min(1))
+            return kept
+        step = excess / moved.clamp_min(1)
+        threshold = step if threshold is None else threshold + step
         kept = (magnitude - threshold).clamp_min_(0)
     return _scaled_off(kept, length, moved, eps, rounding)
 
@@ -183,9 +184,9 @@ def _soften_and_clip(magnitude: Tensor, room: Tensor, eps: float, rounding: floa
         kept = left.clamp_min(0).minimum(room)
         length, moved = kept.sum(1, keepdim=True), kept.sign().sum(1, keepdim=True)
         excess = length.add(moved, alpha=rounding) - eps
-        over = excess > L1_OVER * eps
-        closing = above.isinf() | (above - below > L1_OVER * above)
-        loose = (excess < -L1_OVER * eps) & (threshold > 0) & closing
+        over = excess > L1_SHORT * eps
+        closing = above.isinf() | (above - below > L1_SHORT * above)
+        loose = (excess < -L1_SHORT * eps) & (threshold > 0) & closing
         if not bool((over | loose).any()):
             break
         below, above = torch.where(over, threshold, below), torch.where(loose, threshold, above)
@@ -225,24 +226,25 @@ def _sparse_l1(gradient: Tensor, length: Length, z: Tensor, box: Box, progress: 
     at_once = round(first ** min(1.0, max(0.0, 3 - 4 * progress)))  # SLIDE's until half way, one from three quarters on
     room = z.sub(gradient, alpha=FAR).clamp_(box.low, box.high).sub_(z).flatten(1)  # signed, as the moves are
     falls = slope * room.sign()  # of the loss, if a value moves; 0 where it can't
-    most = length.to(slope).view(-1, 1) if isinstance(length, Tensor) else slope.new_full((1, 1), length)
+    most = length.to(slope).view(-1, 1) if isinstance(length, Tensor) else length
     few, many = (min(size, n) for n in (at_once + L1_SPARE, max(L1_CANDIDATES, round(2 * first))))
     where = falls.topk(few, dim=1, largest=False).indices
     moves = _spent(room.gather(1, where), most, at_once)
     moved = z.flatten(1).scatter_add(1, where, moves)
-    short = moves.abs().sum(1) < most.squeeze(1) * (1 - L1_OVER)
+    short = moves.abs().sum(1, keepdim=True) < most * (1 - L1_SHORT)
     if few < many and bool(short.any()):
         some = short.nonzero()[:, 0]
         where = falls[some].topk(many, dim=1, largest=False).indices
-        moves = _spent(room[some].gather(1, where), most.expand(len(slope), 1)[some], at_once)
+        limit = most.expand(len(slope), 1)[some] if isinstance(most, Tensor) else most
+        moves = _spent(room[some].gather(1, where), limit, at_once)
         moved[some] = z.flatten(1)[some].scatter_add_(1, where, moves)
     return moved.view_as(z)
 
 
-def _spent(room: Tensor, most: Tensor, at_once: int) -> Tensor:
-    """Return the moves [B, K] that spend `most` [B, 1], from the left, on values of this signed room: each its room or an
-    `at_once`-th."""
-    reach = room.abs().minimum(most / at_once)
+def _spent(room: Tensor, most: Length, at_once: int) -> Tensor:
+    """Return the moves [B, K] that spend `most`, one for all or [B, 1], from the left, on values of this signed room: each its room
+    or an `at_once`-th."""
+    reach = room.abs().clamp_max_(most / at_once)
     return reach.minimum((most - (reach.cumsum(1) - reach)).clamp_min_(0.0)).copysign_(room)
 
 

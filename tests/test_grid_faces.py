@@ -121,15 +121,15 @@ def test_the_gallery_and_how_embeddings_are_compared_are_part_of_every_key(faces
 
 
 def test_keys_of_classification_are_those_from_before_there_were_faces(tmp_path, monkeypatch):
-    """As commit e0e59e3 made them, but for the judge's version. Another key throws away everybody's results, and is to be changed
+    """As commit e0e59e3 made them, but for the versions of the judge and of PGD. Another key throws away everybody's results, and is to be changed
     on purpose only."""
     defenses, attacks = ["none", {"use": "noise", "sigma": 0.1}], [DIGITS["attacks"][0], TRANSFER]
     words = with_grid(victims=["mnist-cnn"], attacks=attacks, defenses=defenses, judge={"draws": 5})
     monkeypatch.setattr(grid, "JUDGE_VERSION", 1)
     found = plan(job_of(tmp_path, **words))
     assert (CRAFT_VERSION, JUDGE_VERSION) == (3, 2)
-    assert content_key(sorted(keys(found))) == "8677fe743e820d28a0283074a09cf7c8"
-    assert content_key(sorted(found.crafts)) == "cfeab9a26273264d00871a3405118730"
+    assert content_key(sorted(keys(found))) == "1475b5c50278fd0e091de517ef44b0ea"
+    assert content_key(sorted(found.crafts)) == "b6acff24676af7157cdf8884067e3b0c"
 
 
 # Enrollment

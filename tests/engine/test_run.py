@@ -76,7 +76,7 @@ def mine(tmp_path, **words):
 
 
 def bumped(tmp_path, kind, name):
-    newer = {**components(), (kind, name): replace(components()[kind, name], version=2)}
+    newer = {**components(), (kind, name): replace(components()[kind, name], version=99)}
     return load_job(tmp_path / "job.yaml", components=newer)
 
 
