@@ -32,8 +32,8 @@ more."""
 L1_ROUNDS = 80
 """Rounds of the L1 projection at most; 3 to 6 for points that a step has taken out of the ball."""
 
-L1_SHORT = 1e-6
-"""The L1 projection aims at a length that is shorter than eps by this share of it, and ends within half as much."""
+L1_OVER = 1e-6
+"""The L1 projection ends when the length exceeds eps by this share of it at most; what is left is scaled off."""
 
 TINY = 1e-30
 """Stands in for a length of zero in a quotient."""
@@ -143,7 +143,7 @@ def _shrink_l1(delta: Tensor, eps: float, x: Tensor, z: Tensor, box: Box) -> Ten
     ICML 2021). Where the nearest point of the ball lies in the box, though, it is the nearest of both. From a point of the box it
     does, and attacks that step inside the box ask for no other.
     """
-    rounding, eps = ROUNDING * (box.high - box.low), eps * (1 - L1_SHORT)
+    rounding = ROUNDING * (box.high - box.low)
     shrunk = torch.copysign(_soften(delta.abs().flatten(1), eps, rounding).view_as(delta), delta)
     if not z.numel() or (float(z.amin()) >= box.low and float(z.amax()) <= box.high):
         return shrunk
@@ -164,9 +164,9 @@ def _soften(magnitude: Tensor, eps: float, rounding: float) -> Tensor:
     threshold, kept = None, magnitude
     for _ in range(L1_ROUNDS):
         length, moved = kept.sum(1, keepdim=True), kept.sign().sum(1, keepdim=True)  # a third of what counting takes
-        excess = functional.threshold(length.add(moved, alpha=rounding) - eps, L1_SHORT / 2 * eps, 0.0)
+        excess = functional.threshold(length.add(moved, alpha=rounding) - eps, L1_OVER * eps, 0.0)
         if not bool(excess.any()):
-            return kept
+            break
         step = excess / moved.clamp_min(1)
         threshold = step if threshold is None else threshold + step
         kept = (magnitude - threshold).clamp_min_(0)
@@ -184,9 +184,9 @@ def _soften_and_clip(magnitude: Tensor, room: Tensor, eps: float, rounding: floa
         kept = left.clamp_min(0).minimum(room)
         length, moved = kept.sum(1, keepdim=True), kept.sign().sum(1, keepdim=True)
         excess = length.add(moved, alpha=rounding) - eps
-        over = excess > L1_SHORT * eps
-        closing = above.isinf() | (above - below > L1_SHORT * above)
-        loose = (excess < -L1_SHORT * eps) & (threshold > 0) & closing
+        over = excess > L1_OVER * eps
+        closing = above.isinf() | (above - below > L1_OVER * above)
+        loose = (excess < -L1_OVER * eps) & (threshold > 0) & closing
         if not bool((over | loose).any()):
             break
         below, above = torch.where(over, threshold, below), torch.where(loose, threshold, above)
@@ -231,7 +231,7 @@ def _sparse_l1(gradient: Tensor, length: Length, z: Tensor, box: Box, progress: 
     where = falls.topk(few, dim=1, largest=False).indices
     moves = _spent(room.gather(1, where), most, at_once)
     moved = z.flatten(1).scatter_add(1, where, moves)
-    short = moves.abs().sum(1, keepdim=True) < most * (1 - L1_SHORT)
+    short = moves.abs().sum(1, keepdim=True) < most * (1 - L1_OVER)
     if few < many and bool(short.any()):
         some = short.nonzero()[:, 0]
         where = falls[some].topk(many, dim=1, largest=False).indices

@@ -121,8 +121,8 @@ def test_the_gallery_and_how_embeddings_are_compared_are_part_of_every_key(faces
 
 
 def test_keys_of_classification_are_those_from_before_there_were_faces(tmp_path, monkeypatch):
-    """As commit e0e59e3 made them, but for the versions of the judge and of PGD. Another key throws away everybody's results, and is to be changed
-    on purpose only."""
+    """As commit e0e59e3 made them, but for the versions of judge and PGD. Another key throws away everybody's results, and is
+    to be changed on purpose only."""
     defenses, attacks = ["none", {"use": "noise", "sigma": 0.1}], [DIGITS["attacks"][0], TRANSFER]
     words = with_grid(victims=["mnist-cnn"], attacks=attacks, defenses=defenses, judge={"draws": 5})
     monkeypatch.setattr(grid, "JUDGE_VERSION", 1)
