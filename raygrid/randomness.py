@@ -11,6 +11,8 @@ from torch import Tensor
 
 Fill = Callable[[Tensor, torch.Generator], object]
 """Writes numbers of a stream over a tensor."""
+Row = tuple[Tensor, int, str]
+"""A sample's numbers, its position, and what they are for."""
 
 DRAWERS = 8
 """Threads that draw what a GPU is to have: the random start of a hundred photos takes as long as four steps of PGD there. Hosts
@@ -25,9 +27,6 @@ def _uniform(row: Tensor, generator: torch.Generator) -> None:
 
 def _normal(row: Tensor, generator: torch.Generator) -> None:
     row.normal_(generator=generator)
-
-
-Row = tuple[Tensor, int, str]
 
 
 def one_by_one(write: Callable[..., None], rows: Sequence[Row]) -> None:

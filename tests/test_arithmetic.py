@@ -1,5 +1,6 @@
 """Float32 is float32, whatever the process is set to and by whichever of torch's ways, and the settings are given back."""
 
+import gc
 import subprocess
 import sys
 
@@ -63,6 +64,11 @@ def each_way():
     assert settings() == before, way
     raygrid.attack(nn.Flatten(), torch.rand(2, 1, 2, 2), torch.tensor([0, 1]), "pgd", eps=0.1, steps=2)
     assert settings() == before, way
+    compute_exactly()
+    gc.collect()
+    assert all(part.fp32_precision in EXACT for part in PARTS), (
+        "what nobody puts back lasts, whatever becomes of the way back"
+    )
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -101,15 +107,6 @@ def test_a_notebook_attack_crafts_and_judges_in_it(loose):
 def test_so_do_the_benches(loose):
     with threads(torch.get_num_threads()):
         assert exact()
-    assert settings() == loose
-
-
-def test_it_lasts_where_nobody_puts_it_back(loose):
-    undo = compute_exactly()
-    try:
-        assert exact()
-    finally:
-        undo.close()
     assert settings() == loose
 
 
