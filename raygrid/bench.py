@@ -19,8 +19,9 @@ from raygrid.constraints import Constraint
 from raygrid.errors import UsageError
 from raygrid.goals import Goal
 from raygrid.memory import keep_freed_memory
-from raygrid.oracle import NoStartError, Oracle
+from raygrid.oracle import Oracle
 from raygrid.randomness import Randomness
+from raygrid.sample_errors import NoStartError
 from raygrid.victims.mixed import mixed_passes
 from raygrid.victims.victim import Victim
 

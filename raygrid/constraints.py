@@ -225,7 +225,7 @@ def _sparse_l1(gradient: Tensor, length: Length, z: Tensor, box: Box, progress: 
     first = max(1.0, L1_SHARE * size)
     at_once = round(first ** min(1.0, max(0.0, 3 - 4 * progress)))  # SLIDE's until half way, one from three quarters on
     room = z.sub(gradient, alpha=FAR).clamp_(box.low, box.high).sub_(z).flatten(1)  # signed, as the moves are
-    falls = slope * room.sign()  # of the loss, if a value moves; 0 where it can't
+    falls = room.sign().mul_(slope)  # of the loss, if a value moves; 0 where it can't
     most = length.to(slope).view(-1, 1) if isinstance(length, Tensor) else length
     few, many = (min(size, n) for n in (at_once + L1_SPARE, max(L1_CANDIDATES, round(2 * first))))
     where = falls.topk(few, dim=1, largest=False).indices

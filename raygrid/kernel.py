@@ -25,8 +25,9 @@ from raygrid.component import Access, resolve
 from raygrid.goals import Goal
 from raygrid.judge import Comparison, Verdict, judge
 from raygrid.metrics.distances import Learned
-from raygrid.oracle import Oracle, SampleError
+from raygrid.oracle import Oracle
 from raygrid.outputs import TRACEBACK_FRAMES, Outputs, looks_needed, run_model
+from raygrid.sample_errors import SampleError
 from raygrid.spec import ONCE, AttackSpec, Judging
 from raygrid.transcription import Hearing
 from raygrid.verification import Enrolled, Match

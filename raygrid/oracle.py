@@ -1,7 +1,7 @@
 """The attacker's only view of a victim: enforces access and per-sample budget, counts passes, keeps the active set."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -12,6 +12,8 @@ from raygrid.batch_sizes import in_few_sizes
 from raygrid.component import ACCESS_ORDER, Access
 from raygrid.goals import Goal, LossName
 from raygrid.randomness import Draws, Randomness
+from raygrid.sample_errors import finite, require_finite
+from raygrid.sight import Insight, Loss, Sight
 from raygrid.spec import Budget
 
 UNLIMITED = 1 << 60
@@ -27,34 +29,6 @@ class AccessDeniedError(RuntimeError):
 
 class BudgetSpentError(RuntimeError):
     """An attack asked for a sample whose budget is spent."""
-
-
-class SampleError(RuntimeError):
-    """Some samples, and only those, can't be attacked; the others can, in a run without them.
-
-    Attributes:
-        positions: which, in the run that ended with this error.
-    """
-
-    def __init__(self, why: str, positions: list[int]) -> None:
-        super().__init__(why)
-        self.positions = positions
-
-
-class NotFiniteError(SampleError):
-    """The victim returned NaN or infinity for some samples."""
-
-    def __init__(self, what: str, positions: list[int]) -> None:
-        super().__init__(f"the victim returned a {what} that is not finite", positions)
-
-
-class NoStartError(SampleError):
-    """A search that starts from an example found none to start from: that says nothing about how robust these samples are."""
-
-    def __init__(self, tries: int, positions: list[int], known: int = 0) -> None:
-        photos = f"{min(known, tries)} known photos and " if known else ""
-        what = f"{photos}{max(tries - known, 0)} random points of the box"
-        super().__init__(f"no starting point: none of {what} meets the goal", positions)
 
 
 class Query(NamedTuple):
@@ -73,55 +47,6 @@ class GradientQuery(NamedTuple):
     success: Tensor
     gradient: Tensor
     """[B, C, H, W]."""
-
-
-class Sight:
-    """A victim at one look at some samples [b], with gradients: what a loss of an attack's own may be made of.
-
-    Each question takes values of b * k inputs, k copies of every sample side by side, and counts as k passes, whatever part of the
-    victim it runs. Every pass is a look of its own to a random victim and to a channel.
-    """
-
-    def __init__(self, oracle: "Oracle", index: Tensor, looks: Tensor, draw: int, passes: int) -> None:
-        self._oracle, self._index, self._looks, self._draw, self._passes = oracle, index, looks, draw, passes
-        self._taken = 0
-
-    def logits(self, z: Tensor) -> Tensor:
-        """Return the logits [b * k, classes] of inputs z [b * k, C, H, W]."""
-        index, looks = self._copies(z)
-        return self._checked(self._oracle._answer(self._oracle.soft, z, index, looks, self._draw), index)
-
-    def features(self, z: Tensor, layer: str) -> Tensor:
-        """Return the values [b * k, ...] of a hidden layer for inputs z [b * k, C, H, W]."""
-        index, looks = self._copies(z)
-        return self._checked(self._oracle._inside(z, layer, index, looks, self._draw), index)
-
-    def resume(self, h: Tensor, layer: str) -> Tensor:
-        """Return the logits [b * k, classes] that follow from values h [b * k, ...] of a hidden layer; values below 0 behind a
-        layer that has none count as 0."""
-        index, _ = self._copies(h)
-        layers = self._oracle._layers()
-        outputs = layers.resume(h.clamp_min(0) if layers.rectified(layer) else h, layer)
-        return self._checked(self._oracle._read(outputs, index), index)
-
-    def _copies(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Count the passes that values [b * k, ...] take. Returns the sample and the look of each [b * k]."""
-        k = len(z) // len(self._index)
-        numbers = self._looks[:, None] + torch.arange(self._taken, self._taken + k)
-        self._taken += k
-        if self._taken > self._passes or k * len(self._index) != len(z):
-            raise ValueError("a loss takes whole copies of its samples, and no more passes than it said")
-        return self._index.repeat_interleave(k), numbers.flatten()
-
-    def _checked(self, values: Tensor, index: Tensor) -> Tensor:
-        # A hinge is finite where the scores behind it are not.
-        _require_finite("score", values.detach(), index)
-        return values
-
-
-Loss = Callable[[Sight, Tensor, Tensor], tuple[Tensor, Tensor]]
-"""A loss of an attack's own: (sight, z [b, C, H, W], positions of the samples [b]) -> loss [b], lower is better, success [b] bool.
-Each sample's must hang on that sample alone."""
 
 
 class Oracle:
@@ -284,7 +209,7 @@ class Oracle:
                 for draw in range(self.eot)
             ]
         values = _mean(draws)
-        _require_finite("feature", values, index)
+        require_finite("feature", values, index)
         return values
 
     def differentiate(self, loss: Loss, x: Tensor, index: Tensor, passes: int) -> GradientQuery:
@@ -350,11 +275,15 @@ class Oracle:
         for draw in range(self.eot):
             z = x.detach().requires_grad_(True)
             with torch.enable_grad():
-                value, success = loss(Sight(self, index, looks, draw, passes), z, index)
+                value, success = loss(self._sight(index, looks, draw, passes), z, index)
                 gradients.append(torch.autograd.grad(value.sum(), z)[0])
             values.append(value.detach())
             successes.append(success)
         return self._query(values, successes, gradients, index)
+
+    def _sight(self, index: Tensor, looks: Tensor, draw: int, passes: int) -> Sight:
+        logits, features = partial(self._answer, self.soft, draw=draw), partial(self._inside, draw=draw)
+        return Sight(Insight(logits, features, self._resumed), index, looks, passes)
 
     def _query(
         self, values: list[Tensor], successes: list[Tensor], gradients: list[Tensor], index: Tensor
@@ -362,9 +291,9 @@ class Oracle:
         """Return the mean of draws, and note which gradients are zero."""
         value, gradient = _mean(values), _mean(gradients)
         size = gradient.flatten(1).abs().sum(1)  # a fifth of what a norm takes, on digits
-        if not _finite(value + size):
-            _require_finite("score", value, index)  # no loss is finite where the scores that decide it are not
-            _require_finite("gradient", size, index)
+        if not finite(value + size):
+            require_finite("score", value, index)  # no loss is finite where the scores that decide it are not
+            require_finite("gradient", size, index)
         if index is self._everyone:
             self.zero_gradients += size == 0
         else:
@@ -375,7 +304,7 @@ class Oracle:
         with torch.no_grad():
             parts = self._split(x, index, looks)
             outputs = torch.cat([self._answer(self.victim, z, where, look, draw) for z, where, look in parts])
-        _require_finite("score", outputs, index)
+        require_finite("score", outputs, index)
         return outputs
 
     def _answer(self, victim: Callable[..., Tensor], x: Tensor, index: Tensor, looks: Tensor, draw: int) -> Tensor:
@@ -408,6 +337,11 @@ class Oracle:
         seen = self._seen(x, index, looks, draw)
         values: Tensor = layers.features(victim.softly_inside(seen, self._draws(index, looks, draw)), layer)
         return values
+
+    def _resumed(self, h: Tensor, layer: str, index: Tensor) -> Tensor:
+        """Return the victim's outputs [B, classes] that follow from values h [B, ...] of a hidden layer."""
+        layers = self._layers()
+        return self._read(layers.resume(h.clamp_min(0) if layers.rectified(layer) else h, layer), index)
 
     def _layers(self) -> Any:
         if not hasattr(self.victim, "softly_inside"):
@@ -469,15 +403,3 @@ def _mean(draws: list[Tensor]) -> Tensor:
 def _mostly(draws: list[Tensor]) -> Tensor:
     """Return [B] bool: true in more than half of the draws."""
     return draws[0] if len(draws) == 1 else 2 * torch.stack(draws).sum(0) > len(draws)
-
-
-def _finite(values: Tensor) -> bool:
-    """One number tells of any NaN or infinity among them; finite ones it may take for infinite where they are huge."""
-    return math.isfinite(float(values.sum()))
-
-
-def _require_finite(what: str, values: Tensor, index: Tensor) -> None:
-    if not _finite(values):  # rows are searched only then
-        bad = ~torch.isfinite(values).view(len(values), -1).all(1)
-        if bool(bad.any()):
-            raise NotFiniteError(what, index[bad].tolist())

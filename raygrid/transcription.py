@@ -19,8 +19,8 @@ from torch.nn.utils.rnn import pad_sequence
 from raygrid.goals import Goal
 from raygrid.judge import Look, Verdict
 from raygrid.metrics.transcription import ErrorRate, plain, token_errors
-from raygrid.oracle import SampleError
 from raygrid.outputs import Outputs
+from raygrid.sample_errors import SampleError
 from raygrid.spec import AttackSpec
 from raygrid.victims.ctc_text import needed_frames
 from raygrid.victims.recognizer import Recognizer, Text

@@ -18,10 +18,11 @@ from raygrid.goals import make_goal
 from raygrid.judge import judge
 from raygrid.kernel import craft, fit
 from raygrid.medium import read_back, stored
-from raygrid.oracle import Oracle, SampleError
+from raygrid.oracle import Oracle
 from raygrid.outputs import Outputs, run_model
 from raygrid.randomness import Randomness
 from raygrid.registry import find, parse
+from raygrid.sample_errors import SampleError
 from raygrid.spec import AttackSpec, ChannelSpec
 from raygrid.transcription import GARBLED_FROM, Frames, Hearing, Words, ear_of, hearing_of
 from raygrid.victims.info import VictimInfo

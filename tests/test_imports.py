@@ -19,7 +19,7 @@ WORDS = {"chain", "component", "ensemble", "errors", "keys", "registry", "spec"}
 """What every part may use to declare itself."""
 FILES = {"assets", "mnist_split", "pins"}
 """What ships in packages."""
-SEARCH = {"channels", "constraints", "goals", "oracle", "randomness"}
+SEARCH = {"channels", "constraints", "goals", "oracle", "randomness", "sample_errors", "sight"}
 """What an attack is given."""
 RUN = (
     WORDS
@@ -91,6 +91,8 @@ MAY_IMPORT = {
     "constraints": {"component", "errors", "randomness", "spec"},
     "goals": {"component", "errors", "randomness", "spec"},
     "batch_sizes": set(),
+    "sample_errors": set(),
+    "sight": {"sample_errors"},
     "oracle": WORDS | {"batch_sizes"} | SEARCH - {"oracle"},
     "attacks": {"component", "errors", "metrics"} | SEARCH,
     "victims": WORDS | FILES | {"audioset", "data.alignment", "randomness", "victims.mixed"},

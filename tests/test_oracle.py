@@ -7,8 +7,9 @@ from raygrid.defenses.defended import Defended
 from raygrid.defenses.noise import Noisy
 from raygrid.errors import UsageError
 from raygrid.goals import Goal
-from raygrid.oracle import AccessDeniedError, BudgetSpentError, NotFiniteError, Oracle
+from raygrid.oracle import AccessDeniedError, BudgetSpentError, Oracle
 from raygrid.randomness import Randomness
+from raygrid.sample_errors import NotFiniteError
 from raygrid.spec import Budget
 from raygrid.victims.info import VictimInfo
 from raygrid.victims.victim import Victim

@@ -15,8 +15,9 @@ from raygrid.attacks.closest import Closest
 from raygrid.attacks.spheres import SPHERES
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
-from raygrid.oracle import NoStartError, Oracle
+from raygrid.oracle import Oracle
 from raygrid.randomness import Randomness
+from raygrid.sample_errors import NoStartError
 
 GRIDS = (4, 2, 3, 7)
 """Cells a side of the coarse random pictures among the starting points. Pixel noise alone won't do: of 1,000 such pictures all are

@@ -21,8 +21,10 @@ from raygrid.attacks.feature_loss import FeatureLoss, Terms
 from raygrid.attacks.generator_nets import Discriminator, Generator, bare, drawn
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
-from raygrid.oracle import GradientQuery, Loss, Oracle, SampleError, Sight
+from raygrid.oracle import GradientQuery, Oracle
 from raygrid.randomness import Randomness
+from raygrid.sample_errors import SampleError
+from raygrid.sight import Loss, Sight
 
 BETAS_G, BETAS_D = (0.5, 0.999), (0.0, 0.9)
 """Adam's constants for generator and discriminator: the source's."""

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from raygrid.goals import Goal
-from raygrid.oracle import Sight
 from raygrid.randomness import Randomness
+from raygrid.sight import Sight
 
 
 class Terms(NamedTuple):

@@ -19,8 +19,9 @@ from raygrid.attacks.feature_loss import FeatureLoss
 from raygrid.attacks.rows import rows, with_rows
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
-from raygrid.oracle import Oracle, Sight
+from raygrid.oracle import Oracle
 from raygrid.randomness import Randomness
+from raygrid.sight import Sight
 
 BETA_1, BETA_2, TINY = 0.9, 0.999, 1e-8
 """Adam's constants (Kingma & Ba, ICLR 2015)."""

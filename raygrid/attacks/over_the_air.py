@@ -18,8 +18,9 @@ from raygrid.channels.device import band_mask
 from raygrid.channels.room_bank import bank
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
-from raygrid.oracle import Oracle, SampleError
+from raygrid.oracle import Oracle
 from raygrid.randomness import Randomness
+from raygrid.sample_errors import SampleError
 
 BETA_1, BETA_2, SMALL = 0.9, 0.999, 1e-8
 """Adam's constants (Kingma & Ba, ICLR 2015). Its second moment is one number a clip here, not one a sample: power then goes where

@@ -13,8 +13,9 @@ from raygrid.attacks.rows import rows, with_rows
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
 from raygrid.metrics.masking import Mask, masking
-from raygrid.oracle import Oracle, SampleError
+from raygrid.oracle import Oracle
 from raygrid.randomness import Randomness
+from raygrid.sample_errors import SampleError
 
 BETA_1, BETA_2, TINY = 0.9, 0.999, 1e-8
 """Adam's constants (Kingma & Ba, ICLR 2015)."""

@@ -15,8 +15,9 @@ from raygrid.channels.room import reverberated
 from raygrid.channels.room_bank import Bank, bank
 from raygrid.channels.sound import RATE
 from raygrid.goals import Goal
-from raygrid.oracle import GradientQuery, Oracle, Sight
+from raygrid.oracle import GradientQuery, Oracle
 from raygrid.randomness import Randomness
+from raygrid.sight import Sight
 
 COLORS = (0.0, 1.5)
 """Noise of power 1 / f^a above 20 Hz; a play's a lies between these, uniformly: white is 0, pink 1."""

@@ -8,8 +8,9 @@ from raygrid.channels.recordings import pinned
 from raygrid.channels.sound import RATE
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
-from raygrid.oracle import Oracle, SampleError
+from raygrid.oracle import Oracle
 from raygrid.randomness import Randomness
+from raygrid.sample_errors import SampleError
 
 
 def spoken(

@@ -9,42 +9,38 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
 
 from raygrid.batch import Batch, channel_of, comparison_of, goal_of, numbers_of, plays_of
 from raygrid.batch_sizes import samples_of_a_pass
-from raygrid.data.alignment import ALIGNED, SIDE
-from raygrid.data.dataset import pixels, scaled
+from raygrid.data.alignment import SIDE
 from raygrid.data.face_detection import Nets, load_nets
-from raygrid.data.pairs import REFERENCES, photos_of
 from raygrid.defenses.noise import AT_ONCE
 from raygrid.engine.face_rows import faces_found
 from raygrid.engine.fitting import enroll_unit, fit_unit, found, read_fitted, train_unit
 from raygrid.engine.models import Cache, bytes_of, load_model
 from raygrid.engine.outcome_rows import craft_rows, draw_rows, verdict_row
 from raygrid.engine.rows import face_rows, sample_rows, trial_key
+from raygrid.engine.shards import Examples, batch_of, read_examples_of
 from raygrid.engine.sound_rows import sound_rows
 from raygrid.engine.work import Preflight, Report, Task, Unit
 from raygrid.enrollment import ANSWERS, Enrollment
 from raygrid.errors import UsageError
 from raygrid.evidence import CONDITIONS, UNKNOWN, Record, answers_differ, left_of, unknown_in_suite
-from raygrid.framing import Framing
 from raygrid.kernel import Inherited, craft, score
 from raygrid.medium import read_back, stored
 from raygrid.metrics.lpips import Lpips
 from raygrid.metrics.lpips import load as load_lpips
 from raygrid.outputs import TRACEBACK_FRAMES, Outputs, run_model, vouched
-from raygrid.results.folder import commit_craft, commit_trials, read_crafts, read_examples, read_trials
+from raygrid.results.folder import commit_craft, commit_trials, read_crafts, read_trials
 from raygrid.results.store import open_store
 from raygrid.spec import VictimSpec
 from raygrid.transcription import Hearing
 from raygrid.units import Craft, Fit, Model, Score
-from raygrid.verification import Enrolled, Match, References
+from raygrid.verification import Enrolled, Match
 from raygrid.victims.check import check_victim
 from raygrid.victims.instability import layer_distances
 from raygrid.victims.victim import Victim
@@ -56,14 +52,6 @@ SMALL_CACHE = 8
 RECORDS = 64
 """Verdicts of earlier units kept on a host: small, and each unit of a series asks for all before it."""
 PREFLIGHT_SAMPLES = 8
-
-
-class Examples(NamedTuple):
-    """The examples of a craft unit, as its score units need them."""
-
-    x_adv: Tensor
-    failures: Mapping[int, str]
-    claimed: Sequence[bool | None]
 
 
 class VictimHost:
@@ -344,10 +332,11 @@ class VictimHost:
         seed = unit.craft.seed
 
         def make() -> list[float | None]:
+            model, x = self._model(unit.model), batch.framed().x
             # A pass holds so many values of each sample, copies of small ones.
-            size = self.micro_batch or samples_of_a_pass([max(batch.framed().x[0].numel(), AT_ONCE)])
-            model = self._model(unit.model)
-            return vouched(model, batch.framed().x, batch.labels, size, numbers_of(batch, seed))
+            copies = max(AT_ONCE // x[0].numel(), 1)
+            size = self.micro_batch or max(samples_of_a_pass(x.shape[1:], unit.model.info.native) // copies, 1)
+            return vouched(model, x, batch.labels, size, numbers_of(batch, seed))
 
         return self.radii.get((unit.model.digest, unit.craft.shard.key, seed), make)
 
@@ -359,24 +348,11 @@ class VictimHost:
         return clean, faces_found(nets, replace(batch, x=shown).framed().x)
 
     def _examples(self, unit: Craft, batch: Batch) -> Examples:
-        return self.examples.get(unit.key, lambda: self._read_examples(unit, batch))
+        def read() -> Examples:
+            before = None if unit.parent is None else self._examples(unit.parent.craft, batch)
+            return read_examples_of(self.store, unit, batch, before)
 
-    def _read_examples(self, unit: Craft, batch: Batch) -> Examples:
-        found = {row["sample_id"]: row["x_adv"] for row in read_examples(self.store, unit.key).to_pylist()}
-        costs = {row["sample_id"]: row for row in read_crafts(self.store, unit.key).to_pylist()}
-        before = self._examples(unit.parent.craft, batch) if unit.parent is not None else None
-        x_adv, failures = batch.x.clone(), dict[int, str]()
-        for i, sample in enumerate(batch.ids):
-            status = costs[sample]["status"]
-            if status == "inherited" and before is not None:
-                x_adv[i] = before.x_adv[i]
-                failures |= {i: before.failures[i]} if i in before.failures else {}
-            elif status == "crafted":  # a missing example is a fault, never the clean input
-                values = np.frombuffer(found[sample], dtype="<f4").reshape(tuple(x_adv.shape[1:]))
-                x_adv[i] = torch.tensor(values, device=self.device)
-            else:
-                failures[i] = costs[sample]["error"] or status
-        return Examples(x_adv, failures, [costs[s]["attack_claimed"] for s in batch.ids])
+        return self.examples.get(unit.key, read)
 
     def _at_once(self, model: Model, batch: Batch) -> int | None:
         """Return how many samples go through a victim in one pass."""
@@ -412,19 +388,7 @@ class VictimHost:
 
     def _batch(self, key: str, table: pa.Table, classes: int) -> Batch:
         def make() -> Batch:
-            x = torch.tensor(pixels(table), device=self.device)  # what comes out of the object store is read-only: copy
-            labels = torch.tensor(table.column("label").to_numpy(), device=self.device)
-            references = None
-            if set(REFERENCES) <= set(table.column_names):
-                references = References(*(table.column(name).to_pylist() for name in REFERENCES))
-            transcripts = table.column("transcript").to_pylist() if "transcript" in table.column_names else None
-            photos = photos_of(table)
-            starts = None if photos is None else torch.tensor(scaled(photos), device=self.device)
-            ids, framing = table.column("sample_id").to_pylist(), None
-            if ALIGNED in table.column_names:
-                matrices = torch.tensor(table.column(ALIGNED).to_pylist(), dtype=torch.float64).view(-1, 2, 3)
-                framing = Framing(matrices, (x.shape[2], x.shape[3]))
-            return Batch(ids, x, labels, classes, references, transcripts, starts, framing)
+            return batch_of(table, classes, self.device)
 
         return make() if key == "preflight" else self.batches.get((key, classes), make)
 

@@ -21,9 +21,10 @@ from raygrid.constraints import Constraint
 from raygrid.errors import UsageError
 from raygrid.goals import Goal
 from raygrid.kernel import craft, fit, score
-from raygrid.oracle import AccessDeniedError, Oracle, SampleError
+from raygrid.oracle import AccessDeniedError, Oracle
 from raygrid.outputs import run_model
 from raygrid.randomness import Randomness
+from raygrid.sample_errors import SampleError
 from raygrid.spec import AttackSpec, Budget
 from raygrid.victims.layers import Layers, shapes
 from raygrid.victims.resized import resized

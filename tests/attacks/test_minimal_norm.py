@@ -32,8 +32,9 @@ from raygrid.attacks.planes import level
 from raygrid.attacks.spheres import SPHERES
 from raygrid.component import resolve
 from raygrid.goals import Goal
-from raygrid.oracle import AccessDeniedError, NoStartError
+from raygrid.oracle import AccessDeniedError
 from raygrid.registry import find, of_kind, parse
+from raygrid.sample_errors import NoStartError
 from raygrid.spec import Budget
 
 

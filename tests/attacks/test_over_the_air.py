@@ -21,9 +21,10 @@ from raygrid.constraints import Constraint
 from raygrid.goals import Goal
 from raygrid.metrics.signal import outside_share, snr_db
 from raygrid.metrics.transcription import token_errors
-from raygrid.oracle import AccessDeniedError, Oracle, SampleError
+from raygrid.oracle import AccessDeniedError, Oracle
 from raygrid.randomness import Randomness
 from raygrid.registry import find, parse
+from raygrid.sample_errors import SampleError
 from raygrid.spec import Budget
 from raygrid.transcription import Frames, Hearing
 

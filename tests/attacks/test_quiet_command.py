@@ -15,9 +15,10 @@ from raygrid.constraints import Constraint
 from raygrid.goals import Goal
 from raygrid.medium import read_back, stored
 from raygrid.metrics.masking import masking
-from raygrid.oracle import AccessDeniedError, Oracle, SampleError
+from raygrid.oracle import AccessDeniedError, Oracle
 from raygrid.randomness import Randomness
 from raygrid.registry import find, parse
+from raygrid.sample_errors import SampleError
 from raygrid.spec import Budget
 from raygrid.transcription import Frames, Hearing
 

@@ -11,10 +11,11 @@ from raygrid.component import resolve
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
 from raygrid.metrics.signal import snr_db
-from raygrid.oracle import Oracle, SampleError
+from raygrid.oracle import Oracle
 from raygrid.pins import ASSETS
 from raygrid.randomness import Randomness
 from raygrid.registry import find, parse
+from raygrid.sample_errors import SampleError
 from raygrid.spec import Budget
 
 COMPONENT = find("attack", "spoken")
