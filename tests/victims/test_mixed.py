@@ -9,7 +9,7 @@ from raygrid.component import resolve
 from raygrid.data.dataset import pixels
 from raygrid.errors import UsageError
 from raygrid.goals import Goal
-from raygrid.oracle import Oracle
+from raygrid.oracle import NEARLY, Oracle
 from raygrid.victims.mixed import PASSES_BEFORE_CAPTURE, MixedPasses, mixed_passes
 from raygrid.victims.victim import Victim
 
@@ -62,14 +62,38 @@ class Close(nn.Module):
         return outputs
 
 
-def test_a_success_that_rounding_made_is_none():
+def test_what_succeeds_in_float32_succeeds_whatever_rounding_makes_of_it():
     model = Close().requires_grad_(False)
     x, goal = torch.zeros(3, 1, 1, 1), Goal("untargeted", torch.tensor([1, 1, 0]))
-    said = Oracle(model, 3, mixed=MixedPasses(model))
     rounded = mixed_passes(model)(x).argmax(1)
     assert rounded.tolist() == [0, 0, 0]  # class 1 in float32
-    assert said.gradient(goal, x, torch.arange(3)).success.tolist() == [False, False, False]
-    assert Oracle(model, 3).gradient(goal, x, torch.arange(3)).success.tolist() == [False, False, True]
+    for oracle in (Oracle(model, 3, mixed=MixedPasses(model)), Oracle(model, 3)):
+        assert oracle.gradient(goal, x, torch.arange(3)).success.tolist() == [False, False, True]
+
+
+def test_what_16_bits_put_just_short_of_success_is_asked_in_float32_and_nothing_farther_off(victim, digits):
+    x, y = digits
+    goal, everyone = (
+        Goal("untargeted", (y + 1) % 10),
+        torch.arange(len(x)),
+    )  # met by all: these are other classes' labels
+    logits = victim(x)
+    asked: list[int] = []
+    victim_seen = lambda z: asked.append(len(z)) or victim(z)  # type: ignore[func-returns-value]  # noqa: E731
+
+    def short_by(share):
+        """All wrong, in the direction of the label: the margin that is left is this share of the largest score."""
+        raised = logits.amax(1) + share * logits.abs().amax(1)
+        return lambda z: (
+            victim(z)
+            + (raised - logits.gather(1, goal.labels[:, None])[:, 0])[:, None] * nn.functional.one_hot(goal.labels, 10)
+        )
+
+    for share, found in ((NEARLY / 2, True), (NEARLY * 4, False)):
+        asked.clear()
+        said = Oracle(victim_seen, len(x), mixed=short_by(share)).gradient(goal, x, everyone)
+        assert (said.success == found).all()
+        assert sum(asked) == found * len(x)
 
 
 def test_what_is_lost_in_16_bits_is_asked_in_float32(victim, digits):
