@@ -142,7 +142,7 @@ def tasks(
         data: a dataset likewise; None: one of raygrid's own of the victim's input shape.
         attacks: names.
         steps, queries: for the attacks that have such a parameter.
-        samples: how many; None: a shard where a job says nothing, and one pass of a host at most.
+        samples: how many at most, each once; None: a shard where a job says nothing, and one pass of a host at most.
         eps: radius of all norms; None: the victim's.
         device: a torch device.
 
@@ -152,7 +152,7 @@ def tasks(
     components = [timed_attack(name) for name in attacks]
     victim = some_victim(victim_name).to(usable_device(device))
     samples = samples or usual_samples(victim, device)
-    x, y = (tensor.to(device) for tensor in some_samples(victim, samples, data))
+    x, y = (tensor.to(device) for tensor in some_samples(victim, samples, data, repeated=False))
     for component in components:
         sizes = {"steps": steps, "queries": queries}
         params = registry.parse(component, {k: v for k, v in sizes.items() if k in component.params.model_fields})

@@ -33,9 +33,7 @@ def bench_attacks(
     queries: Annotated[int, typer.Option(min=1, help="Queries, of attacks that have queries.")] = 500,
     samples: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="Samples in a batch, repeated where there are fewer; else 128 digits, and of photos 8 on a CPU."
-        ),
+        typer.Option(min=1, help="Samples in a batch at most, each once; else 128 digits, and of photos 8 on a CPU."),
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Interleaved repetitions; the median counts.")] = 7,
     eps: Annotated[

@@ -45,8 +45,8 @@ def test_the_table_has_a_line_for_every_victim_attack_and_norm():
     assert all(float(value) > 0 for column in (attack, floor, ratio) for value in column)
 
 
-@pytest.mark.parametrize(("victim", "samples"), [("mnist-cnn", 128), ("efficientnet-lite0", 8)])
-def test_where_nobody_says_otherwise_as_many_samples_are_timed_as_a_host_attacks_at_once(victim, samples):
+@pytest.mark.parametrize(("victim", "samples"), [("mnist-cnn", 128), ("efficientnet-lite0", 8), ("cifar10-cnn", 20)])
+def test_where_nobody_says_otherwise_as_many_samples_are_timed_as_a_host_attacks_at_once_and_each_once(victim, samples):
     assert {len(task.x) for task in tasks(victim, None, ["pgd"], 2, 2, None, None, "cpu")} == {samples}
 
 
