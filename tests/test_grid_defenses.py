@@ -1,7 +1,7 @@
 """Attackers who know of a defense, and those who don't: what is crafted on what, how often each looks, and how it is judged."""
 
 import pytest
-from test_grid import DIGITS, job_of, keys, plan
+from grid_cases import DIGITS, job_of, keys, plan
 
 from raygrid.errors import UsageError
 from raygrid.units import ShardRef

@@ -1,7 +1,7 @@
 """Victims that answer together: as victims of a grid and as sources, and what their units' keys depend on."""
 
 import pytest
-from test_grid import DIGITS, TRANSFER, job_of, keys, plan
+from grid_cases import DIGITS, TRANSFER, job_of, keys, plan
 
 from raygrid.errors import UsageError
 

@@ -1,7 +1,7 @@
 """Grids over faces: what the keys of units depend on, who enrolls what, and what makes no sense."""
 
 import pytest
-from test_grid import DIGITS, SHARDS, TRANSFER, job_of, keys, plan, with_grid
+from grid_cases import DIGITS, SHARDS, TRANSFER, job_of, keys, plan, with_grid
 
 from raygrid import grid
 from raygrid.errors import UsageError

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import soundfile
-from test_grid import job_of, plan
+from grid_cases import job_of, plan
 
 from raygrid.errors import UsageError
 from raygrid.units import ShardRef

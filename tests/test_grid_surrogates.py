@@ -1,7 +1,7 @@
 """What stands in for a private victim: ensembles of embedders, and dropout inside while crafting."""
 
 import pytest
-from test_grid import DIGITS, TRANSFER, job_of, keys, plan
+from grid_cases import DIGITS, TRANSFER, job_of, keys, plan
 
 from raygrid.engine.rows import cell_row
 from raygrid.errors import UsageError
