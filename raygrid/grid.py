@@ -33,6 +33,8 @@ CRAFT_VERSION = 3
 """Bumped when oracle, goals, constraints or randomness change what an unchanged attack crafts."""
 JUDGE_VERSION = 2
 """Bumped when the judge's verdict on unchanged examples changes."""
+MIXED_VERSION = 2
+"""Bumped when what an attack crafts in mixed precision changes, and in float32 does not."""
 FIT_VERSION = 1
 """Bumped when what an unchanged component fits changes, other than by the above."""
 MEASURES = {"lpips": 1, "stoi": 1, "pesq": 1, "layers": 1, "detector": 1}
@@ -222,7 +224,7 @@ def _attack_digest(attack: AttackSpec) -> str:
             **({"channel": _channel(attack)[0] if attack.through else "unseen"} if attack.channel else {}),
             **({"judged": "elsewhere"} if attack.elsewhere else {}),
             **({"filed": True} if attack.filed else {}),
-            **({"precision": attack.precision} if attack.precision != "float32" else {}),
+            **({"precision": [attack.precision, MIXED_VERSION]} if attack.precision != "float32" else {}),
             **({"phrase": attack.phrase} if attack.transcribes else {}),
             **({"photos": attack.photos, "combine": attack.combine} if attack.verifies else {}),
         }

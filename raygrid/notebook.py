@@ -151,7 +151,7 @@ def attack(
         draws: fresh draws that judge each example, of which more than half decide; default 20 with a channel or for a victim that
             answers at random, else 1.
         fit: pixels and classes of other samples, for attacks that learn on samples set apart, such as `universal`.
-        precision: in what gradients are computed: "mixed" is about twice as fast on a GPU; verdicts are of float32 either way.
+        precision: in what gradients are computed: "mixed" is half again as fast on a GPU; verdicts are of float32 either way.
         **params: the attack's parameters, as `raygrid describe NAME` lists them.
 
     Raises:

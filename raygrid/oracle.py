@@ -17,6 +17,10 @@ from raygrid.sight import Insight, Loss, Sight
 from raygrid.spec import Budget
 
 UNLIMITED = 1 << 60
+EXACT_SHARE = 0.25
+"""Of an attack's steps, the last, that are in float32 where the others are in 16 bits. Of 24 photos that EfficientNet-Lite0 holds
+against 40 steps of PGD, 22 were left a larger margin by 16 bits alone than by float32, 19 where the last tenth of the steps was
+exact, and 12 where the last quarter was, as many as a coin would."""
 NEARLY = 2.0**-7
 """Margins of 16 bits, as a share of the largest score, below which float32 may find the goal met. Those of EfficientNet-Lite0 in
 float16 are off by up to a third of it."""
@@ -70,7 +74,8 @@ class Oracle:
         numbers: of the samples, for a victim that takes those of each look (`random`); they have the same purposes.
         device: where the samples are.
         readout: what makes logits of the victim's outputs, where these are none: embeddings that are compared, say.
-        mixed: the victim in 16 bits, which `gradient` asks in its stead; see `raygrid/victims/mixed.py`. What succeeds there, or
+        mixed: the victim in 16 bits, which `gradient` asks in its stead, but for the last of an attack's `rounds`; see
+            `raygrid/victims/mixed.py`. What succeeds there, or
             nearly so, is looked at once more in float32, and succeeds if it does so there; a sample whose gradient is not finite,
             or zero throughout, is asked in float32 as well. These looks are not the attacker's, and are not counted.
         starts: [N, S, C, H, W], inputs that the attacker has and that may meet the goal: photos of a person to be taken for.
@@ -113,7 +118,7 @@ class Oracle:
         self.channel = channel
         self.numbers = numbers if getattr(victim, "random", False) else None
         self.soft: Callable[..., Tensor] = getattr(victim, "soft", victim)
-        self._mixed = mixed
+        self._mixed, self._exact = mixed, False
         self._stands_in = stands_in
         self.device = torch.device(device)
         budget = budget or Budget()
@@ -138,12 +143,19 @@ class Oracle:
         return self._stands_in
 
     def rounds(self, steps: int, *, queries: int = 1, gradients: int = 1) -> Iterator[Tensor]:
-        """Yield, `steps` times at most, the positions of the samples that are still standing and can pay for a round."""
-        for _ in range(steps):
-            active = self.active(queries=queries, gradients=gradients)
-            if not len(active):
-                return
-            yield active
+        """Yield, `steps` times at most, the positions of the samples that are still standing and can pay for a round.
+
+        The last of them are asked in float32 for the gradients that the others give in 16 bits.
+        """
+        try:
+            for step in range(steps):
+                active = self.active(queries=queries, gradients=gradients)
+                if not len(active):
+                    return
+                self._exact = step >= (1 - EXACT_SHARE) * steps
+                yield active
+        finally:
+            self._exact = False
 
     def active(self, *, queries: int = 1, gradients: int = 0) -> Tensor:
         """Return the positions, ascending, of the samples that are still standing and can pay for this many passes."""
@@ -233,7 +245,7 @@ class Oracle:
         return _joined(parts)
 
     def _gradient(self, goal: Goal, x: Tensor, index: Tensor, looks: Tensor, loss: LossName) -> GradientQuery:
-        if self._mixed is None:
+        if self._mixed is None or self._exact:
             return self._query(*self._differences(self.soft, goal.met, goal, x, index, looks, loss), index)
         nearly_met = partial(_nearly_met, goal)
         values, successes, gradients = self._differences(self._mixed, nearly_met, goal, x, index, looks, loss)

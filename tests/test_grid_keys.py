@@ -149,6 +149,14 @@ def test_a_key_changes_with_the_versions_of_crafting_and_judging(tmp_path, monke
     assert (first <= after.crafts.keys()) == (constant == "JUDGE_VERSION")
 
 
+def test_a_key_of_mixed_precision_alone_changes_with_its_version(tmp_path, monkeypatch):
+    job = job_of(tmp_path, **with_grid(attacks=[{**DIGITS["attacks"][0], "precision": ["float32", "mixed"]}]))
+    before = plan(job)
+    monkeypatch.setattr("raygrid.grid.MIXED_VERSION", 99)
+    kept = {score.cell.attack.precision for score in before.scores if score.key in keys(plan(job))}
+    assert kept == {"float32"}
+
+
 def test_a_key_changes_with_the_seed_the_shard_the_number_of_classes_and_the_name_of_the_data(tmp_path):
     job = job_of(tmp_path)
     before = keys(plan(job))

@@ -170,8 +170,9 @@ class AttackFields(Params):
     """Under transfer: share of the values behind each convolution of `source` that is set to 0 while crafting, others at each look,
     so that an example has to work on many thinned copies of it (Zhong & Deng 2020)."""
     precision: Precision = "float32"
-    """In what gradients are computed: float32, or mixed, which is 16 bits where that is safe: about twice as fast on a GPU, no
-    faster on most CPUs. What succeeds is looked at in float32 while crafting, and judged in float32 either way."""
+    """In what gradients are computed: float32, or mixed, which is 16 bits where that is safe, but for the last quarter of the
+    steps: half again as fast on a GPU, no faster on most CPUs. What succeeds, or nearly so, is looked at in float32 while crafting,
+    and judged in float32 either way."""
     ladder: bool = Field(default=True, json_schema_extra=_ONE)
     """Whether a success at a smaller eps of the grid counts at the larger ones, where it is judged again, and is not looked for
     anew. Not for transfer, nor for minimal-norm attacks, which look once for all eps."""

@@ -96,6 +96,30 @@ def test_what_16_bits_put_just_short_of_success_is_asked_in_float32_and_nothing_
         assert sum(asked) == found * len(x)
 
 
+@pytest.mark.parametrize(("steps", "exact"), [(1, 0), (3, 0), (4, 1), (8, 2), (10, 2), (40, 10)])
+def test_the_last_quarter_of_the_steps_is_in_float32(victim, digits, steps, exact):
+    x, y = digits[0][:2], digits[1][:2]
+    asked: list[int] = []
+    seen = lambda z: asked.append(len(z)) or victim(z)  # type: ignore[func-returns-value]  # noqa: E731
+    oracle = Oracle(victim, 2, mixed=seen, stop_early=False)
+    found = [len(asked) for on in oracle.rounds(steps) if oracle.gradient(Goal("untargeted", y), x, on)]
+    assert found == [*range(1, steps - exact + 1), *[steps - exact] * exact]
+    oracle.gradient(Goal("untargeted", y), x, oracle.active())
+    assert len(asked) == steps - exact + 1  # what is asked after them, or by another run, is in 16 bits again
+
+
+def test_steps_that_are_broken_off_leave_the_next_ones_as_they_were(victim, digits):
+    x, y = digits[0][:2], digits[1][:2]
+    asked: list[int] = []
+    seen = lambda z: asked.append(len(z)) or victim(z)  # type: ignore[func-returns-value]  # noqa: E731
+    oracle = Oracle(victim, 2, mixed=seen, stop_early=False)
+    for step, _ in enumerate(oracle.rounds(4)):
+        if step == 3:
+            break
+    oracle.gradient(Goal("untargeted", y), x, oracle.active())
+    assert len(asked) == 1
+
+
 def test_what_is_lost_in_16_bits_is_asked_in_float32(victim, digits):
     x, y = digits
     goal, everyone = Goal("untargeted", y), torch.arange(len(x))
