@@ -18,10 +18,12 @@ from raygrid.component import Component, Params, resolve
 from raygrid.constraints import Constraint
 from raygrid.errors import UsageError
 from raygrid.goals import Goal
+from raygrid.job import check_eps
 from raygrid.memory import keep_freed_memory
 from raygrid.oracle import Oracle
 from raygrid.randomness import Randomness
 from raygrid.sample_errors import NoStartError
+from raygrid.spec import AttackSpec
 from raygrid.victims.mixed import mixed_passes
 from raygrid.victims.victim import Victim
 
@@ -147,7 +149,7 @@ def tasks(
         device: a torch device.
 
     Raises:
-        UsageError: an unknown name, or an attack that can't be timed by itself.
+        UsageError: an unknown name, an attack that can't be timed by itself, or an eps that restricts nothing.
     """
     components = [timed_attack(name) for name in attacks]
     victim = some_victim(victim_name).to(usable_device(device))
@@ -158,7 +160,10 @@ def tasks(
         params = registry.parse(component, {k: v for k, v in sizes.items() if k in component.params.model_fields})
         for norm in component.norms:
             radius = (EPS | MEASURED.get(victim.info.id, {}))[norm] if eps is None else eps
-            constraint = Constraint(norm, math.inf if component.minimal_norm else radius)
+            closest = component.minimal_norm
+            if not closest and (wrong := check_eps(AttackSpec(component, params, norm, radius), x.shape[1:])):
+                raise UsageError(f"--eps: {wrong}")
+            constraint = Constraint(norm, math.inf if closest else radius)
             yield Task(victim, x, y, component, params, constraint)
 
 

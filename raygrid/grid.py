@@ -67,6 +67,7 @@ def expand(
     plan = Plan({}, [], {})
     mistakes: dict[str, None] = {}
     for grid in job.grids:
+        cells_before = len(plan.cells)
         for spec in grid.data:
             data = datasets[spec.key]
             mistakes.update(dict.fromkeys(unfitted(grid, data)))
@@ -82,6 +83,10 @@ def expand(
                         whole = replace(rungs[0], surrogate_dropout=0.0)
                         source, enrolls = (_source(attack, model, infos, data) for attack in (rungs[0], whole))
                         _add(plan, cells, source, enrolls, data)
+        if len(plan.cells) == cells_before:
+            mistakes[
+                f"grids.{grid.name}.exclude: drops every combination, so that there is nothing to run; drop fewer"
+            ] = None
     if mistakes:
         raise UsageError(*mistakes)
     return plan

@@ -49,7 +49,10 @@ def mistakes_of(grid: GridSpec, data: Dataset, model: Model, source: Model, atta
         seen = data.seen or data.shape
         fits = all(want in (None, have) for want, have in zip(info.input_shape, seen, strict=True))
         if not fits:
-            yield f'{where}: victim "{info.id}" takes inputs {_shape(info.input_shape)} and {data.name} has {_shape(seen)}'
+            yield (
+                f'{where}: victim "{info.id}" takes inputs {_shape(info.input_shape)} and {data.name} has {_shape(seen)}; give it '
+                "data of its size, in a grid of its own or by the size of `data`"
+            )
         yield from (f'{where}: victim "{info.id}" {wrong}' for wrong in _of_victim(data, info))
     yield from (f"{where}: {wrong}" for wrong in _of_measures(grid, data))
     yield from (f"{where}: {wrong}" for wrong in _of_goal(data, grid.judge, attack, model.defense))
@@ -106,7 +109,8 @@ def _of_victim(data: Dataset, info: VictimInfo) -> Iterator[str]:
         info.classes < data.classes or (data.classes_stated and info.classes != data.classes)
     ):
         yield (
-            f"has {info.classes} classes and {data.name} has {data.classes}, so that a label would not mean the same to both"
+            f"has {info.classes} classes and {data.name} has {data.classes}, so that a label would not mean the same to both; give "
+            "it data with its classes, or mend `classes` of either"
         )
 
 

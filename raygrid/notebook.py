@@ -16,12 +16,13 @@ from raygrid.batch import Batch, channel_of, goal_of, numbers_of
 from raygrid.component import resolve
 from raygrid.errors import UsageError, did_you_mean
 from raygrid.evidence import CONDITIONS, UNKNOWN, Record, answers_differ, left_of, unknown_in_suite
-from raygrid.job import check_awareness, check_eps, check_precision
+from raygrid.job import check_awareness, check_precision
 from raygrid.judge import Verdict
 from raygrid.kernel import Crafted, Inherited, craft, score
 from raygrid.kernel import fit as fit_attack
 from raygrid.metrics.statistics import wilson
-from raygrid.outputs import Outputs, run_model
+from raygrid.notebook_inputs import check_budget, check_classes, check_gradient, check_inputs, check_kinds
+from raygrid.outputs import run_model
 from raygrid.series import stages
 from raygrid.spec import AttackSpec, Awareness, Budget, ChannelSpec, GoalName, JudgeSpec, Precision
 from raygrid.victims.info import VictimInfo, identified
@@ -104,7 +105,9 @@ class Attacked:
         shown = f"robust accuracy {low:.1%}" if low == high else f"robust accuracy between {low:.1%} and {high:.1%}"
         if self.goal != "untargeted":
             shown = f"success rate {self.success_rate:.1%}"
-        return f"Attacked({shown} of {len(self.verdicts)}, {dict(self.statuses)})"
+        why = next((verdict.error for verdict in self.verdicts if verdict.error), None)
+        first = "" if why is None else f"; the first error: {why.strip().splitlines()[-1]}"
+        return f"Attacked({shown} of {len(self.verdicts)}, {dict(self.statuses)}{first})"
 
 
 def attack(
@@ -157,6 +160,7 @@ def attack(
     Raises:
         UsageError: anything about the arguments that a person can mend.
     """
+    check_kinds(victim, x, y, eps)
     spec = replace(_seen(_spec(name, norm, eps, goal, target, budget, params), channel, awareness), precision=precision)
     if wrong := check_precision(spec.component, precision):
         raise UsageError(wrong)
@@ -165,7 +169,8 @@ def attack(
         raise UsageError(f'attack "{name}" {wants}')
     if draws is not None and draws < 1:
         raise UsageError(f"draws must be at least 1, not {draws}")
-    _check_inputs(x, y, spec, micro_batch)
+    check_budget(spec)
+    check_inputs(x, y, spec, micro_batch)
     model = _named(victim) if isinstance(victim, str) else victim
     if isinstance(model, Victim) and (model.info.task != "classification" or model.info.sample_rate):
         does = "hears" if model.info.task == "classification" else f"does {model.info.task}"
@@ -178,7 +183,9 @@ def attack(
     with _frozen(model), _reproducible(seed), compute_exactly():
         clean = run_model(model, x, 0, micro_batch)
         classes = clean.logits.shape[1] - bool(getattr(model, "abstains", False))
-        _check_classes(clean, classes, y, target)
+        check_classes(clean, classes, y, target)
+        if spec.component.access == "gradient":
+            check_gradient(model, x[:1])
         random = _answers_differ(clean.logits[:PROBES], run_model(model, x[:PROBES], 0, micro_batch).logits)
         judging = JudgeSpec(draws or (RANDOM_DRAWS if random else None)).of(spec)
         batch = Batch([str(i) for i in range(len(x))], x, y, classes)
@@ -229,7 +236,7 @@ def _fitted(
     micro_batch: int | None,
 ) -> Mapping[str, Tensor]:
     x, y = samples[0].detach().float(), samples[1].long()
-    _check_inputs(x, y, spec, micro_batch)
+    check_inputs(x, y, spec, micro_batch)
     batch = Batch([f"fit/{i}" for i in range(len(x))], x, y, classes)
     return fit_attack(model, batch, spec, seed, access=spec.component.access, micro_batch=micro_batch).tensors
 
@@ -285,28 +292,6 @@ def _frozen(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def _check_inputs(x: Tensor, y: Tensor, spec: AttackSpec, micro_batch: int | None) -> None:
-    if x.dim() != 4 or y.dim() != 1 or len(x) != len(y) or not len(x):
-        raise UsageError(
-            f"x must be [B, C, H, W] and y [B] with the same B >= 1, not {list(x.shape)} and {list(y.shape)}"
-        )
-    if y.is_floating_point() or y.dtype == torch.bool:
-        raise UsageError(f"y must hold the numbers of classes, as integers, not {y.dtype}")
-    if not bool(((x >= 0) & (x <= 1)).all()):
-        raise UsageError(
-            f"x must lie in [0, 1], not in [{float(x.min()):g}, {float(x.max()):g}]: victims normalize inside"
-        )
-    if not spec.eps >= 0:
-        raise UsageError(f"eps must be a radius of at least 0, not {spec.eps:g}")
-    if only := spec.params.only_on():
-        raise UsageError(f'attack "{spec.component.name}": with these parameters it is for samples of {only}, in a job')
-    shape = (x.shape[1], x.shape[2], x.shape[3])
-    if wrong := check_eps(spec, shape) or spec.params.misfit(shape):
-        raise UsageError(wrong)
-    if micro_batch is not None and micro_batch < 1:
-        raise UsageError(f"micro_batch must be at least 1, not {micro_batch}")
-
-
 def _seen(
     spec: AttackSpec, channel: str | tuple[str, Mapping[str, object]] | None, awareness: Awareness | None
 ) -> AttackSpec:
@@ -319,17 +304,6 @@ def _seen(
     component = registry.find("channel", name)
     passed = ChannelSpec(component, registry.parse(component, dict(params)))
     return replace(spec, channel=passed, awareness=awareness or "all")
-
-
-def _check_classes(clean: Outputs, classes: int, y: Tensor, target: int | None) -> None:
-    if not clean.logits.shape[1]:
-        raise UsageError(f"the victim fails on every sample; on the first: {clean.errors[0].splitlines()[-1]}")
-    if classes < 2:
-        raise UsageError("the victim has one class, so that nothing can be mistaken; return one logit a class")
-    if not bool(((y >= 0) & (y < classes)).all()):
-        raise UsageError(f"y must lie in 0..{classes - 1}, the victim's classes, not in {int(y.min())}..{int(y.max())}")
-    if target is not None and not 0 <= target < classes:
-        raise UsageError(f"target must lie in 0..{classes - 1}, the victim's classes, not be {target}")
 
 
 def _spec(

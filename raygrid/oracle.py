@@ -338,6 +338,7 @@ class Oracle:
         return self._read(in_few_sizes(victim, seen) if draws is None else victim(seen, draws), index)
 
     def _read(self, outputs: Tensor, index: Tensor) -> Tensor:
+        outputs = outputs.float()  # a victim may answer in 16 bits, or in 64
         return outputs if self.readout is None else self.readout(outputs, index)
 
     def _seen(self, x: Tensor, index: Tensor, looks: Tensor, draw: int) -> Tensor:

@@ -199,3 +199,8 @@ def test_ours_stands_with_its_peers_and_without_any(monkeypatch):
 def test_a_peer_estimates_as_often_as_the_queries_allow(queries, estimates):
     params = task("hop-skip-jump", "l2", queries=queries).params
     assert _estimates(params) == estimates
+
+
+def test_an_eps_beyond_the_range_is_refused():
+    with pytest.raises(UsageError, match=r"--eps: .*larger than the whole input range"):
+        list(tasks("mnist-cnn", None, ["pgd"], 2, 2, 2, 5.0, "cpu"))

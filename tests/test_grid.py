@@ -149,6 +149,12 @@ def test_a_target_that_is_no_class_is_told(tmp_path):
         plan(job_of(tmp_path, **with_grid(attacks=[attack])))
 
 
+def test_a_grid_of_which_exclude_leaves_nothing_is_told(tmp_path):
+    one = {**DIGITS, "exclude": [{"victim": "mnist-cnn"}, {"victim": "mnist-cnn-adv"}]}
+    with pytest.raises(UsageError, match=r"grids\.one\.exclude: drops every combination"):
+        plan(job_of(tmp_path, one=one, two=DIGITS))
+
+
 def test_an_excluded_pair_is_no_mistake(tmp_path):
     job = job_of(tmp_path, **with_grid(exclude=[{"victim": "mnist-cnn", "attack": "pgd"}]))
     assert len(plan(job, {"mnist-cnn": {"access": "score"}}).cells) == 2

@@ -76,8 +76,10 @@ def test_an_ensemble_that_does_not_fit_the_data_is_told(tmp_path):
     with pytest.raises(UsageError) as told:
         plan(job)
     assert list(told.value.messages) == [
-        'grids.digits: victim "photos" takes inputs 3xanyxany and digits has 1x28x28',
-        'grids.digits: victim "photos" has 1000 classes and digits has 10, so that a label would not mean the same to both',
+        'grids.digits: victim "photos" takes inputs 3xanyxany and digits has 1x28x28; give it data of its '
+        "size, in a grid of its own or by the size of `data`",
+        'grids.digits: victim "photos" has 1000 classes and digits has 10, so that a label would not mean the same to '
+        "both; give it data with its classes, or mend `classes` of either",
     ]
 
 

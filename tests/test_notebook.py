@@ -145,6 +145,10 @@ class Calls(nn.Module):
         return self.function(x)
 
 
+def detached(x):
+    return Tiny()(x).detach()
+
+
 MISTAKES = {
     "an unknown attack": ({"name": "pdg"}, 'unknown attack "pdg"; did you mean "pgd"?'),
     "an unknown victim": ({"victim": "mnist-cn"}, 'unknown victim "mnist-cn"; did you mean "mnist-cnn"?'),
@@ -167,7 +171,24 @@ MISTAKES = {
     ),
     "pixels of 0..255": ({"x": 255 * X}, "x must lie in [0, 1], not in ["),
     "normalized pixels": ({"x": X - 0.5}, "victims normalize inside"),
-    "a NaN pixel": ({"x": X * math.nan}, "x must lie in [0, 1]"),
+    "pixels of bytes": ({"x": (255 * X).byte()}, "divide by 255"),
+    "NaN pixels": ({"x": X * math.nan}, "x holds NaN or infinity, first in sample 0, in 8 of 8"),
+    "an infinite pixel": (
+        {"x": X.index_fill(0, torch.tensor([3]), math.inf)},
+        "x holds NaN or infinity, first in sample 3, in 1 of 8",
+    ),
+    "pixels in NumPy": ({"x": X.numpy()}, "x must be a torch tensor, not ndarray: torch.as_tensor(x) makes one"),
+    "labels in a list": ({"y": Y.tolist()}, "y must be a torch tensor, not list"),
+    "eps as text": ({"eps": "8/255"}, "eps must be one number, such as 8 / 255, not '8/255'"),
+    "several eps": ({"eps": [0.1, 0.2]}, "eps must be one number"),
+    "a function for a victim": ({"victim": Tiny().forward}, "the victim must be a torch.nn.Module or the name"),
+    "a victim without gradients": ({"victim": Calls(detached)}, "no gradient reaches the input of the victim"),
+    "a budget of nothing": ({"budget": Budget(queries=0)}, "budget: queries must be at least 1, not 0"),
+    "a budget of less": ({"budget": Budget(gradients=-1)}, "budget: gradients must be at least 1, not -1"),
+    "a budget for a suite": (
+        {"name": "audit", "budget": Budget(queries=9)},
+        "a budget would end its stages one by one",
+    ),
     "one sample without its batch": ({"x": X[0]}, "x must be [B, C, H, W]"),
     "labels of another length": ({"y": Y[:3]}, "with the same B >= 1, not [8, 1, 6, 6] and [3]"),
     "no samples": ({"x": X[:0], "y": Y[:0]}, "the same B >= 1"),
@@ -280,3 +301,34 @@ def test_embedders_and_recognizers_are_not_taken_for_classifiers():
         raygrid.attack("hama", torch.zeros(1, 1, 4, 4), torch.zeros(1).long(), "pgd", eps=0.1)
     with pytest.raises(UsageError, match='"yamnet" hears: run it by a job'):
         raygrid.attack("yamnet", torch.zeros(1, 1, 4, 4), torch.zeros(1).long(), "pgd", eps=0.1)
+
+
+class Answers(nn.Module):
+    """A model whose logits are of another type than float32."""
+
+    def __init__(self, dtype):
+        super().__init__()
+        self.tiny, self.dtype = Tiny(), dtype
+
+    def forward(self, x):
+        return self.tiny(x).to(self.dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize(
+    "name", ["fgsm", "pgd", "apgd-ce", "apgd-t", "mi-fgsm", "square", "ddn", "fmn", "fab", "deepfool", "hop-skip-jump"]
+)
+def test_logits_of_any_precision_are_read_in_float32(name, dtype):
+    sizes = {"queries": 100} if name in {"square", "hop-skip-jump"} else {} if name == "fgsm" else {"steps": 10}
+    y = Answers(dtype)(X).argmax(1)
+    attacked = raygrid.attack(Answers(dtype), X, y, name, eps=0.1, **sizes)
+    assert "error" not in attacked.statuses and attacked.x_adv.dtype == torch.float32
+    exact = raygrid.attack(Tiny(), X, Y, name, eps=0.1, **sizes)
+    assert abs(attacked.statuses["broken"] - exact.statuses["broken"]) <= 1
+
+
+def test_what_is_shown_of_samples_that_failed_says_why():
+    attacked = raygrid.attack(FailsOnOne(), X, Y, "pgd", eps=0.1)
+    assert attacked.statuses["error"]
+    assert "; the first error: " in repr(attacked)
+    assert "first error" not in repr(raygrid.attack(Tiny(), X, Y, "pgd", eps=0.1))

@@ -15,6 +15,8 @@ from raygrid.units import Score
 
 LINE_SECONDS = 10.0
 """Between two lines where there is no terminal."""
+SILENT_SECONDS = 60.0
+"""Without a sign of life after which a run is told to be silent; drivers give one every few seconds."""
 UNKNOWN = ("error", "timeout", "invalid")
 
 
@@ -102,7 +104,12 @@ def progress_table(status: Mapping[str, Any]) -> Table:
     eta = status["eta_seconds"]
     left = "" if eta is None or status["state"] != "running" else f", about {_duration(eta)} left"
     lost = f", {status['losses']} lost ({status['last_loss']})" if status["losses"] else ""
+    silent = time.time() - status["updated"] if status["state"] == "running" else 0.0
+    if silent > SILENT_SECONDS:
+        left = f", silent for {_duration(silent)}: if its driver was killed, the same command goes on where it was"
     caption = f"{status['state']}: {status['hosts']} host{'s' if status['hosts'] != 1 else ''}{lost}{left}"
+    if any(line["reused"] for line in status["victims"].values()):
+        caption += "; samples are those of units done in this run: `raygrid query` has all"
     table = Table(caption=caption, caption_justify="left")
     table.add_column("grid / victim", no_wrap=True)
     for heading in ("units done", "reused", "failed", "robust", "broken", "clean wrong", "unknown"):

@@ -129,9 +129,9 @@ class ChannelFields(Params):
 class BudgetFields(Params):
     """The most an attack may spend on one sample."""
 
-    queries: int | None = Field(default=None, ge=0)
+    queries: int | None = Field(default=None, ge=1)
     """Forward passes, counting every draw of an expectation. Default: no limit."""
-    gradients: int | None = Field(default=None, ge=0)
+    gradients: int | None = Field(default=None, ge=1)
     """Backward passes. Default: no limit."""
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import groupby
@@ -15,6 +16,7 @@ import pyarrow as pa
 
 from raygrid.errors import UsageError, did_you_mean
 from raygrid.results.columns import table
+from raygrid.results.damage import told_by_name
 from raygrid.results.database import connect
 from raygrid.results.folder import check, indexed_runs, part_name, read_examples, read_runs
 from raygrid.results.schema import RUNS
@@ -88,14 +90,15 @@ class Results:
         Raises:
             UsageError: the SQL is wrong, or something else than one SELECT; the message is DuckDB's own.
         """
-        with connect(self.store, self.run, self.runs(), sandboxed=True) as connection:
-            try:
-                statements = connection.extract_statements(sql)
-                if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
-                    raise UsageError(f"query: {ONE_SELECT}")
-                return connection.sql(sql).to_arrow_table()
-            except duckdb.Error as error:
-                raise UsageError(f"query: {_one_line(error)}") from error
+        with (
+            _in_its_words(),
+            told_by_name(self.store),
+            connect(self.store, self.run, self.runs(), sandboxed=True) as connection,
+        ):
+            statements = connection.extract_statements(sql)
+            if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
+                raise UsageError(f"query: {ONE_SELECT}")
+            return connection.sql(sql).to_arrow_table()
 
     def examples(self, where: str = "true") -> Iterator[Example]:
         """Yield the adversarial examples of the trials that a condition selects, one craft unit in memory at a time.
@@ -168,6 +171,14 @@ def _need(package: str) -> None:
         raise UsageError(
             f"{package} is not installed; pip install 'raygrid[frames]' brings it, and `.arrow()` works without"
         )
+
+
+@contextmanager
+def _in_its_words() -> Iterator[None]:
+    try:
+        yield
+    except duckdb.Error as error:
+        raise UsageError(f"query: {_one_line(error)}") from error
 
 
 def _one_line(error: duckdb.Error) -> str:

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from raygrid.results.columns import Table
+from raygrid.results.damage import told_by_name
 from raygrid.results.database import connect
 from raygrid.results.folder import index_name, keys, snapshot_name
 from raygrid.results.schema import CHECKS, CRAFTS, PLACED_TRIALS, RUNS
@@ -35,13 +36,13 @@ def publish(store: Store, run: str) -> str | None:
     A run is complete when every unit of its index has its trials; a recorded failure is no result.
 
     Raises:
-        UsageError: the disk is full, or can't be written to.
+        UsageError: the disk is full, or can't be written to; or a file is damaged.
     """
     if store.exists(snapshot_name(run, PLACED_TRIALS)):
         return None
     if not store.exists(index_name(run)):
         return f"run {run} has no index"
-    with connect(store, run, RUNS.arrow.empty_table(), snapshot=False) as connection:
+    with told_by_name(store), connect(store, run, RUNS.arrow.empty_table(), snapshot=False) as connection:
         reason = _incomplete(store, connection) or _inconsistent(connection)
         if reason is None:
             for kind, query in PUBLISHED:

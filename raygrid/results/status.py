@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from raygrid.errors import UsageError
+from raygrid.results.folder import MARKER, check
 from raygrid.results.store import Store
 
 STATUS = "status.json"
@@ -19,8 +20,10 @@ def read_status(store: Store) -> dict[str, Any]:
     """Return the last status written.
 
     Raises:
-        UsageError: no run has ever started there.
+        UsageError: no run has ever started there, or one of a later schema version.
     """
+    if store.exists(MARKER):
+        check(store)
     try:
         content = store.get(STATUS)
     except (FileNotFoundError, NotADirectoryError):

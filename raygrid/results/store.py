@@ -27,6 +27,7 @@ MISHAPS = {
     errno.ENOTSUP: "the file system has no hard links, which a commit needs",
     errno.ENOTDIR: "a part of the path is a file, not a folder",
     errno.EEXIST: "a part of the path is a file, not a folder",
+    errno.ENOENT: "no folder can be made there",
 }
 """What a person can mend; any other OSError is a fault."""
 

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
+from raygrid.assets import is_markup
 from raygrid.errors import UsageError
 from raygrid.victims.bring_inputs import checked, file_sha256, for_task
 from raygrid.victims.catalog_bring import OnnxParams, Shape
@@ -60,7 +62,14 @@ def read_graph(victim: str, file: str) -> Graph:
     try:
         model = onnx.shape_inference.infer_shapes(onnx.load(file, load_external_data=False))
     except Exception as error:  # protobuf's DecodeError is no subclass of ValueError in every version
-        raise UsageError(f'victim "{victim}": file: {file} is no ONNX file: {type(error).__name__}') from error
+        with Path(file).open("rb") as content:
+            page = is_markup(content.read(64))
+        what = (
+            "a web page saved as ONNX; download the file itself, not the page that links to it"
+            if page
+            else f"no ONNX file, or only part of one ({type(error).__name__}); export or download it again"
+        )
+        raise UsageError(f'victim "{victim}": file: {file} is {what}') from error
     problem = _graph_problem(onnx, model)
     if problem:
         raise UsageError(f'victim "{victim}": file: {file} {problem}')

@@ -69,6 +69,22 @@ def test_the_table_tells_victims_apart_on_a_narrow_terminal(progress):
     assert "digits / hardened" in text
 
 
+def test_a_run_without_a_sign_of_life_is_told_to_be_silent(progress):
+    status = progress.status("running")
+    assert "silent" not in shown(progress_table(status))
+    text = shown(progress_table({**status, "updated": status["updated"] - 600}))
+    assert "silent for 10 min 0 s" in text and "left" not in text
+    assert "silent" not in shown(progress_table({**progress.status("complete"), "updated": 0.0}))
+
+
+def test_whose_samples_are_counted_is_said_where_units_are_reused(progress):
+    status = progress.status("complete")
+    assert "samples are those of units done in this run" in shown(progress_table(status))
+    for line in status["victims"].values():
+        line["reused"] = 0
+    assert "samples are those" not in shown(progress_table(status))
+
+
 def test_a_run_that_is_over_has_no_time_left(progress):
     assert "left" not in shown(progress_table(progress.status("stopped")))
 

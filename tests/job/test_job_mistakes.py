@@ -58,6 +58,10 @@ LINE_6 = [
         '6:43: grids.g.attacks[0].budget.querys: unknown parameter "querys" of "budget"; did you mean "queries"?',
     ),
     (
+        "{use: pgd, eps: 1, budget: {queries: 0}}",
+        "6:51: grids.g.attacks.budget.queries: must be greater than or equal to 1, not 0",
+    ),
+    (
         "{use: pgd, eps: [0.1, x]}",
         '6:36: grids.g.attacks.eps[1]: must be a number or a fraction such as 8/255, not "x"',
     ),

@@ -1,9 +1,13 @@
 """The snapshot: complete or not at all, the same rows, and never changed again."""
 
+import re
+from pathlib import Path
+
 import pyarrow.parquet as pq
 import pytest
 from small_folder import Unit, key, trial
 
+from raygrid.errors import UsageError
 from raygrid.results.columns import table
 from raygrid.results.folder import encode, part_name, snapshot_name
 from raygrid.results.publish import publish
@@ -79,3 +83,17 @@ def test_an_incomplete_run_is_not_published(folder, unit, reason):
 
 def test_a_run_that_is_not_there_is_not_published(folder):
     assert publish(folder.store, "r9") == "run r9 has no index"
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1 and what a torn disk left of it"])
+def test_a_damaged_file_is_told_by_name_with_the_fix(folder, content):
+    folder.run(*UNITS)
+    name = part_name("trials", key("c.0"))
+    Path(folder.store.locate(name)).write_bytes(content)
+    told = re.escape(f"{folder.store.locate(name)} is damaged; delete it and run the job again")
+    with pytest.raises(UsageError, match=told):
+        publish(folder.store, "r1")
+    with pytest.raises(UsageError, match=told):
+        folder.results().query("FROM trials")
+    with pytest.raises(UsageError, match="query: "):
+        folder.results().query("FROM trial")

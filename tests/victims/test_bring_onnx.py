@@ -135,10 +135,13 @@ def test_a_graph_that_does_not_fit_is_refused(file, graph, words, message):
         identify("onnx", file=str(file), **words)
 
 
-@pytest.mark.parametrize("content", [b"<html>", b"", b"\x08"])
-def test_a_file_that_is_no_onnx_is_refused(file, content):
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(b"<html>", "is a web page saved as ONNX"), (b"", "is no ONNX file"), (b"\x08", "is no ONNX file")],
+)
+def test_a_file_that_is_no_onnx_is_refused(file, content, why):
     file.write_bytes(content)
-    with pytest.raises(UsageError, match=re.escape("is no ONNX file")):
+    with pytest.raises(UsageError, match=re.escape(why)):
         identify("onnx", file=str(file))
 
 
