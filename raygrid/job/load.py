@@ -38,7 +38,7 @@ def load_job(
             override.
     """
     mistakes = Mistakes()
-    root = apply_overrides(read_file(path), overrides, mistakes)
+    root = apply_overrides(read_file(path, mistakes.refuse), overrides, mistakes)
     if not isinstance(root.value, dict):
         mistakes.add(root, f"a job must be a mapping with version and grids, not {show(root)}")
         raise mistakes.error()

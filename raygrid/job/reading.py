@@ -35,11 +35,18 @@ class Mistakes:
     """The messages of one load, told all at once in the order of the file."""
 
     found: dict[tuple[Mark, str], None] = field(default_factory=dict)
+    refused: set[Mark] = field(default_factory=set)
+    """Places where YAML itself is wrong: what else is wrong with a value there is not worth a word."""
 
     def add(self, node: Node, what: str, at: Mark | None = None) -> None:
         """Blame a node: at its value unless another position is given."""
-        message = f"{node.path}: {what}" if node.path else what
-        self.found[at or node.at, message] = None
+        if (at or node.at) not in self.refused:
+            self.found[at or node.at, f"{node.path}: {what}" if node.path else what] = None
+
+    def refuse(self, at: Mark, path: str, what: str) -> None:
+        """Blame a place for what is left out of YAML on purpose."""
+        self.found[at, f"{path}: {what}" if path else what] = None
+        self.refused.add(at)
 
     def note(self, error: UsageError) -> None:
         """Take over messages that carry their own position."""

@@ -95,8 +95,12 @@ def join(path: str, part: str | int) -> str:
     return f"{path}.{part}" if path else part
 
 
-def read_file(path: Path) -> Node:
-    """Read a YAML file.
+Refuse = Callable[[Mark, str, str], None]
+"""Takes note of what is left out of YAML on purpose: (where, path, what)."""
+
+
+def read_file(path: Path, refuse: Refuse | None = None) -> Node:
+    """Read a YAML file; `refuse` as that of `read_text`.
 
     Raises:
         UsageError: missing, unreadable, empty or not UTF-8; or whatever `read_text` refuses.
@@ -111,19 +115,26 @@ def read_file(path: Path) -> Node:
         raise UsageError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
     except OSError as error:
         raise UsageError(f"{path}: can't be read ({error.strerror})") from None
-    root = read_text(text, lambda line, column: Mark(str(path), line, column))
+    root = read_text(text, lambda line, column: Mark(str(path), line, column), refuse=refuse)
     if root.value is None:
         raise UsageError(f"{path}: the file is empty")
     return root
 
 
-def read_text(text: str, mark: Callable[[int, int], Mark], path: str = "") -> Node:
-    """Read YAML text; `mark` turns line and column, from 1, into a position, and `path` is where the value will stand.
+def read_text(text: str, mark: Callable[[int, int], Mark], path: str = "", refuse: Refuse | None = None) -> Node:
+    """Read YAML text.
+
+    Args:
+        text: one document.
+        mark: turns line and column, from 1, into a position.
+        path: where the value will stand.
+        refuse: is told of duplicate keys and of what is left out of YAML on purpose, which then say nothing here.
 
     Raises:
-        UsageError: wrong syntax (the first place), or all duplicate keys and all that is left out of YAML on purpose.
+        UsageError: wrong syntax (the first place), or, without `refuse`, all that it would be told.
     """
-    builder = _Builder(mark)
+    messages: list[str] = []
+    builder = _Builder(mark, refuse or (lambda at, path, what: messages.append(_message(at, path, what))))
     try:
         root = builder.document(path, YAML(typ="safe", pure=True).parse(text))
     except MarkedYAMLError as error:
@@ -137,17 +148,16 @@ def read_text(text: str, mark: Callable[[int, int], Mark], path: str = "") -> No
         at = mark(before.count("\n") + 1, error.position - before.rfind("\n"))
         what = f"not valid YAML: the character U+{error.character:04X} is not allowed"
         raise UsageError(_message(at, path, what)) from None
-    if builder.messages:
-        raise UsageError(*builder.messages)
+    if messages:
+        raise UsageError(*messages)
     return root
 
 
 class _Builder:
-    """Builds nodes out of parser events, and collects what it refuses."""
+    """Builds nodes out of parser events, and tells what it refuses."""
 
-    def __init__(self, mark: Callable[[int, int], Mark]) -> None:
-        self.messages: list[str] = []
-        self._mark = mark
+    def __init__(self, mark: Callable[[int, int], Mark], refused: Refuse) -> None:
+        self._mark, self._refused = mark, refused
 
     def document(self, path: str, events: Iterator[Any]) -> Node:
         start = self._mark(1, 1)
@@ -199,7 +209,7 @@ class _Builder:
             self._refuse(event, path, f'tags such as "{event.tag}" are left out; write the plain value')
 
     def _refuse(self, event: Any, path: str, what: str) -> None:
-        self.messages.append(_message(self._at(event), path, what))
+        self._refused(self._at(event), path, what)
 
     def _at(self, event: Any) -> Mark:
         return self._mark(event.start_mark.line + 1, event.start_mark.column + 1)
