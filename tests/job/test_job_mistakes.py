@@ -362,7 +362,8 @@ def test_overrides_are_validated_like_the_file(load, override, message):
 
 def test_what_yaml_refuses_hides_no_other_mistake(load):
     attacks = "{use: pgd, eps: .nan}"
-    text = f"version: 1\nname: a\nname: b\nsede: 1\ngrids:\n  g: {{data: mnist-5, victims: efficientnet-lite0, attacks: {attacks}}}\n"
+    grid_ = f"g: {{data: mnist-5, victims: efficientnet-lite0, attacks: {attacks}}}"
+    text = f"version: 1\nname: a\nname: b\nsede: 1\ngrids:\n  {grid_}\n"
     assert [message.split("\n")[0] for message in messages(load, text)] == [
         "job.yaml:3:1: name: duplicate key; keep one of them",
         'job.yaml:4:1: sede: unknown key "sede" of the job; did you mean "seed"?',
