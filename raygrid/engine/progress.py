@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -110,7 +111,7 @@ def progress_table(status: Mapping[str, Any]) -> Table:
     caption = f"{status['state']}: {status['hosts']} host{'s' if status['hosts'] != 1 else ''}{lost}{left}"
     if any(line["reused"] for line in status["victims"].values()):
         caption += "; samples are those of units done in this run: `raygrid query` has all"
-    table = Table(caption=caption, caption_justify="left")
+    table = Table(caption=caption, caption_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("grid / victim", no_wrap=True)
     for heading in ("units done", "reused", "failed", "robust", "broken", "clean wrong", "unknown"):
         table.add_column(heading, justify="right")
