@@ -131,6 +131,14 @@ def flagged(results: str) -> Iterator[str]:
         )
 
 
+def unanswered(results: str) -> int:
+    """Return how many trials of the latest run have no verdict."""
+    seen = open_results(results).query(
+        "SELECT count(*) AS n FROM trials WHERE status IN ('error', 'timeout', 'invalid')"
+    )
+    return int(seen["n"][0].as_py())
+
+
 def _victim(row: dict[str, Any]) -> str:
     """Say which victim and defense, with the parameters of the defense that differ from their defaults."""
     defense = dict(PART.findall(row.get("cell_id", ""))).get("defense", row["defense"])

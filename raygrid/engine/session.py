@@ -12,7 +12,7 @@ from raygrid.engine.measures import measurable
 from raygrid.engine.placement import HostWishes, place
 from raygrid.engine.progress import display
 from raygrid.engine.remarks import remarks
-from raygrid.engine.result_tables import flagged, result_tables
+from raygrid.engine.result_tables import flagged, result_tables, unanswered
 from raygrid.engine.run import Options, Outcome, run
 from raygrid.results.store import open_store
 from raygrid.spec import Job
@@ -74,6 +74,11 @@ def _conclude(job: Job, outcome: Outcome, console: Console) -> None:
         )
     if outcome.failed:
         console.print(f"the same command tries them again; to see them: {_query(job, FAILURES)}", soft_wrap=True)
+    elif number := unanswered(job.results):
+        console.print(
+            f"[red]{number} trial{'s have' if number > 1 else ' has'} no verdict[/red]; to see why: {_query(job, FAILURES)}",
+            soft_wrap=True,
+        )
     tasks = {spec.component.task for grid in job.grids for spec in grid.data}
     sql = next(sql for task, sql in NEXT.items() if task in tasks)
     console.print(
