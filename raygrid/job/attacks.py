@@ -200,7 +200,7 @@ def check_eps(attack: AttackSpec, shape: Sequence[int]) -> str | None:
     size = "x".join(str(side) for side in shape)
     return (
         f'attack "{attack.component.name}": eps {attack.eps:g} is larger than the whole input range: any {size} input '
-        f"lies within {attack.norm} distance {largest:g} of any other"
+        f"lies within {attack.norm} distance {largest:g} of any other; choose a smaller eps"
     )
 
 
