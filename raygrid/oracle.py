@@ -335,10 +335,10 @@ class Oracle:
         """Return a victim's outputs [B, classes] of x [B, C, H, W], each at its sample's own look [B]."""
         seen = self._seen(x, index, looks, draw)
         draws = self._draws(index, looks, draw)
-        return self._read(in_few_sizes(victim, seen) if draws is None else victim(seen, draws), index)
+        outputs = in_few_sizes(victim, seen) if draws is None else victim(seen, draws)
+        return self._read(outputs.to(x.dtype), index)  # a victim may answer in 16 bits, or in 64
 
     def _read(self, outputs: Tensor, index: Tensor) -> Tensor:
-        outputs = outputs.float()  # a victim may answer in 16 bits, or in 64
         return outputs if self.readout is None else self.readout(outputs, index)
 
     def _seen(self, x: Tensor, index: Tensor, looks: Tensor, draw: int) -> Tensor:
@@ -366,7 +366,8 @@ class Oracle:
     def _resumed(self, h: Tensor, layer: str, index: Tensor) -> Tensor:
         """Return the victim's outputs [B, classes] that follow from values h [B, ...] of a hidden layer."""
         layers = self._layers()
-        return self._read(layers.resume(h.clamp_min(0) if layers.rectified(layer) else h, layer), index)
+        outputs = layers.resume(h.clamp_min(0) if layers.rectified(layer) else h, layer)
+        return self._read(outputs.to(torch.promote_types(h.dtype, torch.float32)), index)
 
     def _layers(self) -> Any:
         if not hasattr(self.victim, "softly_inside"):
