@@ -75,9 +75,9 @@ class Oracle:
         device: where the samples are.
         readout: what makes logits of the victim's outputs, where these are none: embeddings that are compared, say.
         mixed: the victim in 16 bits, which `gradient` asks in its stead, but for the last of an attack's `rounds`; see
-            `raygrid/victims/mixed.py`. What succeeds there, or
-            nearly so, is looked at once more in float32, and succeeds if it does so there; a sample whose gradient is not finite,
-            or zero throughout, is asked in float32 as well. These looks are not the attacker's, and are not counted.
+            `raygrid/victims/mixed.py`. What succeeds there, or nearly so, is looked at once more in float32, and succeeds if it
+            does so there; a sample whose gradient is not finite, or zero throughout, is asked in float32 as well. These looks are
+            not the attacker's, and are not counted.
         starts: [N, S, C, H, W], inputs that the attacker has and that may meet the goal: photos of a person to be taken for.
         stands_in: see the property of this name.
 

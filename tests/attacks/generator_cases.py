@@ -3,10 +3,7 @@
 import math
 
 import torch
-from cases import batch_of
-from layered import layered
-from models import Tiny, pixels
-from torch import nn
+from layered import small_victim
 
 from raygrid import registry
 from raygrid.constraints import Constraint
@@ -17,22 +14,6 @@ COMPONENT = registry.find("attack", "feature-space-generator")
 AWARE = ("none", "input", "hidden", "both")
 FEW = {"target_layer": "1", "epochs": 2, "draws": 2, "width": 3, "batch": 4, "lr": 1e-3, "lr_d": 2e-3}
 BOX = Constraint("linf", math.inf)
-
-
-def small() -> nn.Sequential:
-    """Tiny as a chain: layers "0" (convolution), "1" (ReLU), "2" (flat)."""
-    tiny = Tiny()
-    tiny.head.weight.data *= 4
-    return nn.Sequential(tiny.conv, nn.ReLU(), nn.Flatten(), tiny.head)
-
-
-def small_victim():
-    return layered(small(), (1, 6, 6), 3)
-
-
-def small_batch(n=9):
-    x = pixels(n, 1, 6, 6, seed=5)
-    return batch_of(x, small_victim()(x).argmax(1), 3)
 
 
 def spec(goal="untargeted", target=None, budget=None, **params) -> AttackSpec:

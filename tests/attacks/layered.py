@@ -3,7 +3,8 @@
 from functools import cache
 
 import torch
-from models import digits
+from cases import batch_of
+from models import Tiny, digits, pixels
 from torch import Tensor, nn
 
 from raygrid.victims.info import VictimInfo
@@ -78,3 +79,19 @@ class Probe(Victim):
 
     def _count(self, gradient: Tensor) -> None:
         self.backwards += len(gradient)
+
+
+def small() -> nn.Sequential:
+    """Tiny as a chain: layers "0" (convolution), "1" (ReLU), "2" (flat)."""
+    tiny = Tiny()
+    tiny.head.weight.data *= 4
+    return nn.Sequential(tiny.conv, nn.ReLU(), nn.Flatten(), tiny.head)
+
+
+def small_victim():
+    return layered(small(), (1, 6, 6), 3)
+
+
+def small_batch(n=9):
+    x = pixels(n, 1, 6, 6, seed=5)
+    return batch_of(x, small_victim()(x).argmax(1), 3)

@@ -6,8 +6,8 @@ from functools import cache
 import pytest
 import torch
 from cases import batch_of, run, statuses
-from generator_cases import AWARE, BOX, COMPONENT, FEW, examples, fitted, small, small_batch, small_victim, source, spec
-from layered import Probe, layered, perceptron, small_digits
+from generator_cases import AWARE, BOX, COMPONENT, FEW, examples, fitted, source, spec
+from layered import Probe, layered, perceptron, small, small_batch, small_digits, small_victim
 from models import pixels
 from safetensors.torch import load, save
 from torch import nn

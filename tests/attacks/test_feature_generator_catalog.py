@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 from cases import batch_of
-from generator_cases import AWARE, COMPONENT, FEW, small_batch, small_victim
-from layered import layered
+from generator_cases import AWARE, COMPONENT, FEW
+from layered import layered, small_batch, small_victim
 from models import pixels
 from torchvision.models import get_model
 

@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 import torch
 from cases import batch_of, run, statuses
-from layered import Probe, layered, perceptron, small_digits
+from layered import Probe, layered, perceptron, small, small_batch, small_digits, small_victim
 from models import Tiny, digits, pixels, victim
 from torch import nn
 
@@ -27,22 +27,6 @@ from raygrid.spec import AttackSpec, Budget
 COMPONENT = registry.find("attack", "feature-space")
 AWARE = ("none", "input", "hidden", "both")
 FEW = {"target_layer": "1", "steps": 4, "draws": 3}
-
-
-def small() -> nn.Sequential:
-    """Tiny as a chain: layers "0" (convolution), "1" (ReLU), "2" (flat)."""
-    tiny = Tiny()
-    tiny.head.weight.data *= 4
-    return nn.Sequential(tiny.conv, nn.ReLU(), nn.Flatten(), tiny.head)
-
-
-def small_victim():
-    return layered(small(), (1, 6, 6), 3)
-
-
-def small_batch(n=9):
-    x = pixels(n, 1, 6, 6, seed=5)
-    return batch_of(x, small_victim()(x).argmax(1), 3)
 
 
 def spec(goal="untargeted", target=None, budget=None, access="gradient", **params) -> AttackSpec:
