@@ -31,7 +31,7 @@ from raygrid.victims.info import VictimInfo
 
 CRAFT_VERSION = 3
 """Bumped when oracle, goals, constraints or randomness change what an unchanged attack crafts."""
-JUDGE_VERSION = 2
+JUDGE_VERSION = 3
 """Bumped when the judge's verdict on unchanged examples changes."""
 MIXED_VERSION = 2
 """Bumped when what an attack crafts in mixed precision changes, and in float32 does not."""

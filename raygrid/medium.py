@@ -15,6 +15,9 @@ class Medium(NamedTuple):
     """A file holds multiples of 1 / levels."""
     dtype: torch.dtype
     """As which it holds how many."""
+    guard: float
+    """Levels by which x + eps may miss one through float32 rounding, and still counts as that level: several times that rounding,
+    and for pictures less than what a distance may exceed eps by (constraints.TOLERANCE)."""
 
     @property
     def most(self) -> int:
@@ -22,10 +25,8 @@ class Medium(NamedTuple):
         return torch.iinfo(self.dtype).max
 
 
-PICTURE = Medium(0.0, 1.0, 255, torch.uint8)
-SOUND = Medium(-1.0, 1.0, 32768, torch.int16)
-LEVEL_GUARD = 1e-3
-"""Levels by which x + eps may miss one through float32 rounding, and still counts as that level."""
+PICTURE = Medium(0.0, 1.0, 255, torch.uint8, 2e-4)
+SOUND = Medium(-1.0, 1.0, 32768, torch.int16, 1e-3)
 
 
 def medium_of(x: Tensor) -> Medium:
@@ -37,8 +38,8 @@ def stored(x_adv: Tensor, x: Tensor) -> Tensor:
     """Return x_adv [B, ...] as a file holds it (pictures uint8, sound int16), each value rounded towards the clean input x."""
     medium = medium_of(x)
     levels = x_adv.double() * medium.levels
-    up = (levels + LEVEL_GUARD).floor()
-    down = (levels - LEVEL_GUARD).ceil()
+    up = (levels + medium.guard).floor()
+    down = (levels - medium.guard).ceil()
     return torch.where(x_adv >= x, up, down).clamp(medium.low * medium.levels, medium.most).to(medium.dtype)
 
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from raygrid.component import Component, Params, Task
 from raygrid.costs import Costs
+from raygrid.errors import UsageError
 
 GoalName = Literal["untargeted", "targeted", "random-target", "impersonate", "dodge", "transcribe", "garble"]
 VERIFICATION_GOALS: tuple[GoalName, ...] = ("impersonate", "dodge")
@@ -315,3 +316,15 @@ class Job:
     file: str = ""
     resolved: dict[str, Any] = field(default_factory=dict)
     """The job as validated, overrides applied, as plain JSON values: frozen into the run's manifest."""
+    places: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+    """`grids.imagenet.data` and the like -> where it stands: `jobs/quickstart.yaml:7:5:`, or the option that said it."""
+
+    def placed(self, error: UsageError) -> UsageError:
+        """Return the error with each message of a part of the job preceded by where that part stands."""
+        return UsageError(*(self._placed(message) for message in error.messages))
+
+    def _placed(self, message: str) -> str:
+        path = message.partition(":")[0]
+        while path and path not in self.places:
+            path = path.rpartition(".")[0]
+        return f"{self.places[path]} {message}" if path else message

@@ -1,8 +1,16 @@
 from importlib.util import find_spec
 
 import pytest
+import torch
 
-from raygrid.bench_suites import REFERENCE, suite_table
+from raygrid.attacks.autopgd import apgd
+from raygrid.bench import watched
+from raygrid.bench_inputs import some_samples, some_victim
+from raygrid.bench_suites import REFERENCE, REFERENCE_NORMS, start_alike, suite_table
+from raygrid.constraints import Constraint
+from raygrid.goals import Goal
+from raygrid.oracle import Oracle
+from raygrid.randomness import Randomness
 
 SEEDS = 2
 
@@ -37,3 +45,26 @@ def test_no_sample_is_counted_twice():
     table = suite_table("mnist-cnn", "{use: mnist-5k, limit: 2}", "linf", 0.5, 256, 1, "cpu")
     standing = next(column for column in table.columns if column.header == "standing")
     assert set(standing.cells) == {"0 of 2"}
+
+
+@pytest.mark.parametrize(("norm", "eps"), [("linf", 0.01), ("l2", 0.1), ("l1", 0.5)])
+def test_the_reference_starts_each_run_where_ours_does(norm, eps):
+    package = pytest.importorskip(REFERENCE, reason=f"{REFERENCE} is the authors' code, .ci/run installs it")
+    victim = some_victim("mnist-cnn")
+    x, y = some_samples(victim, 4, None, repeated=False)
+    streams = Randomness(5, "apgd-ce", ["0", "1", "2", "3"])
+    theirs = package.AutoAttack(victim, norm=REFERENCE_NORMS[norm], eps=eps, seed=1, device="cpu").apgd
+    theirs.n_iter = theirs.n_iter_orig = 10
+    theirs.n_restarts = 2
+    start_alike(theirs, x, lambda run: f"start/{run}", streams)
+    with watched(victim) as seen:
+        theirs.perturb(x[1:], y[1:])
+    with watched(victim) as looks:
+        oracle = Oracle(victim, 4, access="gradient", skip=torch.tensor([True, False, False, False]))
+        apgd(
+            oracle, Goal("untargeted", y), x, Constraint(norm, eps), streams, steps=10, restarts=2, rho=0.75, loss="ce"
+        )
+    runs = [z for z, with_gradient in seen if with_gradient], [z for z, with_gradient in looks if with_gradient]
+    for theirs_first, ours_first in zip(*((points[0], points[len(points) // 2]) for points in runs), strict=True):
+        assert (ours_first - x[1:]).abs().sum() > 0.1
+        torch.testing.assert_close(theirs_first, ours_first, atol=2e-5, rtol=0)

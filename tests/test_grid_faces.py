@@ -127,7 +127,7 @@ def test_keys_of_classification_are_those_from_before_there_were_faces(tmp_path,
     words = with_grid(victims=["mnist-cnn"], attacks=attacks, defenses=defenses, judge={"draws": 5})
     monkeypatch.setattr(grid, "JUDGE_VERSION", 1)
     found = plan(job_of(tmp_path, **words))
-    assert (CRAFT_VERSION, JUDGE_VERSION) == (3, 2)
+    assert (CRAFT_VERSION, JUDGE_VERSION) == (3, 3)
     assert content_key(sorted(keys(found))) == "1475b5c50278fd0e091de517ef44b0ea"
     assert content_key(sorted(found.crafts)) == "b6acff24676af7157cdf8884067e3b0c"
 

@@ -10,9 +10,9 @@ from raygrid.registry import components
 from raygrid.units import ShardRef
 
 GOLDEN = {
-    "score": "8527268f5f51e1a5d452e209ab41ff52",
+    "score": "02de4ae827d43841161ed4eb41821f05",
     "craft": "a42d2f3fd915610f71a030bfee0d1eab",
-    "transfer": "ad17cd3ff71d2c5506538c9f1403e66e",
+    "transfer": "62aaba3707b36a787242d4d5a73038e3",
 }
 REGENERATE = (
     "The content keys of unchanged units have moved, so that everybody's stored results would be computed again. If the maths "

@@ -132,7 +132,7 @@ MAY_IMPORT = {
     "bench": RUN | {"arithmetic", "bench_inputs", "memory", "notebook"},
     "bench_peers": RUN | {"bench"},
     "bench_compare": RUN | {"bench", "bench_peers"},
-    "bench_suites": RUN | {"bench_inputs", "notebook"},
+    "bench_suites": RUN | {"bench_inputs", "notebook", "randomness"},
     "bench_defenses": RUN | {"bench", "bench_inputs"},
     "bench_audio": RUN | {"bench", "bench_inputs"},
     "bench_audio_peer": RUN | {"bench", "bench_audio"},

@@ -2,15 +2,16 @@ import pytest
 import torch
 from models import pixels
 
-from raygrid.medium import PICTURE, stored
+from raygrid.constraints import Constraint
+from raygrid.medium import PICTURE, read_back, stored
 
 LEVELS = PICTURE.levels
 LEVEL = 1 / LEVELS
 ROUNDED = [
     # clean, example, levels stored
     (0.0, 0.5 * LEVEL, 0),
-    (0.0, 0.9995 * LEVEL, 1),
-    (0.0, 0.99 * LEVEL, 0),
+    (0.0, 0.9999 * LEVEL, 1),
+    (0.0, 0.9995 * LEVEL, 0),
     (100 * LEVEL, 102.9 * LEVEL, 102),
     (100 * LEVEL, 97.1 * LEVEL, 98),
     (100 * LEVEL, 100 * LEVEL, 100),
@@ -33,6 +34,15 @@ def test_whole_levels_survive_storing(k):
     for sign in (1, -1):
         x_adv = (x + sign * k / LEVELS).clamp(0, 1)
         assert torch.equal(stored(x_adv, x).long(), (clean.long() + sign * k).clamp(0, 255))
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99, 0.9999])
+def test_what_is_stored_of_clean_inputs_between_levels_keeps_to_eps(share):
+    """An example that falls just short of a level is rounded up to it, by less than what a distance may exceed eps by."""
+    x, eps = torch.full((1, 1, 1, 1), 100.5 * LEVEL), (0.5 - share * PICTURE.guard) * LEVEL
+    copy = stored(x + eps, x)
+    assert copy.item() == 101
+    assert Constraint("linf", eps).allows(read_back(copy, x), x).all()
 
 
 def test_a_stored_copy_lies_between_the_clean_input_and_the_example():

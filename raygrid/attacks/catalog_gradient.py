@@ -171,6 +171,7 @@ COMPONENTS: tuple[Component, ...] = (
         source="Croce & Hein, ICML 2020; for L1 ICML 2021",
         norms=("linf", "l2", "l1"),
         goals=ALL_GOALS,
+        version=2,
     ),
     Component(
         kind="attack",
@@ -181,6 +182,7 @@ COMPONENTS: tuple[Component, ...] = (
         source="Croce & Hein, ICML 2020; for L1 ICML 2021",
         norms=("linf", "l2", "l1"),
         goals=ALL_GOALS,
+        version=2,
     ),
     Component(
         kind="attack",
@@ -191,6 +193,7 @@ COMPONENTS: tuple[Component, ...] = (
         source="Croce & Hein, ICML 2020; for L1 ICML 2021",
         norms=("linf", "l2", "l1"),
         goals=ALL_GOALS,
+        version=2,
     ),
     Component(
         kind="attack",
@@ -201,6 +204,7 @@ COMPONENTS: tuple[Component, ...] = (
         source="Croce & Hein, ICML 2020; for L1 ICML 2021",
         norms=("linf", "l2", "l1"),
         goals=("untargeted",),
+        version=2,
     ),
     Component(
         kind="attack",
@@ -211,5 +215,6 @@ COMPONENTS: tuple[Component, ...] = (
         source="after Croce & Hein, ICML 2020; the race is ours",
         norms=("linf", "l2", "l1"),
         goals=("untargeted",),
+        version=2,
     ),
 )

@@ -40,8 +40,15 @@ def read_inputs(job: Job) -> Inputs:
     """Read the datasets, identify the victims and expand the grid.
 
     Raises:
-        UsageError: whatever a person got wrong in data, victims or their combination.
+        UsageError: whatever a person got wrong in data, victims or their combination, and where in the job file.
     """
+    try:
+        return _read(job)
+    except UsageError as error:
+        raise job.placed(error) from None
+
+
+def _read(job: Job) -> Inputs:
     infos = {spec.key: _identify(spec) for spec in _victims(job)}
     walks = any(attack.starts_from_photos for grid in job.grids for attack in grid.attacks)
     datasets: dict[str, Dataset] = {}

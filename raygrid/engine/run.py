@@ -28,7 +28,7 @@ from raygrid.engine.work import plan_tasks
 from raygrid.errors import UsageError
 from raygrid.keys import content_key
 from raygrid.pins import ASSETS
-from raygrid.results.folder import commit_failure, keys, part_name, prepare, write_index, write_run
+from raygrid.results.folder import commit_failure, forsake, keys, part_name, prepare, write_index, write_run
 from raygrid.results.publish import publish
 from raygrid.results.status import write_status
 from raygrid.results.store import STAGING, Store, open_store
@@ -100,12 +100,13 @@ def run(
         report: called while weights are fetched.
 
     Raises:
-        UsageError: a victim is not fit, the disk is full, and whatever else a person must mend. What was committed stays.
+        UsageError: a victim is not fit, the disk is full, and whatever else a person must mend. What was committed stays;
+                where nothing was, no folder does.
     """
     options = options or Options()
     started = time.monotonic()
     store = open_store(job.results)
-    prepare(store)
+    new = prepare(store)
     plan = inputs.plan
     done = what_is_done(store)
     backlog = plan_tasks(plan.scores, done.scored, done.crafted, done.fitted)
@@ -149,6 +150,8 @@ def run(
         if executor:
             executor.close()
         store.delete(token)
+        if new:
+            forsake(store)  # a run that was refused leaves nothing
     unpublished = publish(store, run_id) if ending.state == "complete" else None
     computed = sum(line.done for line in progress.lines.values())
     reused = sum(line.reused for line in progress.lines.values())

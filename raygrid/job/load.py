@@ -57,10 +57,18 @@ def load_job(
         results=top[0].results or f"results/{name}",
         grids=tuple(grid for grid, _ in grids),
         file=str(path),
+        places=dict(_places(root)),
     )
     seed = list(job.seeds) if len(job.seeds) > 1 else job.seeds[0]
     written = {"version": top[0].version, "name": name, "seed": seed, "results": job.results}
     return replace(job, resolved={**written, "grids": {grid.name: said for grid, said in grids}})
+
+
+def _places(node: Node) -> Iterator[tuple[str, str]]:
+    """Yield the path of every key of a file, and where it stands."""
+    for child in node.value.values() if isinstance(node.value, dict) else ():
+        yield child.path, str(child.key_at)
+        yield from _places(child)
 
 
 def _named_grids(root: Node, mistakes: Mistakes) -> Iterator[tuple[str, Node]]:

@@ -50,15 +50,24 @@ INDEX_CHUNK = 20_000
 """Index rows that are held as Python objects at a time: a run of 1e6 units would take gigabytes otherwise."""
 
 
-def prepare(store: Store) -> None:
-    """Make the store a results folder, or check that it is one of this schema version.
+def prepare(store: Store) -> bool:
+    """Make the store a results folder, or check that it is one of this schema version. Return whether it is a new one.
 
     Raises:
         UsageError: it belongs to another version, or is something else.
     """
     marker = json.dumps({"schema_version": SCHEMA_VERSION}).encode()
-    if not store.put_if_absent(MARKER, marker):
-        check(store, writing=True)
+    if store.put_if_absent(MARKER, marker):
+        return True
+    check(store, writing=True)
+    return False
+
+
+def forsake(store: Store) -> None:
+    """Undo `prepare`, where nothing was written since."""
+    if all(name.removeprefix("./") == MARKER for name in store.list("")):
+        store.delete(MARKER)
+        store.prune()
 
 
 def check(store: Store, *, writing: bool = False) -> None:

@@ -57,6 +57,9 @@ class Store(Protocol):
     def delete(self, name: str) -> None:
         """Remove the name; nothing happens where there is none."""
 
+    def prune(self) -> None:
+        """Remove folders that hold nothing, that of the store too; what has no folders does nothing."""
+
     def locate(self, name: str) -> str:
         """Return the path or URI by which other readers (DuckDB, Arrow) reach the name."""
 
@@ -101,6 +104,12 @@ class LocalStore:
     def delete(self, name: str) -> None:
         """See Store."""
         (self.root / name).unlink(missing_ok=True)
+
+    def prune(self) -> None:
+        """See Store."""
+        for folder, _, _ in os.walk(self.root, topdown=False):
+            with suppress(OSError):  # it holds something
+                Path(folder).rmdir()
 
     def locate(self, name: str) -> str:
         """See Store."""
