@@ -62,7 +62,16 @@ def test_the_reference_starts_each_run_where_ours_does(norm, eps):
     with watched(victim) as looks:
         oracle = Oracle(victim, 4, access="gradient", skip=torch.tensor([True, False, False, False]))
         apgd(
-            oracle, Goal("untargeted", y), x, Constraint(norm, eps), streams, steps=10, restarts=2, rho=0.75, loss="ce"
+            oracle,
+            Goal("untargeted", y),
+            x,
+            Constraint(norm, eps),
+            streams,
+            steps=10,
+            restarts=2,
+            rho=0.75,
+            loss="ce",
+            projection="clipped",
         )
     runs = [z for z, with_gradient in seen if with_gradient], [z for z, with_gradient in looks if with_gradient]
     for theirs_first, ours_first in zip(*((points[0], points[len(points) // 2]) for points in runs), strict=True):

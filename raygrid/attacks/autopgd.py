@@ -1,6 +1,8 @@
 """Auto-PGD in L-inf and L2: gradient steps with momentum whose size follows the progress made. L1 stands in autopgd_l1.py."""
 
 import math
+from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -9,7 +11,7 @@ from raygrid.attacks.autopgd_l1 import descend_l1
 from raygrid.attacks.best import Best
 from raygrid.attacks.nearest_class import likeliest_rivals
 from raygrid.attacks.rows import rows, with_rows
-from raygrid.constraints import Constraint
+from raygrid.constraints import ROUNDING, TINY, Constraint
 from raygrid.goals import Goal, LossName
 from raygrid.oracle import Oracle
 from raygrid.randomness import Randomness
@@ -20,9 +22,27 @@ FIRST_STEP = 2.0
 """Initial step size, in units of eps."""
 
 FIRST_LOSS = 0.0
-"""What the loss after the first step is compared with, to see whether it made progress, as in the authors' code, whose record has no
-loss of the starting point. The paper takes that; one step in 22 decides whether a sample's next ones are halved, and AutoAttack's
-verdicts on digits owe to it."""
+"""What the loss after the first step is compared with, to see whether it made progress: as in the authors' code, whose record lacks
+that of the starting point, which the paper takes. One step in 22 decides whether the next ones of a sample are halved."""
+
+ProjectionName = Literal["nearest", "clipped"]
+Project = Callable[[Constraint, Tensor, Tensor], Tensor]
+"""(constraint, points z [B, ...], clean inputs x) -> points of ball and box."""
+
+
+def _clipped(constraint: Constraint, z: Tensor, x: Tensor) -> Tensor:
+    if constraint.norm != "l2":
+        return constraint.project(z, x)
+    delta = constraint.paint(z, x) - x
+    length = delta.flatten(1).square().sum(1).sqrt()
+    rounding = ROUNDING * math.sqrt(math.prod(x.shape[1:])) * (constraint.high - constraint.low)
+    factor = (max(constraint.eps - rounding, 0.0) / length.clamp_min(TINY)).clamp_max(1.0)
+    return torch.addcmul(x, delta, _as(factor, delta)).clamp_(constraint.low, constraint.high)
+
+
+PROJECTIONS: dict[ProjectionName, Project] = {"nearest": Constraint.project, "clipped": _clipped}
+"""What brings a step back. In L2 the authors' code scales to eps and then clips, which stays short of eps where the box stops
+values; `nearest` is the nearest point of both."""
 
 
 def checkpoints(steps: int) -> list[int]:
@@ -44,6 +64,7 @@ def apgd(
     restarts: int,
     rho: float,
     loss: LossName,
+    projection: ProjectionName,
 ) -> Tensor:
     """Auto-PGD (Croce & Hein, ICML 2020), with the paper's notation: η step size, ρ the share of steps that must make progress.
 
@@ -57,13 +78,14 @@ def apgd(
         restarts: runs from different random starts; each attacks only what is left.
         rho: share of the steps since the last checkpoint that must lower the loss, else the step is halved; unused in L1.
         loss: the surrogate loss: `ce` is APGD-CE, `dlr` APGD-DLR.
+        projection: of steps in L2.
 
     Returns:
         Candidates [B, C, H, W] inside the constraint: a point seen to succeed, else the one of lowest loss.
     """
-    best = Best(x)
+    best, project = Best(x), PROJECTIONS[projection]
     for restart in range(restarts):
-        descend(oracle, goal, x, constraint, randomness, f"start/{restart}", best, steps, rho, loss)
+        descend(oracle, goal, x, constraint, randomness, f"start/{restart}", best, steps, rho, loss, project)
     return best.x
 
 
@@ -79,6 +101,7 @@ def apgd_t(
     restarts: int,
     rho: float,
     loss: LossName,
+    projection: ProjectionName,
 ) -> Tensor:
     """APGD-T (Croce & Hein, ICML 2020): Auto-PGD towards the likeliest rival classes, one after the other.
 
@@ -93,27 +116,30 @@ def apgd_t(
         restarts: runs for each rival.
         rho: as in `apgd`.
         loss: `dlr`, the targeted form of the paper, or `margin`, its numerator.
+        projection: of steps in L2.
 
     Returns:
         As `apgd`; among points that fail, losses with different rivals are compared.
     """
-    best = Best(x)
+    best, project = Best(x), PROJECTIONS[projection]
     rivals = likeliest_rivals(oracle, goal, x, targets)
     for restart in range(restarts):
         for k in range(rivals.shape[1]):
             steered = goal.rival(rivals[:, k])
-            descend(oracle, steered, x, constraint, randomness, f"start/{restart}/{k}", best, steps, rho, loss)
+            descend(oracle, steered, x, constraint, randomness, f"start/{restart}/{k}", best, steps, rho, loss, project)
     return best.x
 
 
-def _start(x: Tensor, constraint: Constraint, randomness: Randomness, purpose: str, index: Tensor) -> Tensor:
+def _start(
+    x: Tensor, constraint: Constraint, randomness: Randomness, purpose: str, index: Tensor, project: Project
+) -> Tensor:
     """A random direction, stretched to the ball's surface as the reference implementation does; in L1 left to the projection."""
     if constraint.norm == "l1":
         return x + randomness.normal(purpose, index, x)
     cube = constraint.norm == "linf"
     t = 2 * randomness.uniform(purpose, index, x) - 1 if cube else randomness.normal(purpose, index, x)
     length = constraint.ball.norm(t.flatten(1)).clamp_min(1e-12)
-    return constraint.project(x + constraint.eps * t / length.view(-1, *[1] * (x.ndim - 1)), x)
+    return project(constraint, x + constraint.eps * t / length.view(-1, *[1] * (x.ndim - 1)), x)
 
 
 def descend(
@@ -127,13 +153,14 @@ def descend(
     steps: int,
     rho: float,
     loss: LossName,
+    project: Project = Constraint.project,
 ) -> None:
     """One run from a random start, over the samples that still stand; what it finds goes into `best`."""
     start = oracle.active()
     if not len(start):
         return
     z = x.clone()
-    z[start] = _start(x[start], constraint, randomness, purpose, start)
+    z[start] = _start(x[start], constraint, randomness, purpose, start, project)
     if constraint.norm == "l1":
         descend_l1(oracle, goal, x, z, constraint, best, steps, loss)
         return
@@ -171,10 +198,10 @@ def descend(
         if go is not None:
             on, here, g = on[go], here[go], g[go]
         clean = rows(x, on)
-        step = constraint.project(constraint.descend(here, g, _as(η[on], g)), clean)
+        step = project(constraint, constraint.descend(here, g, _as(η[on], g)), clean)
         if k > 0:
             momentum = (1 - MOMENTUM) * (here - rows(previous, on))
-            step = constraint.project(here + MOMENTUM * (step - here) + momentum, clean)
+            step = project(constraint, here + MOMENTUM * (step - here) + momentum, clean)
         previous, z = with_rows(previous, on, here), with_rows(z, on, step)
 
     for on in oracle.rounds(1, gradients=0):

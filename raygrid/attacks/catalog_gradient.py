@@ -67,6 +67,9 @@ class AutoPGD(Params):
     """Runs from different random starts; each attacks only the samples that still stand."""
     rho: float = Field(0.75, gt=0, le=1)
     """Share of the steps between two checkpoints that must make progress, else the step size is halved; unused in L1."""
+    projection: Literal["nearest", "clipped"] = "nearest"
+    """Of steps in L2: to the nearest point of ball and box, or scaled to eps and then clipped into the box, as the authors' code
+    does, which stays short of eps where the box stops values. AutoAttack takes that."""
 
     def passes(self) -> tuple[int, int]:
         """One gradient a step, and a last look at the end of each restart."""

@@ -86,6 +86,15 @@ ATTACKS = [
         for norm in ("linf", "l2")
     ),
     *(Case(name, norm, SHORT, two_classes={}) for name in ("apgd-ce", "apgd-dlr") for norm in ("linf", "l2", "l1")),
+    # Clipped after it was scaled, a point of a ball that the box cuts into stays short of eps.
+    Case(
+        "apgd-ce",
+        "l2",
+        SHORT | {"projection": "clipped"},
+        {"projection": "clipped"},
+        box=False,
+        variant=("projection",),
+    ),
     *(
         Case(
             "apgd-race",

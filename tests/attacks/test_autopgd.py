@@ -5,7 +5,10 @@ import torch
 from cases import batch_of
 from models import Linear, Tiny, pixels
 
-from raygrid.attacks.autopgd import apgd, checkpoints
+from raygrid.attacks.autopgd import apgd, apgd_t, checkpoints
+from raygrid.bench import watched
+from raygrid.bench_inputs import some_samples, some_victim
+from raygrid.bench_suites import REFERENCE, REFERENCE_NORMS, start_alike
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
 from raygrid.oracle import Oracle
@@ -40,7 +43,9 @@ def path(model, x, constraint, steps=40, rho=0.75):
     batch = batch_of(x, model(x).argmax(1), 3)
     oracle = Oracle(watched, len(x), stop_early=False)
     goal, randomness = Goal("untargeted", batch.labels), Randomness(0, "apgd-ce", batch.ids)
-    best = apgd(oracle, goal, x, constraint, randomness, steps=steps, restarts=1, rho=rho, loss="ce")
+    best = apgd(
+        oracle, goal, x, constraint, randomness, steps=steps, restarts=1, rho=rho, loss="ce", projection="nearest"
+    )
     return torch.stack(watched.points), best
 
 
@@ -66,3 +71,28 @@ def test_returns_the_best_point_that_it_saw():
     points, best = path(Tiny(), x, Constraint("l2", 0.2))
     losses = torch.stack([goal.loss(Tiny()(point)) for point in points])
     assert (goal.loss(Tiny()(best)) <= losses.amin(0) + 1e-5).all()
+
+
+@pytest.mark.parametrize(("norm", "eps"), [("linf", 0.325), ("l2", 1.6)])
+@pytest.mark.parametrize("name", ["apgd-ce", "apgd-t"])
+def test_every_step_is_that_of_the_authors_code(norm, eps, name):
+    """From the same start, over all checkpoints. L1 departs from it on purpose."""
+    package = pytest.importorskip(REFERENCE, reason=f"{REFERENCE} is the authors' code, .ci/run installs it")
+    model = some_victim("mnist-cnn-adv")
+    x, y = some_samples(model, 12, None, repeated=False)
+    streams, n = Randomness(3, name, [str(i) for i in range(len(x))]), len(x)
+    suite = package.AutoAttack(model, norm=REFERENCE_NORMS[norm], eps=eps, device="cpu")
+    theirs = suite.apgd if name == "apgd-ce" else suite.apgd_targeted
+    start_alike(theirs, x, "start/{}".format if name == "apgd-ce" else "start/0/{}".format, streams)
+    theirs.init_hyperparam(x)
+    theirs.y_target = model(x).topk(2).indices[:, 1]
+    with watched(model) as seen:
+        theirs.attack_single_run(x, y)
+    ours, own = (apgd, {"loss": "ce"}) if name == "apgd-ce" else (apgd_t, {"loss": "dlr", "targets": 1})
+    with watched(model) as looks:
+        oracle, goal, ball = Oracle(model, n, stop_early=False), Goal("untargeted", y), Constraint(norm, eps)
+        ours(oracle, goal, x, ball, streams, steps=100, restarts=1, rho=0.75, projection="clipped", **own)
+    points = torch.stack([z for z, with_gradient in seen if with_gradient])
+    assert len(points) == 101
+    apart = (points - torch.stack([z for z, _ in looks][-len(points) :])).abs().amax((0, 2, 3, 4))
+    assert (apart > 1e-3).sum() <= 1, "rounding may turn a step of one"
