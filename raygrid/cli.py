@@ -53,6 +53,23 @@ class Format(StrEnum):
     parquet = "parquet"
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"raygrid {version('raygrid')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", callback=_tell_version, is_eager=True)
+    ] = False,
+) -> None:
+    """What stands before a command; the help is that of `app`."""
+
+
 @app.command()
 def run(
     job: JobFile,

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,10 @@ def test_help_teaches_with_an_example(raygrid, command):
     ended = raygrid(*command, "--help")
     assert ended.code == 0
     assert f"Example: raygrid {' '.join(command)}" in " ".join(ended.out.split())
+
+
+def test_it_tells_its_version(raygrid):
+    assert raygrid("--version").out == f"raygrid {version('raygrid')}\n"
 
 
 def test_help_of_the_program_names_every_command(raygrid):
@@ -195,3 +200,16 @@ def test_describe_lists_the_layers_of_a_victim_with_their_shapes(raygrid):
     shown = raygrid("describe", "mnist-cnn").out
     assert [line.split()[1] for line in shown.splitlines() if line.startswith("│")][:3] == ["conv1", "pool1", "relu1"]
     assert "16 x 28 x 28" in shown
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_what_turns_out_once_the_data_are_read_says_where_it_stands(raygrid, job, command):
+    file = job()
+    file.write_text(file.read_text().replace("mnist-cnn", "efficientnet-lite0"))
+    ended = raygrid(command, file)
+    assert ended.code == 2
+    line = 1 + file.read_text().splitlines().index("  digits:")
+    assert f'{file}:{line}:3: grids.digits: victim "efficientnet-lite0" takes inputs' in ended.err
+    ended = raygrid(command, job(), "-s", "grids.digits.data={use: npz, path: nowhere.npz}")
+    assert ended.code == 2
+    assert "-s grids.digits.data: " in ended.err

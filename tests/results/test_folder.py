@@ -11,6 +11,7 @@ from raygrid.results.folder import (
     commit_craft,
     commit_failure,
     commit_trials,
+    forsake,
     indexed_runs,
     keys,
     part_name,
@@ -29,9 +30,19 @@ UNIT = key("u")
 
 def test_a_folder_is_prepared_once_and_taken_again(tmp_path):
     store = LocalStore(tmp_path)
-    prepare(store)
-    prepare(store)
+    assert [prepare(store), prepare(store)] == [True, False]
     assert json.loads(store.get("raygrid.json")) == {"schema_version": SCHEMA_VERSION}
+
+
+def test_a_folder_is_forsaken_only_while_nothing_was_written_to_it(tmp_path):
+    store = LocalStore(tmp_path / "results")
+    prepare(store)
+    store.put("runs/x.json", b"")
+    forsake(store)
+    assert store.exists("raygrid.json") and store.exists("runs/x.json")
+    store.delete("runs/x.json")
+    forsake(store)
+    assert not store.root.exists() and tmp_path.exists()
 
 
 @pytest.mark.parametrize("touch", [prepare, check])
