@@ -48,7 +48,7 @@ def result_tables(results: str) -> Iterator[Table]:
 def _table(title: str, rows: list[dict[str, Any]], headings: Iterable[str]) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("victim", no_wrap=all(row["defense"] == "none" for row in rows))
-    table.add_column("attack")
+    table.add_column("attack", overflow="fold")  # a name that is too long for the terminal goes on below, whole
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     return table
