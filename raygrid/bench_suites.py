@@ -1,25 +1,26 @@
 """AutoAttack and audit beside the reference: verdicts sample by sample, by seeds, and time, in one run."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
-from itertools import count
 from typing import Any
 
 import torch
 from rich.table import Table
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
+from raygrid.bench_alike import search_alike, searched_alike, start_alike
 from raygrid.bench_inputs import some_samples, some_victim, usable_device
-from raygrid.notebook import attack
-from raygrid.randomness import Randomness
+from raygrid.constraints import Constraint
+from raygrid.notebook import Attacked, attack
 from raygrid.victims.victim import Victim
 
 REFERENCE = "pyautoattack"
 """The authors' code as a package on PyPI. torchattacks' copy is none: its AutoAttack runs APGD and FAB for 10 steps, not 100."""
 REFERENCE_NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1"}
+ALIKE = "same draws"
+"""The line of our AutoAttack with all random numbers of the reference."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,9 @@ def suite_table(
 ) -> Table:
     """Run AutoAttack, audit and, where it is installed and knows the norm, the reference on the same samples, one after the other.
 
-    The reference's APGD starts where ours starts, at points drawn from the streams of the same seed, so that what differs is the
-    code. With several seeds each suite stands beside the reference of its seed, and that of another seed beside the first: what
-    differs there is luck.
+    Of each seed, the reference's random numbers are ours: APGD starts where ours does, and Square tries the same squares, but on
+    all samples at a time. Our AutoAttack has a second line with these: what differs there is the code, and not luck. The reference
+    of another seed stands beside that of the first: what differs there is luck alone.
 
     Raises:
         UsageError: an unknown name, or an eps that makes no sense.
@@ -48,11 +49,9 @@ def suite_table(
     victim = some_victim(victim_name).to(usable_device(device))
     x, y = (tensor.to(device) for tensor in some_samples(victim, samples, data, repeated=False))
     names = ["autoattack", "audit", *([REFERENCE] if norm in REFERENCE_NORMS and find_spec(REFERENCE) else [])]
-    runs = [
-        _reference(victim, x, y, norm, eps, seed) if name == REFERENCE else _ours(victim, x, y, name, norm, eps, seed)
-        for name in names
-        for seed in range(seeds)
-    ]
+    runs = [run for name in names for seed in range(seeds) for run in _runs(victim, x, y, name, norm, eps, seed)]
+    if REFERENCE not in names:
+        runs = [run for run in runs if run.name != ALIKE]
     bases = {run.seed: run for run in runs if run.name == (REFERENCE if REFERENCE in names else "autoattack")}
     base = bases[0]
     table = Table(
@@ -78,11 +77,23 @@ def suite_table(
     return table
 
 
-def _ours(victim: Victim, x: Tensor, y: Tensor, name: str, norm: str, eps: float, seed: int) -> Run:
+def _runs(victim: Victim, x: Tensor, y: Tensor, name: str, norm: str, eps: float, seed: int) -> Iterator[Run]:
+    if name == REFERENCE:
+        yield _reference(victim, x, y, norm, eps, seed)
+        return
     started = time.perf_counter()
     found = attack(victim, x, y, name, norm=norm, eps=eps, seed=seed)
-    standing = torch.tensor([verdict.status not in ("broken", "clean_wrong") for verdict in found.verdicts])
-    return Run(name, seed, standing, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    yield Run(name, seed, _standing(found), seconds)
+    if name == "autoattack":
+        *before, search = found.stages
+        started = time.perf_counter()
+        standing = searched_alike(victim, x, y, Constraint(norm, eps), _standing(before[-1]), seed)
+        yield Run(ALIKE, seed, standing, seconds - search.seconds + time.perf_counter() - started)
+
+
+def _standing(found: Attacked) -> Tensor:
+    return torch.tensor([verdict.status not in ("broken", "clean_wrong") for verdict in found.verdicts])
 
 
 def _reference(victim: Victim, x: Tensor, y: Tensor, norm: str, eps: float, seed: int) -> Run:
@@ -91,57 +102,12 @@ def _reference(victim: Victim, x: Tensor, y: Tensor, norm: str, eps: float, seed
     suite: Any = pyautoattack.AutoAttack(
         victim, norm=REFERENCE_NORMS[norm], eps=eps, version="standard", seed=seed, device=x.device
     )
-    streams = {
-        name: Randomness(seed, name, [str(i) for i in range(len(x))]) for name in ("apgd-ce", "apgd-t")
-    }  # as `attack` names them
-    start_alike(suite.apgd, x, lambda run: f"start/{run}", streams["apgd-ce"])
-    start_alike(suite.apgd_targeted, x, lambda run: f"start/0/{run}", streams["apgd-t"])
+    start_alike(suite.apgd, "apgd-ce", "start/{}", x, seed)
+    start_alike(suite.apgd_targeted, "apgd-t", "start/0/{}", x, seed)
+    search_alike(suite.square, x, seed)
     started = time.perf_counter()
     with torch.random.fork_rng():  # it seeds the global generator
         examples, *_ = suite.run_standard_evaluation(x, y, batch_size=len(x))
     with torch.no_grad():
         standing = victim(examples).argmax(1) == y
     return Run(REFERENCE, seed, standing.cpu(), time.perf_counter() - started)
-
-
-def start_alike(adversary: Any, x: Tensor, purpose: Callable[[int], str], randomness: Randomness) -> None:
-    """Let an APGD of the reference draw its random starts from the streams that ours draws them from.
-
-    Args:
-        adversary: the reference's attack; all its runs are to be over some of x.
-        x: clean inputs [N, C, H, W], none of them twice.
-        purpose: number of a run -> what ours draws the start of that run for.
-        randomness: the streams of our attack.
-    """
-    method = "decr_eps_pgd" if adversary.use_largereps else "attack_single_run"
-    run, runs, position = getattr(adversary, method), count(), {row: i for i, row in enumerate(_contents(x))}
-
-    def started(clean: Tensor, *rest: Any, **more: Any) -> Any:
-        index = torch.tensor([position[row] for row in _contents(clean)])
-        with _Drawn(randomness, purpose(next(runs)), index):
-            return run(clean, *rest, **more)
-
-    setattr(adversary, method, started)
-
-
-def _contents(x: Tensor) -> Sequence[bytes]:
-    return [row.tobytes() for row in x.detach().cpu().numpy()]
-
-
-class _Drawn(TorchFunctionMode):
-    """In this context torch's generator gives way to the samples' streams."""
-
-    def __init__(self, randomness: Randomness, purpose: str, index: Tensor) -> None:
-        super().__init__()
-        self._draw = {
-            torch.rand: randomness.uniform,
-            torch.randn: randomness.normal,
-            torch.randn_like: randomness.normal,
-        }
-        self._purpose, self._index = purpose, index
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func not in self._draw:
-            return func(*args, **(kwargs or {}))
-        like = args[0] if isinstance(args[0], Tensor) else torch.empty(args[0])
-        return self._draw[func](self._purpose, self._index, like)

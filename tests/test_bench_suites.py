@@ -5,8 +5,9 @@ import torch
 
 from raygrid.attacks.autopgd import apgd
 from raygrid.bench import watched
+from raygrid.bench_alike import search_alike, searched_alike, start_alike
 from raygrid.bench_inputs import some_samples, some_victim
-from raygrid.bench_suites import REFERENCE, REFERENCE_NORMS, start_alike, suite_table
+from raygrid.bench_suites import ALIKE, REFERENCE, REFERENCE_NORMS, suite_table
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
 from raygrid.oracle import Oracle
@@ -23,12 +24,12 @@ def columns():
 
 
 def suites():
-    return ["autoattack", "audit", *([REFERENCE] if find_spec(REFERENCE) else [])]
+    return ["autoattack", ALIKE, "audit", REFERENCE] if find_spec(REFERENCE) else ["autoattack", "audit"]
 
 
 def test_every_suite_has_a_line_for_each_seed(columns):
-    assert columns["suite"] == [name for name in suites() for _ in range(SEEDS)]
-    assert columns["seed"] == ["0", "1"] * len(suites())
+    lines = list(zip(columns["suite"], columns["seed"], strict=True))
+    assert sorted(lines) == sorted((name, str(seed)) for name in suites() for seed in range(SEEDS))
 
 
 def test_far_out_all_suites_break_all_and_agree(columns):
@@ -56,7 +57,7 @@ def test_the_reference_starts_each_run_where_ours_does(norm, eps):
     theirs = package.AutoAttack(victim, norm=REFERENCE_NORMS[norm], eps=eps, seed=1, device="cpu").apgd
     theirs.n_iter = theirs.n_iter_orig = 10
     theirs.n_restarts = 2
-    start_alike(theirs, x, lambda run: f"start/{run}", streams)
+    start_alike(theirs, "apgd-ce", "start/{}", x, 5)
     with watched(victim) as seen:
         theirs.perturb(x[1:], y[1:])
     with watched(victim) as looks:
@@ -77,3 +78,24 @@ def test_the_reference_starts_each_run_where_ours_does(norm, eps):
     for theirs_first, ours_first in zip(*((points[0], points[len(points) // 2]) for points in runs), strict=True):
         assert (ours_first - x[1:]).abs().sum() > 0.1
         torch.testing.assert_close(theirs_first, ours_first, atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("norm", "eps"), [("linf", 0.04), ("l2", 0.7), ("l1", 6.0)])
+def test_every_look_of_square_is_that_of_the_authors_code(norm, eps):
+    package = pytest.importorskip(REFERENCE, reason=f"{REFERENCE} is the authors' code, .ci/run installs it")
+    victim, queries = some_victim("mnist-cnn"), 120
+    x, y = some_samples(victim, 12, None, repeated=False)
+    theirs = package.AutoAttack(victim, norm=REFERENCE_NORMS[norm], eps=eps, device="cpu").square
+    theirs.init_hyperparam(x)
+    search_alike(theirs, x, 2, queries)
+    with watched(victim) as seen:
+        theirs.attack_single_run(x, y)
+    everyone = torch.ones(len(x), dtype=torch.bool)
+    with watched(victim) as looks:
+        searched_alike(victim, x, y, Constraint(norm, eps), everyone, 2, queries)
+    assert len(seen) == queries
+    assert [len(z) for z, _ in seen] == [len(z) for z, _ in looks[:queries]], (
+        "the same samples fell to the same squares"
+    )
+    for (z, _), (ours, _) in zip(seen, looks, strict=False):
+        torch.testing.assert_close(z, ours, atol=1e-4, rtol=0)

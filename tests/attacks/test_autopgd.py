@@ -7,8 +7,9 @@ from models import Linear, Tiny, pixels
 
 from raygrid.attacks.autopgd import apgd, apgd_t, checkpoints
 from raygrid.bench import watched
+from raygrid.bench_alike import start_alike
 from raygrid.bench_inputs import some_samples, some_victim
-from raygrid.bench_suites import REFERENCE, REFERENCE_NORMS, start_alike
+from raygrid.bench_suites import REFERENCE, REFERENCE_NORMS
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal
 from raygrid.oracle import Oracle
@@ -83,7 +84,7 @@ def test_every_step_is_that_of_the_authors_code(norm, eps, name):
     streams, n = Randomness(3, name, [str(i) for i in range(len(x))]), len(x)
     suite = package.AutoAttack(model, norm=REFERENCE_NORMS[norm], eps=eps, device="cpu")
     theirs = suite.apgd if name == "apgd-ce" else suite.apgd_targeted
-    start_alike(theirs, x, "start/{}".format if name == "apgd-ce" else "start/0/{}".format, streams)
+    start_alike(theirs, name, "start/{}" if name == "apgd-ce" else "start/0/{}", x, 3)
     theirs.init_hyperparam(x)
     theirs.y_target = model(x).topk(2).indices[:, 1]
     with watched(model) as seen:
