@@ -81,6 +81,8 @@ class GridReader:
         task = data[0].component.task if data else "classification"
         heard = bool(data) and data[0].component.sound
         attacks, attacks_said = self._attacks(node, victims, all_known, task)
+        for fields in said:
+            self._check_broken_at(node, fields.judge.draws, fields.judge.broken_at)
         if missing or len(self._mistakes.found) > before:
             return empty, {}  # `exclude` may well name what is missing because of the mistakes
         exclude = self._exclude(node, victims, defenses, attacks)
@@ -104,19 +106,23 @@ class GridReader:
             name, data, tuple(victims.values()), defenses, attacks, exclude, judge, perceptual, said[0].costs
         ), written
 
+    def _check_broken_at(self, node: Node, draws: int | None, broken_at: int | None) -> None:
+        if draws is not None and broken_at is not None and broken_at > draws:
+            at = node.child("judge").child("broken_at")
+            self._mistakes.add(at, f"more than the {draws} draws that judge: nothing could be broken")
+
     def _check_judge(
         self, node: Node, judge: JudgeSpec, defenses: tuple[DefenseSpec, ...], attacks: tuple[AttackSpec, ...]
     ) -> None:
-        if judge.broken_at is None:
+        """Check what hangs on the grid's attacks and defenses: how many draws there are where nobody says it."""
+        if judge.broken_at is None or judge.draws is not None:
             return
         at = node.child("judge").child("broken_at")
         random = any(defense.params.draws_at_random() for defense in defenses)
-        if judge.draws is None and not random and not any(attack.channel for attack in attacks):
+        if not random and not any(attack.channel for attack in attacks):
             self._mistakes.add(at, 'needs "draws": without a channel or a random defense, one draw decides')
-        if any(
-            judging.broken_at > judging.draws for judging in (judge.of(attack, random=random) for attack in attacks)
-        ):
-            self._mistakes.add(at, f"more than the {judge.draws or DRAWS} draws that judge: nothing could be broken")
+        else:
+            self._check_broken_at(node, DRAWS, judge.broken_at)
 
     def _items(self, node: Node, key: str) -> tuple[Node, ...]:
         """Return the items of a list; one value is a list of one."""

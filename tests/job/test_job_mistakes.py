@@ -335,6 +335,13 @@ grids:
     ]
 
 
+def test_a_wrong_attack_does_not_hide_a_wrong_judge(load):
+    assert messages(load, grid("{use: pgd, eps: 8}", more="judge: {draws: 5, broken_at: 6}")) == [
+        "job.yaml:6:30: grids.g.attacks.eps: eps 8 is outside the input range [0, 1]; did you mean 8/255?",
+        "job.yaml:7:34: grids.g.judge.broken_at: more than the 5 draws that judge: nothing could be broken",
+    ]
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
