@@ -140,13 +140,19 @@ def bench_autoattack(
 ) -> None:
     """Run AutoAttack and audit beside the authors' code (pyautoattack, where installed): verdicts and time. Minutes.
 
+    A second line of ours has all random numbers of the authors' code: what differs there is not luck.
+
     Example: raygrid bench autoattack --victim mnist-cnn --norm l2 --eps 1.0 --samples 64
     """
+    from rich.console import Console
+
     from raygrid.bench import threads
     from raygrid.bench_suites import suite_table
 
     with threads(cpus):
-        _console().print(suite_table(victim, data, norm, eps, samples, seeds, device))
+        with Console(stderr=True).status("") as shown:
+            table = suite_table(victim, data, norm, eps, samples, seeds, device, shown.update)
+        _console().print(table)
 
 
 def _console() -> "Console":
