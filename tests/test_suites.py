@@ -8,6 +8,7 @@ from masked import Quantized, Saturated, Shifting
 from models import Tiny, digits, pixels, victim
 
 import raygrid
+from raygrid.bench_alike import start_alike
 from raygrid.notebook import Attacked
 
 SAMPLES = 64
@@ -47,10 +48,12 @@ def test_audit_is_hardly_more_optimistic_than_autoattack_and_spends_a_fraction(o
 
 
 @pytest.mark.timeout(600)
-def test_autoattack_leaves_standing_what_its_authors_code_leaves(ours):
+def test_autoattack_leaves_standing_what_its_authors_code_leaves_from_the_same_starts(ours):
     package = pytest.importorskip("pyautoattack", reason="pyautoattack is the authors' code, .ci/run installs it")
     model, (x, y) = victim("mnist-cnn-adv"), digits(SAMPLES)
     suite = package.AutoAttack(model, norm="Linf", eps=EPS, version="standard", seed=0)
+    start_alike(suite.apgd, "apgd-ce", "start/{}", x, 0)
+    start_alike(suite.apgd_targeted, "apgd-t", "start/0/{}", x, 0)
     with torch.random.fork_rng():  # it seeds the global generator
         examples, *_ = suite.run_standard_evaluation(x, y, batch_size=SAMPLES)
     theirs = model(examples).argmax(1) == y

@@ -115,7 +115,7 @@ COMPONENTS: tuple[Component, ...] = (
         access="score",
         norms=("linf", "l2", "l1"),
         goals=ALL_GOALS,
-        version=2,
+        version=3,
     ),
     Component(
         kind="attack",

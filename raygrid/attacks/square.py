@@ -174,7 +174,8 @@ def _moved(delta: Tensor, eps: float, draws: Draws, side: float, length: Length,
     old, p = delta[here], length.power
     bump = _lying(_bump(s, length, delta.dtype, delta.device), draws.turn)[:, None] * draws.color
     bump = bump + old / (_length(old, (2, 3), length) + TINY)
-    left = (eps**p - _length(delta, (1, 2, 3), length) ** p).clamp_min(0) / c
+    # eps in the precision of delta, as the authors' code has it: from one look to the next, what is left is mostly rounding.
+    left = (delta.new_tensor(eps) ** p - _length(delta, (1, 2, 3), length) ** p).clamp_min(0) / c
     budget = times * (left + _length(delta.masked_fill(~both, 0.0), (2, 3), length) ** p) ** (1 / p)
     delta = delta.masked_fill(both, 0.0)
     delta[here] = bump / (_length(bump, (2, 3), length) + TINY) * budget
@@ -239,5 +240,9 @@ def _length(delta: Tensor, over: tuple[int, ...], length: Length) -> Tensor:
 
 
 def _on_sphere(delta: Tensor, x: Tensor, constraint: Constraint) -> Tensor:
-    """Stretch perturbations to the ball's surface and bring them into the box."""
-    return constraint.project(x + delta * (constraint.eps / (_length(delta, (1, 2, 3), ROUND) + TINY)), x)
+    """Stretch perturbations to the ball's surface and bring them into the box.
+
+    In the authors' arithmetic, not by a projection: where a bump changes nothing that the victim sees, one look in ten on digits,
+    rounding says whether it is kept, and a projection that ends just inside the ball keeps half as many again.
+    """
+    return (x + delta / (_length(delta, (1, 2, 3), ROUND) + TINY) * constraint.eps).clamp(*constraint.box)
