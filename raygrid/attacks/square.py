@@ -106,7 +106,9 @@ def _step_linf(z: Tensor, x: Tensor, constraint: Constraint, draws: Draws, side:
     length = side**2 if x.shape[2] == 1 else side  # of sound, which is one row, a stretch of as many values
     rows, columns = _places(x, draws.place[:, :2], max(round(length), 1))
     inside = _mask(x, rows, columns)
-    return constraint.project(torch.where(inside, x + constraint.eps * draws.color, z), x)
+    # From one edge of the ball to the other, by the authors' arithmetic, see _on_sphere.
+    colored = (z + 2 * constraint.eps * draws.color).clamp(x - constraint.eps, x + constraint.eps)
+    return constraint.paint(torch.where(inside, colored.clamp(*constraint.box), z), x)
 
 
 class Length(NamedTuple):
@@ -173,7 +175,8 @@ def _moved(delta: Tensor, eps: float, draws: Draws, side: float, length: Length,
     )
     old, p = delta[here], length.power
     bump = _lying(_bump(s, length, delta.dtype, delta.device), draws.turn)[:, None] * draws.color
-    bump = bump + old / (_length(old, (2, 3), length) + TINY)
+    # In one order of memory whichever way it lies, since sums hang on it.
+    bump = (bump + old / (_length(old, (2, 3), length) + TINY)).contiguous()
     # eps in the precision of delta, as the authors' code has it: from one look to the next, what is left is mostly rounding.
     left = (delta.new_tensor(eps) ** p - _length(delta, (1, 2, 3), length) ** p).clamp_min(0) / c
     budget = times * (left + _length(delta.masked_fill(~both, 0.0), (2, 3), length) ** p) ** (1 / p)
@@ -242,7 +245,8 @@ def _length(delta: Tensor, over: tuple[int, ...], length: Length) -> Tensor:
 def _on_sphere(delta: Tensor, x: Tensor, constraint: Constraint) -> Tensor:
     """Stretch perturbations to the ball's surface and bring them into the box.
 
-    In the authors' arithmetic, not by a projection: where a bump changes nothing that the victim sees, one look in ten on digits,
-    rounding says whether it is kept, and a projection that ends just inside the ball keeps half as many again.
+    To the bit as in the authors' code, and not by a projection: where a bump changes nothing that the victim sees, one look in ten
+    on digits, rounding says whether it is kept, and a projection that ends just inside the ball keeps half as many again.
     """
-    return (x + delta / (_length(delta, (1, 2, 3), ROUND) + TINY) * constraint.eps).clamp(*constraint.box)
+    stretched = delta / (_length(delta, (1, 2, 3), ROUND) + TINY) * constraint.eps
+    return constraint.paint((x + stretched).clamp(*constraint.box), x)
