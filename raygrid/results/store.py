@@ -58,7 +58,7 @@ class Store(Protocol):
         """Remove the name; nothing happens where there is none."""
 
     def prune(self) -> None:
-        """Remove folders that hold nothing, that of the store too; what has no folders does nothing."""
+        """Remove folders that hold nothing: scratch, and of a store whose folder was made here all, with that folder."""
 
     def locate(self, name: str) -> str:
         """Return the path or URI by which other readers (DuckDB, Arrow) reach the name."""
@@ -69,6 +69,7 @@ class LocalStore:
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).absolute()
+        self._made = False  # whether the folder was made here, and not by a person
 
     def __repr__(self) -> str:
         return f"LocalStore({str(self.root)!r})"
@@ -107,7 +108,7 @@ class LocalStore:
 
     def prune(self) -> None:
         """See Store."""
-        for folder, _, _ in os.walk(self.root, topdown=False):
+        for folder, _, _ in os.walk(self.root if self._made else self.root / STAGING, topdown=False):
             with suppress(OSError):  # it holds something
                 Path(folder).rmdir()
 
@@ -121,6 +122,7 @@ class LocalStore:
         staged = self.root / STAGING / uuid4().hex
         target = self.root / name
         try:
+            self._made |= not self.root.exists()
             staged.parent.mkdir(parents=True, exist_ok=True)
             target.parent.mkdir(parents=True, exist_ok=True)
             with staged.open("xb") as file:

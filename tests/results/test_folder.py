@@ -45,6 +45,17 @@ def test_a_folder_is_forsaken_only_while_nothing_was_written_to_it(tmp_path):
     assert not store.root.exists() and tmp_path.exists()
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_forsaken_folder_stays_where_a_person_made_it(tmp_path, there):
+    store = LocalStore(tmp_path / "results")
+    if there:
+        (store.root / "own").mkdir(parents=True)
+    prepare(store)
+    forsake(store)
+    assert store.root.exists() is there
+    assert [path.name for path in store.root.glob("*")] == ["own"] * there
+
+
 @pytest.mark.parametrize("touch", [prepare, check])
 @pytest.mark.parametrize(
     ("marker", "message"),
