@@ -11,12 +11,12 @@ from torch import Tensor
 from raygrid.batch_sizes import in_few_sizes
 from raygrid.component import ACCESS_ORDER, Access
 from raygrid.goals import Goal, LossName
+from raygrid.ledger import Ledger
 from raygrid.randomness import Draws, Randomness
 from raygrid.sample_errors import finite, require_finite
 from raygrid.sight import Insight, Loss, Sight
 from raygrid.spec import Budget
 
-UNLIMITED = 1 << 60
 EXACT_SHARE = 0.25
 """Of an attack's steps, the last, that are in float32 where the others are in 16 bits. Of 24 photos that EfficientNet-Lite0 holds
 against 40 steps of PGD, 22 were left a larger margin by 16 bits alone than by float32, 19 where the last tenth of the steps was
@@ -32,10 +32,6 @@ Readout = Callable[[Tensor, Tensor], Tensor]
 
 class AccessDeniedError(RuntimeError):
     """An attack asked for more than its access allows."""
-
-
-class BudgetSpentError(RuntimeError):
-    """An attack asked for a sample whose budget is spent."""
 
 
 class Query(NamedTuple):
@@ -79,14 +75,13 @@ class Oracle:
             does so there; a sample whose gradient is not finite, or zero throughout, is asked in float32 as well. These looks are
             not the attacker's, and are not counted.
         starts: [N, S, C, H, W], inputs that the attacker has and that may meet the goal: photos of a person to be taken for.
-        stands_in: see the property of this name.
+        stands_in: whether what is asked stands in for what judges, as known photos of a person do for others: an example that is
+            nearer to the clean input than it need be gains nothing then.
 
     A defended victim that has one is asked for gradients of its `soft` form, see `raygrid/defenses/defended.py`.
 
     Attributes:
-        forwards, backwards: passes spent on each sample, NumPy [N]: bookkeeping stays off the device.
         zero_gradients: looks at which a sample's gradient was zero throughout [N], on the device.
-        broken: the samples that the attack reported broken, NumPy [N] bool.
     """
 
     def __init__(
@@ -119,28 +114,25 @@ class Oracle:
         self.numbers = numbers if getattr(victim, "random", False) else None
         self.soft: Callable[..., Tensor] = getattr(victim, "soft", victim)
         self._mixed, self._exact = mixed, False
-        self._stands_in = stands_in
+        self.stands_in = stands_in
         self.device = torch.device(device)
-        budget = budget or Budget()
-        self._most_forwards = UNLIMITED if budget.queries is None else budget.queries
-        self._most_backwards = UNLIMITED if budget.gradients is None else budget.gradients
-        self.forwards = np.zeros(samples, dtype=np.int64)
-        self.backwards = np.zeros(samples, dtype=np.int64)
-        self.broken = np.zeros(samples, dtype=np.bool_)
+        self._ledger = Ledger(samples, budget or Budget(), eot, stop_early, skip, self.device)
         self.zero_gradients = torch.zeros(samples, dtype=torch.long, device=self.device)
-        self._standing = np.ones(samples, dtype=np.bool_)
-        if skip is not None:
-            self._standing &= ~skip.cpu().numpy()
-        self._limited = budget != Budget()
-        self._everyone = torch.arange(samples, device=self.device)
-        self._known = self._everyone, np.arange(samples)
-        self._once = np.ones(samples, dtype=np.int64)
 
     @property
-    def stands_in(self) -> bool:
-        """Whether what is asked stands in for what judges, as known photos of a person do for others: an example that is nearer to
-        the clean input than it need be gains nothing then."""
-        return self._stands_in
+    def forwards(self) -> np.ndarray:
+        """Forward passes spent on each sample [N]."""
+        return self._ledger.forwards
+
+    @property
+    def backwards(self) -> np.ndarray:
+        """Backward passes spent on each sample [N]."""
+        return self._ledger.backwards
+
+    @property
+    def broken(self) -> np.ndarray:
+        """The samples that the attack reported broken, [N] bool."""
+        return self._ledger.broken
 
     def rounds(self, steps: int, *, queries: int = 1, gradients: int = 1) -> Iterator[Tensor]:
         """Yield, `steps` times at most, the positions of the samples that are still standing and can pay for a round.
@@ -159,27 +151,15 @@ class Oracle:
 
     def active(self, *, queries: int = 1, gradients: int = 0) -> Tensor:
         """Return the positions, ascending, of the samples that are still standing and can pay for this many passes."""
-        ready = self._standing
-        if self._limited:
-            ready = ready & (self.forwards <= self._most_forwards - queries * self.eot)
-            ready = ready & (self.backwards <= self._most_backwards - gradients * self.eot)
-        if ready.all():
-            return self._everyone  # itself: what follows knows it again, and gathers nothing
-        return self._handed_out(np.flatnonzero(ready))
+        return self._ledger.active(queries, gradients)
 
     def remaining(self, index: Tensor) -> Tensor:
         """Return how many more looks each sample may cost [B]."""
-        return torch.from_numpy((self._most_forwards - self.forwards[self._positions(index)]) // self.eot)
+        return self._ledger.remaining(index)
 
     def retire(self, index: Tensor, success: Tensor) -> Tensor | None:
         """Take note of broken samples, on which nothing more is spent. Returns which of [B] go on, ascending; None where all do."""
-        fell = success.cpu().numpy()
-        where = slice(None) if index is self._everyone else self._positions(index)
-        self.broken[where] |= fell
-        if not self.stop_early or not fell.any():
-            return None
-        self._standing[where] &= ~fell
-        return torch.from_numpy(np.flatnonzero(~fell)).to(self.device)
+        return self._ledger.retire(index, success)
 
     def __call__(self, x: Tensor, index: Tensor) -> Tensor:
         """Return the victim's outputs [B, classes] for x [B, C, H, W]; needs score access."""
@@ -318,7 +298,7 @@ class Oracle:
         if not finite(value + size):
             require_finite("score", value, index)  # no loss is finite where the scores that decide it are not
             require_finite("gradient", size, index)
-        if index is self._everyone:
+        if index is self._ledger.everyone:
             self.zero_gradients += size == 0
         else:
             self.zero_gradients.index_add_(0, index, (size == 0).long())
@@ -392,30 +372,10 @@ class Oracle:
         """Count a look at each sample of the index. Returns how many looks each had before [B], on the CPU."""
         if ACCESS_ORDER.index(access) > ACCESS_ORDER.index(self.access):
             raise AccessDeniedError(f"the attack asked for {access} access and has {self.access} access")
-        # An index may name a sample more than once.
-        where = self._positions(index)
-        looks = torch.from_numpy(self.forwards[where] // self.eot)
-        times = self._once if index is self._everyone else np.bincount(where, minlength=len(self._once))
-        times = times * self.eot if self.eot > 1 else times
-        forwards, backwards = self.forwards + queries * times, self.backwards + gradients * times
-        if self._limited and ((forwards > self._most_forwards) | (backwards > self._most_backwards)).any():
-            raise BudgetSpentError(
-                "the attack asked for a sample whose budget is spent; Oracle.rounds leaves those out"
-            )
-        self.forwards, self.backwards = forwards, backwards
-        return looks
-
-    def _handed_out(self, positions: np.ndarray) -> Tensor:
-        """Return positions as a tensor on the device, and remember them: to ask a GPU for them again is to wait for it."""
-        self._known = torch.from_numpy(positions).to(self.device), positions
-        return self._known[0]
-
-    def _positions(self, index: Tensor) -> np.ndarray:
-        index_known, positions = self._known
-        return positions if index is index_known else index.cpu().numpy()
+        return self._ledger.charge(index, queries, gradients)
 
     def _goal(self, goal: Goal, index: Tensor) -> Goal:
-        return goal if index is self._everyone else goal.at(index)
+        return goal if index is self._ledger.everyone else goal.at(index)
 
 
 def _nearly_met(goal: Goal, logits: Tensor) -> Tensor:

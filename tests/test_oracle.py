@@ -7,7 +7,8 @@ from raygrid.defenses.defended import Defended
 from raygrid.defenses.noise import Noisy
 from raygrid.errors import UsageError
 from raygrid.goals import Goal
-from raygrid.oracle import AccessDeniedError, BudgetSpentError, Oracle
+from raygrid.ledger import BudgetSpentError
+from raygrid.oracle import AccessDeniedError, Oracle
 from raygrid.randomness import Randomness
 from raygrid.sample_errors import NotFiniteError
 from raygrid.spec import Budget
@@ -121,30 +122,6 @@ def test_rounds_are_no_more_than_asked_and_none_when_nobody_stands():
     assert len(list(oracle_of().rounds(4))) == 4
     assert list(oracle_of(skip=torch.ones(N, dtype=torch.bool)).rounds(4)) == []
     assert list(Oracle(Tiny(), 0).rounds(4)) == []
-
-
-def test_what_is_skipped_is_never_active():
-    oracle = oracle_of(skip=ALL % 2 == 0)
-    assert oracle.active().tolist() == [1, 3, 5]
-    assert oracle.retire(some(1, 3), torch.tensor([True, False])).tolist() == [1]
-    assert oracle.active().tolist() == [3, 5]
-
-
-def test_broken_samples_are_active_no_more():
-    oracle = oracle_of()
-    assert oracle.retire(ALL, torch.zeros(N, dtype=torch.bool)) is None
-    assert oracle.retire(ALL, ALL == 2).tolist() == [0, 1, 3, 4, 5]
-    assert oracle.active().tolist() == [0, 1, 3, 4, 5]
-    oracle.retire(some(0, 5), torch.tensor([False, True]))
-    assert oracle.active().tolist() == [0, 1, 3, 4]
-    assert oracle.broken.tolist() == [False, False, True, False, False, True]
-
-
-def test_without_early_stop_broken_samples_go_on():
-    oracle = oracle_of(stop_early=False)
-    assert oracle.retire(ALL, ALL == 2) is None
-    assert oracle.active().tolist() == ALL.tolist()
-    assert oracle.broken.tolist() == [False, False, True, False, False, False]
 
 
 class Flat(Tiny):

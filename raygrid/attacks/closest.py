@@ -53,7 +53,7 @@ class Closest:
     def report(self, oracle: Oracle) -> Tensor:
         """Tell the oracle which samples are broken and return the points [N, D]; x itself where none lies within eps."""
         found = self.distance.isfinite() & (self.distance <= self.eps)
-        oracle.broken |= found.squeeze(1).cpu().numpy()
+        oracle.broken[found.squeeze(1).cpu().numpy()] = True
         return torch.where(found, self.z, self.clean)
 
 

@@ -24,18 +24,18 @@ from raygrid.engine.fitting import enroll_unit, fit_unit, found, read_fitted, tr
 from raygrid.engine.models import Cache, bytes_of, load_model
 from raygrid.engine.outcome_rows import craft_rows, draw_rows, verdict_row
 from raygrid.engine.rows import face_rows, sample_rows, trial_key
-from raygrid.engine.shards import Examples, batch_of, read_examples_of
+from raygrid.engine.shards import Examples, batch_of, read_examples_of, read_record_of
 from raygrid.engine.sound_rows import sound_rows
 from raygrid.engine.work import Preflight, Report, Task, Unit
 from raygrid.enrollment import ANSWERS, Enrollment
 from raygrid.errors import UsageError
-from raygrid.evidence import CONDITIONS, UNKNOWN, Record, answers_differ, left_of, unknown_in_suite
+from raygrid.evidence import CONDITIONS, Record, unknown_in_suite
 from raygrid.kernel import Inherited, craft, score
 from raygrid.medium import read_back, stored
 from raygrid.metrics.lpips import Lpips
 from raygrid.metrics.lpips import load as load_lpips
 from raygrid.outputs import TRACEBACK_FRAMES, Outputs, run_model, vouched
-from raygrid.results.folder import commit_craft, commit_trials, read_crafts, read_trials
+from raygrid.results.folder import commit_craft, commit_trials
 from raygrid.results.store import open_store
 from raygrid.spec import VictimSpec
 from raygrid.transcription import Hearing
@@ -284,24 +284,7 @@ class VictimHost:
         return Inherited(examples.x_adv, records[-1].broken, CONDITIONS[when](records), examples.failures, unknown)
 
     def _record(self, unit: Score, batch: Batch) -> Record:
-        trials, crafts = (
-            {row["sample_id"]: row for row in table.to_pylist()}
-            for table in (read_trials(self.store, unit.key), read_crafts(self.store, unit.craft.key))
-        )
-        return Record(
-            unit.craft.attack.component.name,
-            unit.craft.attack.component.access,
-            unit.craft.attack.eps,
-            [trials[sample]["status"] == "broken" for sample in batch.ids],
-            [trials[sample]["obtained"] == "attacked" for sample in batch.ids],
-            [crafts[sample]["zero_gradients"] for sample in batch.ids],
-            [crafts[sample]["backwards"] for sample in batch.ids],
-            left_of([trials[sample]["margin"] for sample in batch.ids], self._clean_margins(unit, batch)),
-            [trials[sample]["status"] in UNKNOWN for sample in batch.ids],
-            # Views tell nothing of the victim.
-            not unit.cell.attack.channel
-            and answers_differ([row["draws_fooled"] for row in trials.values()], unit.cell.judging.draws),
-        )
+        return read_record_of(self.store, unit, batch, self._clean_margins(unit, batch))
 
     def _clean_margins(self, unit: Score, batch: Batch) -> list[float]:
         clean = self._clean(unit, batch)

@@ -1,4 +1,4 @@
-"""What of a shard a host computes with: its samples, and the examples made of them."""
+"""What of a shard a host computes with: its samples, the examples made of them, and the verdicts on these."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -12,10 +12,11 @@ from raygrid.batch import Batch
 from raygrid.data.alignment import ALIGNED
 from raygrid.data.dataset import pixels, scaled
 from raygrid.data.pairs import REFERENCES, photos_of
+from raygrid.evidence import UNKNOWN, Record, answers_differ, left_of
 from raygrid.framing import Framing
-from raygrid.results.folder import read_crafts, read_examples
+from raygrid.results.folder import read_crafts, read_examples, read_trials
 from raygrid.results.store import Store
-from raygrid.units import Craft
+from raygrid.units import Craft, Score
 from raygrid.verification import References
 
 
@@ -60,3 +61,26 @@ def read_examples_of(store: Store, unit: Craft, batch: Batch, before: Examples |
         else:
             failures[i] = costs[sample]["error"] or status
     return Examples(x_adv, failures, [costs[s]["attack_claimed"] for s in batch.ids])
+
+
+def read_record_of(store: Store, unit: Score, batch: Batch, clean_margins: Sequence[float]) -> Record:
+    """Read what a score unit tells the units after it in its series; `clean_margins` [B]: what the clean inputs had left."""
+    trials, crafts = (
+        {row["sample_id"]: row for row in table.to_pylist()}
+        for table in (read_trials(store, unit.key), read_crafts(store, unit.craft.key))
+    )
+    attack = unit.craft.attack
+    return Record(
+        attack.component.name,
+        attack.component.access,
+        attack.eps,
+        [trials[sample]["status"] == "broken" for sample in batch.ids],
+        [trials[sample]["obtained"] == "attacked" for sample in batch.ids],
+        [crafts[sample]["zero_gradients"] for sample in batch.ids],
+        [crafts[sample]["backwards"] for sample in batch.ids],
+        left_of([trials[sample]["margin"] for sample in batch.ids], clean_margins),
+        [trials[sample]["status"] in UNKNOWN for sample in batch.ids],
+        # Views tell nothing of the victim.
+        not unit.cell.attack.channel
+        and answers_differ([row["draws_fooled"] for row in trials.values()], unit.cell.judging.draws),
+    )
