@@ -72,7 +72,7 @@ def test_the_reference_starts_each_run_where_ours_does(norm, eps):
             restarts=2,
             rho=0.75,
             loss="ce",
-            projection="clipped",
+            variant="published",
         )
     runs = [z for z, with_gradient in seen if with_gradient], [z for z, with_gradient in looks if with_gradient]
     for theirs_first, ours_first in zip(*((points[0], points[len(points) // 2]) for points in runs), strict=True):

@@ -1,13 +1,12 @@
 """Auto-PGD in L-inf and L2: gradient steps with momentum whose size follows the progress made. L1 stands in autopgd_l1.py."""
 
 import math
-from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from raygrid.attacks.autopgd_l1 import descend_l1
+from raygrid.attacks.autopgd_l1 import Project, Sparse, descend_l1, sparse, sparse_anywhere
 from raygrid.attacks.best import Best
 from raygrid.attacks.nearest_class import likeliest_rivals
 from raygrid.attacks.rows import rows, with_rows
@@ -25,24 +24,36 @@ FIRST_LOSS = 0.0
 """What the loss after the first step is compared with, to see whether it made progress: as in the authors' code, whose record lacks
 that of the starting point, which the paper takes. One step in 22 decides whether the next ones of a sample are halved."""
 
-ProjectionName = Literal["nearest", "clipped"]
-Project = Callable[[Constraint, Tensor, Tensor], Tensor]
-"""(constraint, points z [B, ...], clean inputs x) -> points of ball and box."""
+VariantName = Literal["exact", "published"]
 
 
-def _clipped(constraint: Constraint, z: Tensor, x: Tensor) -> Tensor:
-    if constraint.norm != "l2":
+class Variant(NamedTuple):
+    """How steps are made and brought back, where the authors' code and the best known way differ."""
+
+    project: Project
+    sparse: Sparse
+    """In L1."""
+
+
+def _as_published(constraint: Constraint, z: Tensor, x: Tensor) -> Tensor:
+    """L2: scale to eps and then clip, which stays short of eps where the box stops values. L1: the nearest point of both, as the
+    sum of x, the perturbation and its correction: rounding keeps some values apart from x, which the steps count as changed."""
+    if constraint.norm == "linf":
         return constraint.project(z, x)
     delta = constraint.paint(z, x) - x
+    if constraint.norm == "l1":
+        correction = constraint.ball.project(delta.clone(), constraint.eps, x, z, constraint.box) - delta
+        return (x + delta).add_(correction).clamp_(constraint.low, constraint.high)
     length = delta.flatten(1).square().sum(1).sqrt()
     rounding = ROUNDING * math.sqrt(math.prod(x.shape[1:])) * (constraint.high - constraint.low)
     factor = (max(constraint.eps - rounding, 0.0) / length.clamp_min(TINY)).clamp_max(1.0)
     return torch.addcmul(x, delta, _as(factor, delta)).clamp_(constraint.low, constraint.high)
 
 
-PROJECTIONS: dict[ProjectionName, Project] = {"nearest": Constraint.project, "clipped": _clipped}
-"""What brings a step back. In L2 the authors' code scales to eps and then clips, which stays short of eps where the box stops
-values; `nearest` is the nearest point of both."""
+VARIANTS: dict[VariantName, Variant] = {
+    "exact": Variant(Constraint.project, sparse),
+    "published": Variant(_as_published, sparse_anywhere),
+}
 
 
 def checkpoints(steps: int) -> list[int]:
@@ -64,7 +75,7 @@ def apgd(
     restarts: int,
     rho: float,
     loss: LossName,
-    projection: ProjectionName,
+    variant: VariantName,
 ) -> Tensor:
     """Auto-PGD (Croce & Hein, ICML 2020), with the paper's notation: η step size, ρ the share of steps that must make progress.
 
@@ -78,14 +89,14 @@ def apgd(
         restarts: runs from different random starts; each attacks only what is left.
         rho: share of the steps since the last checkpoint that must lower the loss, else the step is halved; unused in L1.
         loss: the surrogate loss: `ce` is APGD-CE, `dlr` APGD-DLR.
-        projection: of steps in L2.
+        variant: `published` steps as the authors' code in L2 and L1.
 
     Returns:
         Candidates [B, C, H, W] inside the constraint: a point seen to succeed, else the one of lowest loss.
     """
-    best, project = Best(x), PROJECTIONS[projection]
+    best, how = Best(x), VARIANTS[variant]
     for restart in range(restarts):
-        descend(oracle, goal, x, constraint, randomness, f"start/{restart}", best, steps, rho, loss, project)
+        descend(oracle, goal, x, constraint, randomness, f"start/{restart}", best, steps, rho, loss, how)
     return best.x
 
 
@@ -101,7 +112,7 @@ def apgd_t(
     restarts: int,
     rho: float,
     loss: LossName,
-    projection: ProjectionName,
+    variant: VariantName,
 ) -> Tensor:
     """APGD-T (Croce & Hein, ICML 2020): Auto-PGD towards the likeliest rival classes, one after the other.
 
@@ -116,17 +127,17 @@ def apgd_t(
         restarts: runs for each rival.
         rho: as in `apgd`.
         loss: `dlr`, the targeted form of the paper, or `margin`, its numerator.
-        projection: of steps in L2.
+        variant: `published` steps as the authors' code in L2 and L1.
 
     Returns:
         As `apgd`; among points that fail, losses with different rivals are compared.
     """
-    best, project = Best(x), PROJECTIONS[projection]
+    best, how = Best(x), VARIANTS[variant]
     rivals = likeliest_rivals(oracle, goal, x, targets)
     for restart in range(restarts):
         for k in range(rivals.shape[1]):
             steered = goal.rival(rivals[:, k])
-            descend(oracle, steered, x, constraint, randomness, f"start/{restart}/{k}", best, steps, rho, loss, project)
+            descend(oracle, steered, x, constraint, randomness, f"start/{restart}/{k}", best, steps, rho, loss, how)
     return best.x
 
 
@@ -153,18 +164,18 @@ def descend(
     steps: int,
     rho: float,
     loss: LossName,
-    project: Project = Constraint.project,
+    variant: Variant = VARIANTS["exact"],
 ) -> None:
     """One run from a random start, over the samples that still stand; what it finds goes into `best`."""
     start = oracle.active()
     if not len(start):
         return
     z = x.clone()
-    z[start] = _start(x[start], constraint, randomness, purpose, start, project)
+    z[start] = _start(x[start], constraint, randomness, purpose, start, variant.project)
     if constraint.norm == "l1":
-        descend_l1(oracle, goal, x, z, constraint, best, steps, loss)
+        descend_l1(oracle, goal, x, z, constraint, best, steps, loss, variant.sparse, variant.project)
         return
-    n = len(x)
+    n, project = len(x), variant.project
     η = torch.full((n,), FIRST_STEP * constraint.eps, device=x.device)
     f = torch.full((n,), -math.inf, device=x.device)  # the first look is no progress
     lowest, lowest_at_checkpoint = -f, -f

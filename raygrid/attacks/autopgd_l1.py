@@ -1,6 +1,7 @@
 """Auto-PGD in L1: sparse steps whose number of values and size follow the example found so far."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -24,9 +25,23 @@ SPARSER = 0.95
 SHORTEST = 0.1
 """Shortest step, in units of eps; the longest is eps."""
 
+Project = Callable[[Constraint, Tensor, Tensor], Tensor]
+"""(constraint, points z [B, ...], clean inputs x) -> points of ball and box."""
+Sparse = Callable[[Tensor, Tensor, Tensor, Constraint], Tensor]
+"""(gradient [B, ...], share [B] of its values, points [B, ...], constraint) -> a step of L1 length 1."""
+
 
 def descend_l1(
-    oracle: Oracle, goal: Goal, x: Tensor, z: Tensor, constraint: Constraint, best: Best, steps: int, loss: LossName
+    oracle: Oracle,
+    goal: Goal,
+    x: Tensor,
+    z: Tensor,
+    constraint: Constraint,
+    best: Best,
+    steps: int,
+    loss: LossName,
+    sparse: Sparse,
+    project: Project,
 ) -> None:
     """One run of L1-APGD (Croce & Hein, ICML 2021: "Mind the box"), the form that starts with larger radii.
 
@@ -39,20 +54,18 @@ def descend_l1(
         best: takes what lies inside the ball.
         steps: gradient steps of the run.
         loss: the surrogate loss.
+        sparse: makes a step of a gradient, `sparse` or `sparse_anywhere`.
+        project: brings a step back.
     """
-    counts = [round(share * steps) for _, share in STAGES[:-1]]
+    counts = [min(math.ceil(share * steps), steps) for _, share in STAGES[:-1]]
+    counts[1] = min(counts[1], steps - counts[0])
     counts.append(steps - sum(counts))
     for (factor, _), count in zip(STAGES, counts, strict=True):
         ball = Constraint("l1", factor * constraint.eps, constraint.low, constraint.high)
         on = oracle.active()
         if count and len(on):
-            z = with_rows(z, on, ball.project(rows(z, on), rows(x, on)))
-            z = _stage(oracle, goal, x, z, ball, best if factor == 1 else None, count, loss)
-    for on in oracle.rounds(1, gradients=0):
-        here = constraint.project(rows(z, on), rows(x, on))
-        value, success = oracle.look(goal, here, on, loss)
-        oracle.retire(on, success)
-        best.keep_better(on, here, value, success)
+            z = with_rows(z, on, project(ball, rows(z, on), rows(x, on)))
+            z = _stage(oracle, goal, x, z, ball, best if factor == 1 else None, count, loss, sparse, project)
 
 
 def _stage(
@@ -64,6 +77,8 @@ def _stage(
     best: Best | None,
     steps: int,
     loss: LossName,
+    sparse: Sparse,
+    project: Project,
 ) -> Tensor:
     """Search a ball for `steps` steps and return the points [N, ...] of lowest loss.
 
@@ -94,21 +109,38 @@ def _stage(
             share[on], changed[on] = nonzero / size / DENSER, nonzero
             here = torch.where(_as(sparser, g), x_best[on], here)
             g = torch.where(_as(sparser, g), g_best[on], g)
-        movable = torch.where(g > 0, here > ball.low, here < ball.high)
-        step = _sparse(g * movable, share[on]) * _as(η[on], g)
-        z = with_rows(z, on, ball.project(here - step, rows(x, on)))
+        step = sparse(g, share[on], here, ball) * _as(η[on], g)
+        z = with_rows(z, on, project(ball, here - step, rows(x, on)))
+    for on in oracle.rounds(1, gradients=0):
+        here = rows(z, on)
+        value, success = oracle.look(goal, here, on, loss)
+        lower = (value < lowest[on]).nonzero()[:, 0]
+        x_best[on[lower]] = here[lower]
+        if best is not None:
+            best.keep_better(on, here, value, success)
+            oracle.retire(on, success)
     return x_best
 
 
-def _sparse(g: Tensor, share: Tensor) -> Tensor:
-    """Signs of the largest share of a gradient's values, rounded down to one at least, of L1 length 1 together.
+def sparse(g: Tensor, share: Tensor, z: Tensor, ball: Constraint) -> Tensor:
+    """Signs of the largest share of a gradient's values, of those that the box does not stop, rounded down to one at least.
 
-    Two departures from the authors' code, which reach the ball's best corner on linear victims where it stops short: rounded up,
-    two values that move alike would never become one; and values that the box stops are not chosen (the caller's part).
+    `sparse_anywhere`, which is the authors' code, stops short of the ball's best corner on linear victims: it also chooses values
+    that can't move, and rounds up, so that two values that move alike never become one.
     """
+    movable = torch.where(g > 0, z > ball.low, z < ball.high)
+    return _signs(g * movable, ((1 - share) * math.prod(g.shape[1:])).ceil())
+
+
+def sparse_anywhere(g: Tensor, share: Tensor, z: Tensor, ball: Constraint) -> Tensor:
+    """Signs of the largest share of a gradient's values, rounded up."""
+    return _signs(g, (1 - share) * math.prod(g.shape[1:]))
+
+
+def _signs(g: Tensor, smaller: Tensor) -> Tensor:
+    """Signs of a gradient [B, ...] but for its smallest values, so many [B] rounded down, of L1 length 1 together."""
     flat = g.flatten(1)
-    size = flat.shape[1]
-    rank = ((1 - share) * size).ceil().clamp(0, size - 1).long()
+    rank = smaller.clamp(0, flat.shape[1] - 1).long()
     least = flat.abs().sort(dim=1).values.gather(1, rank[:, None])
     signs = flat.sign() * (flat.abs() >= least)
     return (signs / signs.abs().sum(1, keepdim=True).clamp_min(1)).view_as(g)

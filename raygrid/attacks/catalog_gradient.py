@@ -6,6 +6,9 @@ from pydantic import Field
 
 from raygrid.component import ALL_GOALS, Component, Params
 
+LAST_LOOKS = 3
+"""Looks at last points that a run of Auto-PGD takes at most: one, and in L1 one in each of its stages."""
+
 
 class FGSM(Params):
     """Parameters of the fast gradient sign method."""
@@ -67,13 +70,13 @@ class AutoPGD(Params):
     """Runs from different random starts; each attacks only the samples that still stand."""
     rho: float = Field(0.75, gt=0, le=1)
     """Share of the steps between two checkpoints that must make progress, else the step size is halved; unused in L1."""
-    projection: Literal["nearest", "clipped"] = "nearest"
-    """Of steps in L2: to the nearest point of ball and box, or scaled to eps and then clipped into the box, as the authors' code
-    does, which stays short of eps where the box stops values. AutoAttack takes that."""
+    variant: Literal["exact", "published"] = "exact"
+    """Steps in L2 and L1. `published`: as the authors' code, for AutoAttack: in L2 it scales to eps and then clips into the box, in
+    L1 it chooses values that the box stops, too, and stays short of the ball's best point in both."""
 
     def passes(self) -> tuple[int, int]:
-        """One gradient a step, and a last look at the end of each restart."""
-        return self.restarts * (self.steps + 1), self.restarts * self.steps
+        """One gradient a step, and a last look at the end of each restart; in L1, of each of its stages."""
+        return self.restarts * (self.steps + LAST_LOOKS), self.restarts * self.steps
 
 
 class APGD(AutoPGD):
@@ -106,9 +109,9 @@ class APGDT(AutoPGD):
     """What is descended: the difference of logits ratio with the rival, or the difference alone."""
 
     def passes(self) -> tuple[int, int]:
-        """One look to find the rivals; for each and each restart one gradient a step, and a last look."""
+        """One look to find the rivals; for each and each restart one gradient a step, and last looks."""
         runs = self.targets * self.restarts
-        return 1 + runs * (self.steps + 1), runs * self.steps
+        return 1 + runs * (self.steps + LAST_LOOKS), runs * self.steps
 
 
 class APGDRace(Params):
@@ -126,11 +129,10 @@ class APGDRace(Params):
     """Share of the steps between two checkpoints that must make progress, else the step size is halved; unused in L1."""
 
     def passes(self) -> tuple[int, int]:
-        """One look to find the rivals; for each run one gradient a step, and a last look."""
+        """One look to find the rivals; for each run one gradient a step, and last looks."""
         last = min(self.finalists, self.targets)
-        return 1 + self.targets * (self.heat + 1) + last * (
-            self.steps + 1
-        ), self.targets * self.heat + last * self.steps
+        steps = self.targets * self.heat + last * self.steps
+        return 1 + steps + (self.targets + last) * LAST_LOOKS, steps
 
 
 COMPONENTS: tuple[Component, ...] = (
@@ -174,7 +176,7 @@ COMPONENTS: tuple[Component, ...] = (
         source="Croce & Hein, ICML 2020; for L1 ICML 2021",
         norms=("linf", "l2", "l1"),
         goals=ALL_GOALS,
-        version=2,
+        version=3,
     ),
     Component(
         kind="attack",
@@ -185,7 +187,7 @@ COMPONENTS: tuple[Component, ...] = (
         source="Croce & Hein, ICML 2020; for L1 ICML 2021",
         norms=("linf", "l2", "l1"),
         goals=ALL_GOALS,
-        version=2,
+        version=3,
     ),
     Component(
         kind="attack",
@@ -196,7 +198,7 @@ COMPONENTS: tuple[Component, ...] = (
         source="Croce & Hein, ICML 2020; for L1 ICML 2021",
         norms=("linf", "l2", "l1"),
         goals=ALL_GOALS,
-        version=2,
+        version=3,
     ),
     Component(
         kind="attack",
@@ -207,7 +209,7 @@ COMPONENTS: tuple[Component, ...] = (
         source="Croce & Hein, ICML 2020; for L1 ICML 2021",
         norms=("linf", "l2", "l1"),
         goals=("untargeted",),
-        version=2,
+        version=3,
     ),
     Component(
         kind="attack",
@@ -218,6 +220,6 @@ COMPONENTS: tuple[Component, ...] = (
         source="after Croce & Hein, ICML 2020; the race is ours",
         norms=("linf", "l2", "l1"),
         goals=("untargeted",),
-        version=2,
+        version=3,
     ),
 )

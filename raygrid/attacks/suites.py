@@ -13,28 +13,28 @@ def autoattack(params: AutoAttack, norm: str) -> tuple[Stage, ...]:
     """Return the stages of AutoAttack (Croce & Hein, ICML 2020), version by version as its authors published them.
 
     For L1 (Croce & Hein, ICML 2021) APGD-CE has five restarts and APGD-T five targets. In version plus the authors' untargeted FAB
-    steps to the nearest of all classes at once. FAB is theirs and the paper's, without our leaps, and in L2 APGD clips as theirs
-    does.
+    steps to the nearest of all classes at once. FAB is theirs and the paper's, without our leaps, and in L2 and L1 APGD steps
+    as theirs does.
     """
     l1, theirs = norm == "l1", {"leaps": False}
-    clips = {"projection": "clipped"} if norm == "l2" else {}
+    steps = {} if norm == "linf" else {"variant": "published"}
     square = Stage("square", {"queries": 5000, "rescale": False})
     stages = {
         "standard": (
-            Stage("apgd-ce", {"restarts": 5 if l1 else 1} | clips),
-            Stage("apgd-t", {"targets": 5 if l1 else 9} | clips),
+            Stage("apgd-ce", {"restarts": 5 if l1 else 1} | steps),
+            Stage("apgd-t", {"targets": 5 if l1 else 9} | steps),
             Stage("fab", theirs),
             square,
         ),
         "plus": (
-            Stage("apgd-ce", {"restarts": 5} | clips),
-            Stage("apgd-dlr", {"restarts": 5} | clips),
+            Stage("apgd-ce", {"restarts": 5} | steps),
+            Stage("apgd-dlr", {"restarts": 5} | steps),
             Stage("fab", {"restarts": 5, "targeted": False, "targets": EVERY_CLASS} | theirs),
             square,
-            Stage("apgd-t", clips),
+            Stage("apgd-t", steps),
             Stage("fab", {"restarts": 5} | theirs),
         ),
-        "rand": (Stage("apgd-ce", clips, eot=RAND_DRAWS), Stage("apgd-dlr", clips, eot=RAND_DRAWS)),
+        "rand": (Stage("apgd-ce", steps, eot=RAND_DRAWS), Stage("apgd-dlr", steps, eot=RAND_DRAWS)),
     }
     return stages[params.version]
 
