@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from raygrid.attacks.autopgd_l1 import Project, Sparse, descend_l1, sparse, sparse_anywhere
+from raygrid.attacks.autopgd_l1 import Project, Sparse, descend_l1, sparse_anywhere, sparse_movable
 from raygrid.attacks.best import Best
 from raygrid.attacks.nearest_class import likeliest_rivals
 from raygrid.attacks.rows import rows, with_rows
@@ -51,7 +51,7 @@ def _as_published(constraint: Constraint, z: Tensor, x: Tensor) -> Tensor:
 
 
 VARIANTS: dict[VariantName, Variant] = {
-    "exact": Variant(Constraint.project, sparse),
+    "exact": Variant(Constraint.project, sparse_movable),
     "published": Variant(_as_published, sparse_anywhere),
 }
 

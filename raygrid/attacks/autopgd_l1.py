@@ -54,18 +54,21 @@ def descend_l1(
         best: takes what lies inside the ball.
         steps: gradient steps of the run.
         loss: the surrogate loss.
-        sparse: makes a step of a gradient, `sparse` or `sparse_anywhere`.
+        sparse: makes a step of a gradient, `sparse_movable` or `sparse_anywhere`.
         project: brings a step back.
     """
-    counts = [min(math.ceil(share * steps), steps) for _, share in STAGES[:-1]]
-    counts[1] = min(counts[1], steps - counts[0])
-    counts.append(steps - sum(counts))
+    start = oracle.active()
+    counts = [math.ceil(share * steps) for _, share in STAGES[:-1]]
+    counts.append(steps - sum(counts))  # none where there are 2 or 4 steps: what the others found is looked at, then
     for (factor, _), count in zip(STAGES, counts, strict=True):
         ball = Constraint("l1", factor * constraint.eps, constraint.low, constraint.high)
         on = oracle.active()
-        if count and len(on):
+        if len(on):
             z = with_rows(z, on, project(ball, rows(z, on), rows(x, on)))
             z = _stage(oracle, goal, x, z, ball, best if factor == 1 else None, count, loss, sparse, project)
+    # Where no budget was left for a look in the ball that counts, what was found in a larger one is what the attack has.
+    unseen = start[best.loss[start].isinf()]
+    best.x[unseen] = project(constraint, z[unseen], x[unseen])
 
 
 def _stage(
@@ -122,7 +125,7 @@ def _stage(
     return x_best
 
 
-def sparse(g: Tensor, share: Tensor, z: Tensor, ball: Constraint) -> Tensor:
+def sparse_movable(g: Tensor, share: Tensor, z: Tensor, ball: Constraint) -> Tensor:
     """Signs of the largest share of a gradient's values, of those that the box does not stop, rounded down to one at least.
 
     `sparse_anywhere`, which is the authors' code, stops short of the ball's best corner on linear victims: it also chooses values

@@ -14,6 +14,7 @@ from raygrid.constraints import Constraint
 from raygrid.goals import Goal
 from raygrid.oracle import Oracle
 from raygrid.randomness import Randomness
+from raygrid.spec import Budget
 
 
 def test_checkpoints_are_the_papers():
@@ -115,3 +116,15 @@ def test_every_step_in_l1_is_that_of_the_authors_code(name):
     alike = ((theirs[0] != x) == (ours[0] != x)).flatten(1).all(1)
     apart = (theirs - ours).abs().amax((0, 2, 3, 4))[alike]
     assert len(apart) >= 4 and (apart > 1e-3).sum() <= 1, "rounding may turn a step of one"
+
+
+@pytest.mark.parametrize("variant", ["exact", "published"])
+@pytest.mark.parametrize(("steps", "budget"), [(2, None), (4, None), (5, None), (100, 1), (100, 20), (100, 45)])
+def test_l1_ends_in_the_ball_that_counts_however_few_its_steps_or_queries(variant, steps, budget):
+    """The larger balls come first: what is found there is no example yet, and the clean input is none either."""
+    x = 0.2 + 0.6 * pixels(6, 1, 6, 6)
+    oracle, ball = Oracle(Tiny(), 6, budget=Budget(budget), stop_early=False), Constraint("l1", 1.5)
+    goal, streams = Goal("untargeted", Tiny()(x).argmax(1)), Randomness(0, "apgd-ce", [str(i) for i in range(6)])
+    best = apgd(oracle, goal, x, ball, streams, steps=steps, restarts=1, rho=0.75, loss="ce", variant=variant)
+    assert ball.allows(best, x).all()
+    assert ((best - x).abs().flatten(1).sum(1) > 0.9 * ball.eps).all()
