@@ -8,6 +8,10 @@ from dataclasses import dataclass
 
 ZERO_SHARE = 0.05
 """Share of a sample's gradients that may be zero throughout before it counts as masked."""
+FORETELLS = "first-order"
+"""The attack that compares what a gradient foretells of a step with what the step brings."""
+MISLED = 0.5
+"""Share of the samples that stand and whose gradient was compared with what a step brings, above which gradients mislead."""
 CLOSE = 0.1
 """Share below which five times as many steps are spent on it. The two of 256 digits that only Square's 5,000 queries broke in
 AutoAttack had 0.011 and 0.021 left, and 500 steps break them too."""
@@ -24,6 +28,7 @@ class Record:
     attacked: Sequence[bool]
     """Whether the unit itself attacked the sample, and did not inherit its example."""
     zero_gradients: Sequence[int]
+    false_gradients: Sequence[int]
     backwards: Sequence[int]
     left: Sequence[float]
     """Margin of the example, as a share of the clean one; 1 where there is none."""
@@ -68,9 +73,10 @@ def close(records: Sequence[Record]) -> list[bool]:
 def masked(records: Sequence[Record]) -> list[bool]:
     """Call for all samples of a victim that shows a sign of masking, which is a property of the victim and not of the sample.
 
-    The signs: gradients that are zero, a sample that scores or FAB broke and gradient descent had left, answers at random.
+    The signs: gradients that are zero or foretell nothing, a sample that scores or FAB broke and gradient descent had left, answers
+    at random.
     """
-    sign = _zero(records) or _beaten(records) or any(record.random for record in records)
+    sign = _zero(records) or _misled(records) or _beaten(records) or any(record.random for record in records)
     return [sign] * len(records[-1].broken)
 
 
@@ -97,6 +103,18 @@ def _zero(records: Sequence[Record]) -> bool:
         for zero, looks in zip(record.zero_gradients, record.backwards, strict=True)
         if looks
     )
+
+
+def _misled(records: Sequence[Record]) -> bool:
+    """Whether the gradients of most samples that still stand did not foretell what a step brings, at this eps."""
+    standing = [
+        bool(wrong)
+        for record in records
+        if record.eps == records[-1].eps and record.attack == FORETELLS
+        for wrong, looks, broken in zip(record.false_gradients, record.backwards, records[-1].broken, strict=True)
+        if looks and not broken
+    ]
+    return sum(standing) > MISLED * len(standing)
 
 
 def _beaten(records: Sequence[Record]) -> bool:

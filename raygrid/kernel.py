@@ -59,6 +59,8 @@ class Crafted:
     """Which samples were not attacked: their example is the one inherited."""
     zero_gradients: list[int] = field(default_factory=list)
     """Looks at which the gradient of a sample was zero throughout."""
+    false_gradients: list[int] = field(default_factory=list)
+    """Looks at which it did not foretell what a step brings, of attacks that compare the two."""
     repeated: int = 0
     """Forward passes of runs that a `SampleError` ended, less those of the samples that had it."""
 
@@ -117,7 +119,8 @@ def craft(
     started = time.perf_counter()
     n = len(batch.ids)
     kept = inherited.kept if inherited else [False] * n
-    result = Crafted(batch.x.clone(), [0] * n, [0] * n, [False] * n, micro_batch, kept=kept, zero_gradients=[0] * n)
+    result = Crafted(batch.x.clone(), [0] * n, [0] * n, [False] * n, micro_batch, kept=kept)
+    result.zero_gradients, result.false_gradients = [0] * n, [0] * n
     if inherited:
         where = [i for i in range(n) if kept[i]]
         result.x_adv[where] = inherited.x_adv[where]
@@ -263,13 +266,14 @@ def _attack(
         raise
     if x_adv.shape != batch.x.shape:
         raise ValueError(f"the attack returned {list(x_adv.shape)} for inputs {list(batch.x.shape)}")
-    zero_gradients = oracle.zero_gradients.tolist()
+    zero_gradients, false_gradients = oracle.zero_gradients.tolist(), oracle.false_gradients.tolist()
     for position, i in enumerate(where):
         result.x_adv[i] = x_adv[position]
         result.forwards[i] = int(oracle.forwards[position])
         result.backwards[i] = int(oracle.backwards[position])
         result.claimed[i] = bool(oracle.broken[position])
         result.zero_gradients[i] = int(zero_gradients[position])
+        result.false_gradients[i] = int(false_gradients[position])
 
 
 def _oracle(

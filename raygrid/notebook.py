@@ -261,6 +261,7 @@ def _record(stage: AttackSpec, made: Crafted, verdicts: list[Verdict], clean_mar
         [verdict.status == "broken" for verdict in verdicts],
         [verdict.obtained == "attacked" for verdict in verdicts],
         made.zero_gradients,
+        made.false_gradients,
         made.backwards,
         left_of([verdict.margin for verdict in verdicts], clean_margins),
         [verdict.status in UNKNOWN for verdict in verdicts],

@@ -82,6 +82,7 @@ class Oracle:
 
     Attributes:
         zero_gradients: looks at which a sample's gradient was zero throughout [N], on the device.
+        false_gradients: looks at which it did not foretell what a step brings [N], as far as the attack compares the two.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class Oracle:
         self.device = torch.device(device)
         self._ledger = Ledger(samples, budget or Budget(), eot, stop_early, skip, self.device)
         self.zero_gradients = torch.zeros(samples, dtype=torch.long, device=self.device)
+        self.false_gradients = torch.zeros_like(self.zero_gradients)
 
     @property
     def forwards(self) -> np.ndarray:
@@ -133,6 +135,11 @@ class Oracle:
     def broken(self) -> np.ndarray:
         """The samples that the attack reported broken, [N] bool."""
         return self._ledger.broken
+
+    @property
+    def steady(self) -> bool:
+        """Whether the same input meets the same answer at every look."""
+        return self.channel is None and self.numbers is None
 
     def rounds(self, steps: int, *, queries: int = 1, gradients: int = 1) -> Iterator[Tensor]:
         """Yield, `steps` times at most, the positions of the samples that are still standing and can pay for a round.

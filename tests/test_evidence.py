@@ -11,8 +11,8 @@ from raygrid.registry import find, parse
 def record(attack="apgd-ce", access="gradient", broken=(False, False), left=(0.5, 0.5), zeros=(0, 0), eps=0.1, **rest):
     attacked = rest.pop("attacked", (True, True))
     looks = (100, 100) if access == "gradient" else (0, 0)
-    unknown = rest.pop("unknown", (False, False))
-    return Record(attack, access, eps, broken, attacked, zeros, looks, left, unknown, **rest)
+    unknown, false = rest.pop("unknown", (False, False)), rest.pop("false", (0, 0))
+    return Record(attack, access, eps, broken, attacked, zeros, false, looks, left, unknown, **rest)
 
 
 def called(name, *records):
@@ -44,6 +44,11 @@ def test_a_sample_is_close_by_the_least_margin_that_any_attack_at_this_eps_left_
         ([record(), record(broken=(True, False))], False),
         ([record(), record("fab", broken=(True, False))], True),
         ([record(random=True)], True),
+        ([record("first-order", false=(1, 1))], True),
+        ([record("first-order", false=(1, 0))], False),
+        ([record("first-order", false=(1, 0)), record(broken=(False, True))], True),
+        ([record("first-order", false=(1, 0)), record(broken=(True, False))], False),
+        ([record("first-order", false=(1, 1), eps=0.05), record(eps=0.1)], False),
     ],
     ids=[
         "zero gradients",
@@ -54,6 +59,11 @@ def test_a_sample_is_close_by_the_least_margin_that_any_attack_at_this_eps_left_
         "gradients break it",
         "FAB breaks what descent left",
         "answers at random",
+        "gradients mislead",
+        "those of half the samples",
+        "those of all that stand",
+        "those of none that stands",
+        "those at another eps",
     ],
 )
 def test_a_sign_of_masking_calls_for_every_sample(signs, masked):

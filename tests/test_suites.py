@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from masked import Quantized, Saturated, Shifting
+from masked import Quantized, Rippled, Saturated, Shifting
 from models import Tiny, digits, pixels, victim
 
 import raygrid
@@ -88,7 +88,7 @@ def test_a_sample_on_which_a_stage_crashed_is_never_robust(stage, sound, monkeyp
     }
 
 
-MASKED = {"quantized": (Quantized, 0.15, 4), "saturated": (Saturated, 0.1, 1)}
+MASKED = {"quantized": (Quantized, 0.15, 4), "saturated": (Saturated, 0.1, 1), "rippled": (Rippled, 0.12, 4)}
 
 
 @pytest.mark.parametrize("name", MASKED)
@@ -112,3 +112,12 @@ def test_a_victim_that_answers_at_random_is_judged_by_twenty_draws_and_attacked_
     assert averaged.forwards.max() == 20 * single.forwards.max() == 20 * 11
     again = raygrid.attack(model, x, y, "pgd", eps=0.15, steps=10)
     assert torch.equal(again.x_adv, averaged.x_adv) and again.verdicts == averaged.verdicts
+
+
+def test_audit_escalates_where_gradients_mislead_and_not_on_the_bare_net():
+    bare, (x, y) = victim("mnist-cnn"), digits(2)
+    called = [
+        sum(stage.forwards.sum() > 0 for stage in raygrid.attack(model, x, y, "audit", norm="linf", eps=0.08).stages)
+        for model in (bare, Rippled(bare))
+    ]
+    assert called[0] <= 5 < called[1]

@@ -21,6 +21,14 @@ class FGSM(Params):
         return 1, 1
 
 
+class FirstOrder(Params):
+    """Parameters of the first-order step: none."""
+
+    def passes(self) -> tuple[int, int]:
+        """A gradient, and a look at what it led to."""
+        return 2, 1
+
+
 class PGD(Params):
     """Parameters of projected gradient descent."""
 
@@ -144,6 +152,16 @@ COMPONENTS: tuple[Component, ...] = (
         params=FGSM,
         source="Goodfellow, Shlens & Szegedy, ICLR 2015",
         norms=("linf", "l2"),
+        goals=ALL_GOALS,
+    ),
+    Component(
+        kind="attack",
+        name="first-order",
+        summary="One step along the gradient of the margin, which shows whether gradients foretell what a step brings.",
+        build="raygrid.attacks.gradient:first_order",
+        params=FirstOrder,
+        source="Ours, after the signs of masking of Athalye, Carlini & Wagner, ICML 2018",
+        norms=("linf", "l2", "l1"),
         goals=ALL_GOALS,
     ),
     Component(

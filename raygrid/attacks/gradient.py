@@ -1,4 +1,4 @@
-"""Attacks that step along the gradient with a step size fixed in advance: FGSM and PGD."""
+"""Attacks that step along the gradient with a step size fixed in advance: FGSM, one step that is looked at, and PGD."""
 
 import math
 from collections.abc import Callable
@@ -24,6 +24,12 @@ SCHEDULES: dict[ScheduleName, Callable[[float], float]] = {
 """Share of the steps that are done -> length of the next one, as a share of the average step's."""
 
 
+FORETOLD = (0.5, 4.0)
+"""What a step of length eps may bring, as a share of the fall of the margin that its gradient foretells. At eps that leave a third
+to two thirds standing the medians of nine plain and adversarially trained nets lie between 0.53 and 1.1, behind ripples of
+0.02 sin(400 x) at 0.11."""
+
+
 def fgsm(
     oracle: Oracle, goal: Goal, x: Tensor, constraint: Constraint, randomness: Randomness, *, loss: LossName
 ) -> Tensor:
@@ -45,6 +51,39 @@ def fgsm(
         clean = x[active]
         g = oracle.gradient(goal, clean, active, loss).gradient
         z[active] = constraint.project(constraint.descend(clean, g, constraint.eps), clean)
+    return z
+
+
+def first_order(oracle: Oracle, goal: Goal, x: Tensor, constraint: Constraint, randomness: Randomness) -> Tensor:
+    """Step as far as eps goes along the gradient of the margin, look, and note where less than half came of what was foretold.
+
+    What lies in between bends or shatters the loss, or the gradient is not its own (Athalye et al., ICML 2018). Nothing is noted of
+    victims that answer at random and of channels, where two looks differ anyway.
+
+    Args:
+        oracle: the victim, with gradient access.
+        goal: what to reach.
+        x: clean inputs [B, C, H, W] in [0, 1].
+        constraint: ball and box.
+        randomness: unused; it is deterministic.
+
+    Returns:
+        Candidates [B, C, H, W] inside the constraint.
+    """
+    z = x.clone()
+    least, most = FORETOLD
+    for active in oracle.rounds(1, queries=2):
+        clean = rows(x, active)
+        before = oracle.gradient(goal, clean, active, "margin")
+        there = constraint.project(constraint.descend(clean, before.gradient, constraint.eps), clean)
+        after = oracle.look(goal, there, active, "margin")
+        foretold = ((there - clean) * before.gradient).flatten(1).sum(1)
+        came = after.loss - before.loss
+        if oracle.steady:
+            wrong = (came > least * foretold) | (came < most * foretold)
+            oracle.false_gradients.index_add_(0, active, wrong.long())
+        oracle.retire(active, after.success)
+        z = with_rows(z, active, there)
     return z
 
 

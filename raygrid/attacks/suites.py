@@ -42,18 +42,22 @@ def autoattack(params: AutoAttack, norm: str) -> tuple[Stage, ...]:
 def audit(params: Audit, norm: str) -> tuple[Stage, ...]:
     """Return the stages of audit.
 
-    Cheap attacks come first: APGD-CE, a race of rival classes, which is APGD-T for half its passes, and a short Square that shows
-    whether scores see what gradients don't. A long run goes for samples that nearly fell. The others are AutoAttack's stages, FAB
-    with leaps, and an attack on decisions alone: they are called where the victim shows a sign of masking, which is a gradient of
-    zero, an answer at random, or a sample that Square or FAB broke and gradient descent had left. Where answers are random, looks
-    average over draws, first as in AutoAttack's version rand: without that stage 7 of 12 digits stood behind a random crop, and 5
-    with it.
+    Cheap attacks come first: one step, which shows whether gradients foretell what it brings, APGD-CE, a race of rival classes,
+    which is APGD-T for half its passes, and a short Square that shows whether scores see what gradients don't. A long run goes for
+    samples that nearly fell. The others are AutoAttack's stages, FAB with leaps, and an attack on decisions alone: they are called
+    where the victim shows a sign of masking, which is a gradient of zero, gradients of most standing samples that mislead, an
+    answer at random, or a sample that Square or FAB broke and gradient descent had left. Behind ripples, x + 0.02 sin(400 x), the
+    short Square broke none of 64 digits, as blind as descent, and 5,000 queries 11.
+
+    Where answers are random, looks average over draws, first as in AutoAttack's version rand: without that stage 7 of 12 digits
+    stood behind a random crop, and 5 with it.
 
     In L2 and L1 a short FAB-T looks at all samples: descent gets stuck there on victims trained against L-inf. Of 46 digits of
     mnist-cnn-adv (L2 1.6) that it left, FAB-T with 5 targets and 60 steps breaks 14, Square with 5,000 queries 5, APGD-T at most 5.
     """
     del params  # it has none
     return (
+        Stage("first-order"),
         Stage("apgd-ce"),
         Stage("apgd-race"),
         Stage("square", {"queries": 200}),
@@ -64,5 +68,5 @@ def audit(params: Audit, norm: str) -> tuple[Stage, ...]:
         Stage("apgd-t", when="masked"),
         Stage("fab", when="masked"),
         Stage("square", {"queries": 5000, "rescale": False}, when="masked"),
-        *(() if norm == "l1" else (Stage("hop-skip-jump", {"queries": 2000}, when="masked"),)),
+        *(() if norm == "l1" else (Stage("hop-skip-jump", when="masked"),)),
     )

@@ -28,6 +28,7 @@ def craft_rows(unit: Craft, batch: Batch, made: Crafted, table: pa.Table) -> tup
             "backwards": made.backwards[i],
             "queries": made.forwards[i],
             "zero_gradients": made.zero_gradients[i],
+            "false_gradients": made.false_gradients[i],
             "parent_key": unit.parent.key if unit.parent is not None else None,
             "fit_key": unit.fit.key if unit.fit is not None else None,
             "seconds": made.seconds / n,

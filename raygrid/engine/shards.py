@@ -77,6 +77,7 @@ def read_record_of(store: Store, unit: Score, batch: Batch, clean_margins: Seque
         [trials[sample]["status"] == "broken" for sample in batch.ids],
         [trials[sample]["obtained"] == "attacked" for sample in batch.ids],
         [crafts[sample]["zero_gradients"] for sample in batch.ids],
+        [crafts[sample]["false_gradients"] for sample in batch.ids],
         [crafts[sample]["backwards"] for sample in batch.ids],
         left_of([trials[sample]["margin"] for sample in batch.ids], clean_margins),
         [trials[sample]["status"] in UNKNOWN for sample in batch.ids],

@@ -1,8 +1,9 @@
 """The masking checks: signs that a robust accuracy is too high because the attack failed, not because the victim is robust.
 
 Each is a row of the view `checks`: what was counted among how many samples, the threshold, and whether it is flagged. They look at
-untargeted trials that an attack obtained itself; inherited rows feed no check. Sources: Athalye et al., ICML 2018; Carlini et al.,
-2019 (arXiv 1902.06705); Croce & Hein's own checks in AutoAttack.
+untargeted trials. Inherited rows raise no flag: a success taken over from a smaller eps counts for the attack that a sign speaks
+against, and never for the sign. Sources: Athalye et al., ICML 2018; Carlini et al., 2019 (arXiv 1902.06705); Croce & Hein's own
+checks in AutoAttack.
 """
 # ruff: noqa: S608 - the SQL is put together from constants only
 
@@ -55,9 +56,10 @@ CHECKS = (
         f"""
         WITH c AS (
             SELECT {", ".join(BALL)}, cell_id, any_value({NOISE}) AS noise, any_value(access = 'gradient') AS gradient,
-                   count_if(status = 'broken') AS broken, count_if(status = 'robust') AS robust
-            FROM judged WHERE obtained = 'attacked' OR status = 'robust' GROUP BY ALL),
-        n AS (SELECT {", ".join(BALL)}, max(broken) AS by_noise FROM c WHERE noise GROUP BY ALL)
+                   count_if(status = 'broken') AS broken, count_if(status = 'robust') AS robust,
+                   count_if(status = 'broken' AND obtained = 'attacked') AS broken_here
+            FROM judged GROUP BY ALL),
+        n AS (SELECT {", ".join(BALL)}, max(broken_here) AS by_noise FROM c WHERE noise GROUP BY ALL)
         SELECT {", ".join(f"c.{column}" for column in BALL)}, c.cell_id, by_noise AS num, broken AS den
         FROM c JOIN n ON {" AND ".join(f"c.{column} IS NOT DISTINCT FROM n.{column}" for column in BALL)}
         WHERE gradient AND robust > 0
@@ -71,6 +73,20 @@ CHECKS = (
         SELECT {", ".join(BALL)}, cell_id, sum(c.zero_gradients)::BIGINT AS num, sum(c.backwards)::BIGINT AS den
         FROM judged j JOIN raw.crafts c USING (craft_key, sample_id)
         WHERE c.backwards > 0 GROUP BY ALL
+        """,
+    ),
+    Check(
+        "gradients-mislead",
+        0.25,
+        "samples that stand after every gradient attack and whose gradient foretold twice what one step brought, or a quarter",
+        f"""
+        WITH s AS (
+            SELECT {", ".join(BALL)}, sample_id, bool_or(access = 'gradient' AND j.status = 'broken') AS broken,
+                   bool_or(attack = 'first-order' AND c.backwards > 0) AS asked,
+                   bool_or(attack = 'first-order' AND c.false_gradients > 0) AS misled
+            FROM judged j JOIN raw.crafts c USING (craft_key, sample_id) GROUP BY ALL)
+        SELECT {", ".join(BALL)}, NULL AS cell_id, count_if(misled AND NOT broken) AS num, count(*) AS den
+        FROM s WHERE asked GROUP BY ALL
         """,
     ),
     Check(

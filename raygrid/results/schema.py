@@ -7,7 +7,7 @@ means a new SCHEMA_VERSION and a reader that upgrades.
 from raygrid.results.columns import Column, Table
 from raygrid.results.trial_columns import CELL, CRAFT_KEY, PLACE, RESULT, SAMPLE_ID, UNIT_KEY
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 CRAFT_STATUSES = ("crafted", "error", "timeout", "inherited")
 """What may become of a craft; `inherited`: the sample was not attacked, its example is that of the unit before. Whether it fools
@@ -75,6 +75,11 @@ CRAFTS = Table(
         Column("backwards", "int64", "Backward passes spent on the sample."),
         Column("queries", "int64", "Answers of the victim that the attack saw; what a query budget limits."),
         Column("zero_gradients", "int64", "Backward passes at which the sample's gradient was zero throughout."),
+        Column(
+            "false_gradients",
+            "int64",
+            "Backward passes whose gradient did not foretell what a step brings, of attacks that compare the two: first-order.",
+        ),
         Column("seconds", "float64", "The sample's share of the wall time of crafting."),
         Column("attack_claimed", "bool", "Whether the attack itself believed to have succeeded; never the verdict."),
         Column("parent_key", "string", "The score unit that successes were inherited from; null where none were."),

@@ -104,5 +104,36 @@ def test_gradients_that_are_zero_are_counted_over_all_backward_passes(folder, ze
     assert (row["num"], row["den"], row["flagged"]) == (3 * zeros, 60, expected)
 
 
+FIRST = {**GRADIENT, "attack": "first-order", "attack_params": "{}"}
+
+
+@pytest.mark.parametrize(
+    ("false", "after", "counted", "expected"),
+    [
+        (1, BROKEN, (2, 3), True),
+        (0, BROKEN, (0, 3), False),
+        (1, ALL, (1, 3), True),
+        (1, dict.fromkeys("abc", "broken"), (0, 3), False),
+    ],
+    ids=["most that stand", "none", "one that stands", "none that stands"],
+)
+def test_gradients_that_mislead_are_counted_on_what_stands(folder, false, after, counted, expected):
+    folder.craft("f", "a", "b", "c", backwards=1, false_gradients=false)
+    folder.craft("f", "d", backwards=0, false_gradients=0)
+    folder.craft("g", "a", "b", "c", "d", backwards=20)
+    found = signs(folder, Unit("f", {**ALL, "a": "robust", "b": "robust"}, cell=FIRST), Unit("g", after, cell=GRADIENT))
+    row = found["gradients-mislead"]
+    assert (row["num"], row["den"], row["flagged"]) == (*counted, expected)
+
+
+def test_what_a_ladder_took_over_from_a_smaller_eps_counts_for_gradients_and_not_for_noise(folder):
+    few, many = {f"s{i}": "broken" for i in range(2)}, {f"s{i}": "broken" for i in range(10)}
+    left = {f"s{i}": "robust" for i in range(10, 12)}
+    gradient = Unit("g", many | left, cell=GRADIENT, trial={"obtained": "inherited"})
+    noise = Unit("n", few | {f"s{i}": "robust" for i in range(2, 12)}, cell=NOISE)
+    row = signs(folder, gradient, noise)["noise-does-as-well"]
+    assert (row["num"], row["den"], row["flagged"]) == (2, 10, False)
+
+
 def test_every_check_has_a_case():
-    assert set(CASES) | {"zero-gradients"} == {check.name for check in CHECKS}
+    assert set(CASES) | {"zero-gradients", "gradients-mislead"} == {check.name for check in CHECKS}

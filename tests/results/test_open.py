@@ -22,10 +22,11 @@ def results(folder):
     return folder.run(TWO)
 
 
-NEW_IN_6 = {"pair_distance"}
+NEW_IN_7 = {"false_gradients"}
+NEW_IN_6 = NEW_IN_7 | {"pair_distance"}
 NEW_IN_3 = NEW_IN_6 | {"lpips", "lpips_stored", "clean_detected", "fit_key", "judged", "layer_distance"}
 NEW_IN_2 = NEW_IN_3 | {"eot", "suite", "stage", "stages", "zero_gradients", "parent_key"}
-LACKING = {1: NEW_IN_2, 2: NEW_IN_3, 5: NEW_IN_6}
+LACKING = {1: NEW_IN_2, 2: NEW_IN_3, 5: NEW_IN_6, 6: NEW_IN_7}
 """Schema version -> columns that its folders lack."""
 
 
