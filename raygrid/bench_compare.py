@@ -55,7 +55,7 @@ def compare_table(
     table = Table(
         title=f"As used, {torch.get_num_threads()} threads, {device}, median of {repeats}",
         caption="standing, or median distance: the less the stronger; passes: forward, a sample; ART: "
-        "adversarial-robustness-toolbox; ours /: our time over its",
+        "adversarial-robustness-toolbox; ours /: raygrid's time over the peer's",
     )
     table.add_column("by", no_wrap=True)
     for heading in ("passes", "standing", "distance", "seconds", "ours /"):

@@ -28,8 +28,17 @@ class Params(BaseModel):
         """Return how many forward and backward passes an attack with these parameters spends on a sample at most."""
         return 0, 0
 
+    def least_passes(self) -> tuple[int, int]:
+        """Return how many forward and backward passes an attack with these parameters takes until it has an example of its own."""
+        return 1, 0
+
     def misfit(self, shape: tuple[int, int, int]) -> str | None:
         """Say why an attack with these parameters makes no sense on inputs [C, H, W] of this shape; None where it does."""
+        return None
+
+    def rivals_wanted(self) -> int | None:
+        """Return how many classes besides the true one a person wants an attack to go for; None: as many as its default says, or
+        all there are."""
         return None
 
     def most_pixels(self, shape: tuple[int, int, int]) -> int | None:

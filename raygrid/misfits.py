@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from raygrid.component import ACCESS_ORDER, Params, Stage, resolve
-from raygrid.job import check_defended, check_eps
+from raygrid.job import check_budget, check_defended, check_eps, check_rivals
 from raygrid.metrics.verification import check_far
 from raygrid.registry import find, label
 from raygrid.spec import (
@@ -78,8 +78,9 @@ def mistakes_of(grid: GridSpec, data: Dataset, model: Model, source: Model, atta
         yield f'{where}: attack "{name}" behind defense "{model.defense.component.name}": {wrong}'
     if attack.target is not None and attack.target >= data.classes:
         yield f'{where}: target {attack.target} of attack "{name}" is no class of {data.name}: 0..{data.classes - 1}'
-    if wrong := check_eps(attack, data.shape):
-        yield f"{where}: {wrong}"
+    for wrong in (check_eps(attack, data.shape), check_budget(attack), check_rivals(attack, data.classes)):
+        if wrong:
+            yield f"{where}: {wrong}"
     if attack.params.only_on() not in (None, data.name):
         yield (
             f'{where}: attack "{label(name, attack.params)}" knows its way about samples of {attack.params.only_on()} only, '

@@ -183,7 +183,7 @@ def attack(
     with _frozen(model), _reproducible(seed), compute_exactly():
         clean = run_model(model, x, 0, micro_batch)
         classes = clean.logits.shape[1] - bool(getattr(model, "abstains", False))
-        check_classes(clean, classes, y, target)
+        check_classes(clean, classes, y, spec)
         if spec.component.access == "gradient":
             check_gradient(model, x[:1])
         random = _answers_differ(clean.logits[:PROBES], run_model(model, x[:PROBES], 0, micro_batch).logits)
@@ -320,7 +320,9 @@ def _spec(
     if not component.norms and (norm, eps) != (None, None):
         raise UsageError(f'attack "{name}" keeps to no ball around the input and takes neither eps nor norm')
     if component.norms and eps is None:
-        raise UsageError(f'attack "{name}" needs eps, the radius of its ball in input units, such as eps=8/255')
+        counts = norm == "l0" or component.norms == ("l0",)
+        how = "the number of values that may change, such as eps=20" if counts else "in input units, such as eps=8/255"
+        raise UsageError(f'attack "{name}" needs eps, the radius of its ball: {how}')
     norm = norm or next(iter(component.norms), "")
     choices = (("norm", norm, component.norms or ("",)), ("goal", goal, component.goals))
     for what, value, known in choices:

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from raygrid.errors import UsageError
-from raygrid.job import check_eps
+from raygrid.job import check_budget as budget_buys
+from raygrid.job import check_eps, check_rivals
 from raygrid.outputs import Outputs
 from raygrid.spec import AttackSpec, Budget
 
@@ -38,6 +39,8 @@ def check_budget(spec: AttackSpec) -> None:
     for name, most in (("queries", spec.budget.queries), ("gradients", spec.budget.gradients)):
         if most is not None and most < 1:
             raise UsageError(f"budget: {name} must be at least 1, not {most}: what asks nothing finds nothing")
+    if wrong := budget_buys(spec):
+        raise UsageError(wrong)
     if spec.component.suite and spec.budget != Budget():
         raise UsageError(
             f'attack "{spec.component.name}" is a suite: a budget would end its stages one by one; give one attack of it a budget'
@@ -92,7 +95,7 @@ def check_inputs(x: Tensor, y: Tensor, spec: AttackSpec, micro_batch: int | None
         raise UsageError(f"micro_batch must be at least 1, not {micro_batch}")
 
 
-def check_classes(clean: Outputs, classes: int, y: Tensor, target: int | None) -> None:
+def check_classes(clean: Outputs, classes: int, y: Tensor, spec: AttackSpec) -> None:
     """Refuse a victim that fails on everything, or whose classes are not those of the labels.
 
     Raises:
@@ -104,5 +107,7 @@ def check_classes(clean: Outputs, classes: int, y: Tensor, target: int | None) -
         raise UsageError("the victim has one class, so that nothing can be mistaken; return one logit a class")
     if not bool(((y >= 0) & (y < classes)).all()):
         raise UsageError(f"y must lie in 0..{classes - 1}, the victim's classes, not in {int(y.min())}..{int(y.max())}")
-    if target is not None and not 0 <= target < classes:
-        raise UsageError(f"target must lie in 0..{classes - 1}, the victim's classes, not be {target}")
+    if spec.target is not None and not 0 <= spec.target < classes:
+        raise UsageError(f"target must lie in 0..{classes - 1}, the victim's classes, not be {spec.target}")
+    if wrong := check_rivals(spec, classes):
+        raise UsageError(wrong)

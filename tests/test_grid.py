@@ -149,6 +149,37 @@ def test_a_target_that_is_no_class_is_told(tmp_path):
         plan(job_of(tmp_path, **with_grid(attacks=[attack])))
 
 
+@pytest.mark.parametrize(
+    ("attack", "message"),
+    [
+        (
+            {"use": "ddn", "norm": "l2", "budget": {"queries": 1}},
+            "takes 2 queries until it has an example, and its budget is 1",
+        ),
+        ({"use": "deepfool", "norm": "l2", "budget": {"gradients": 8}}, "takes 9 gradients until it has an example"),
+        ({"use": "apgd-t", "budget": {"queries": 5}, "eot": 3}, "takes 6 queries until"),
+        ({"use": "apgd-t", "targets": 10}, "targets 10, and besides the true class there are 9"),
+        ({"use": "fab", "targets": 12}, "targets 12, and besides the true class there are 9"),
+    ],
+)
+def test_a_budget_that_buys_nothing_and_more_rivals_than_there_are_are_told(tmp_path, attack, message):
+    with pytest.raises(UsageError, match=message):
+        plan(job_of(tmp_path, **with_grid(attacks=[{"norm": "linf", "eps": 0.1, **attack}])))
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        {"use": "ddn", "norm": "l2", "budget": {"queries": 2}},
+        {"use": "apgd-t", "targets": 9},
+        {"use": "apgd-race"},
+        {"use": "autoattack"},
+    ],
+)
+def test_a_budget_that_buys_an_example_and_as_many_rivals_as_there_are_are_fine(tmp_path, attack):
+    assert plan(job_of(tmp_path, **with_grid(attacks=[{"norm": "linf", "eps": 0.1, **attack}]))).crafts
+
+
 def test_a_grid_of_which_exclude_leaves_nothing_is_told(tmp_path):
     one = {**DIGITS, "exclude": [{"victim": "mnist-cnn"}, {"victim": "mnist-cnn-adv"}]}
     with pytest.raises(UsageError, match=r"grids\.one\.exclude: drops every combination"):

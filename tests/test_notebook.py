@@ -185,6 +185,11 @@ MISTAKES = {
     "a victim without gradients": ({"victim": Calls(detached)}, "no gradient reaches the input of the victim"),
     "a budget of nothing": ({"budget": Budget(queries=0)}, "budget: queries must be at least 1, not 0"),
     "a budget of less": ({"budget": Budget(gradients=-1)}, "budget: gradients must be at least 1, not -1"),
+    "a budget that buys nothing": (
+        {"name": "ddn", "norm": "l2", "budget": Budget(queries=1)},
+        "takes 2 queries until it has an example, and its budget is 1",
+    ),
+    "more rivals than there are": ({"name": "apgd-t", "targets": 3}, "besides the true class there are 2"),
     "a budget for a suite": (
         {"name": "audit", "budget": Budget(queries=9)},
         "a budget would end its stages one by one",

@@ -28,6 +28,10 @@ class FirstOrder(Params):
         """A gradient, and a look at what it led to."""
         return 2, 1
 
+    def least_passes(self) -> tuple[int, int]:
+        """Both."""
+        return 2, 1
+
 
 class PGD(Params):
     """Parameters of projected gradient descent."""
@@ -121,6 +125,14 @@ class APGDT(AutoPGD):
         runs = self.targets * self.restarts
         return 1 + runs * (self.steps + LAST_LOOKS), runs * self.steps
 
+    def least_passes(self) -> tuple[int, int]:
+        """A look to find the rivals, and one at a start."""
+        return 2, 1
+
+    def rivals_wanted(self) -> int | None:
+        """The targets, where they are said."""
+        return self.targets if "targets" in self.model_fields_set else None
+
 
 class APGDRace(Params):
     """Parameters of the race of rival classes."""
@@ -141,6 +153,14 @@ class APGDRace(Params):
         last = min(self.finalists, self.targets)
         steps = self.targets * self.heat + last * self.steps
         return 1 + steps + (self.targets + last) * LAST_LOOKS, steps
+
+    def least_passes(self) -> tuple[int, int]:
+        """A look to find the rivals, and one at a start."""
+        return 2, 1
+
+    def rivals_wanted(self) -> int | None:
+        """The targets, where they are said."""
+        return self.targets if "targets" in self.model_fields_set else None
 
 
 COMPONENTS: tuple[Component, ...] = (

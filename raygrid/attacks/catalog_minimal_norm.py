@@ -27,6 +27,10 @@ class DDN(Params):
         looks, gradients, more = _second_leg(self.steps, self.rivals)
         return self.steps + more + looks + 5, self.steps + more + gradients
 
+    def least_passes(self) -> tuple[int, int]:
+        """The clean input, and the first step from it."""
+        return 2, 1
+
 
 class FMN(Params):
     """Parameters of the Fast Minimum-Norm attack."""
@@ -44,6 +48,10 @@ class FMN(Params):
         """One gradient a step and a rival, and one look to find the rivals."""
         looks, gradients, more = _second_leg(self.steps, self.rivals)
         return self.steps + more + looks, self.steps + more + gradients
+
+    def least_passes(self) -> tuple[int, int]:
+        """The clean input, and the first step from it."""
+        return 2, 1
 
 
 class SigmaZero(Params):
@@ -67,6 +75,10 @@ class SigmaZero(Params):
         looks, gradients, more = _second_leg(self.steps, self.rivals)
         return self.steps + more + looks, self.steps + more + gradients
 
+    def least_passes(self) -> tuple[int, int]:
+        """The clean input, and the first step from it."""
+        return 2, 1
+
 
 class DeepFool(Params):
     """Parameters of DeepFool."""
@@ -81,6 +93,10 @@ class DeepFool(Params):
     def passes(self) -> tuple[int, int]:
         """A gradient a step and a rival, a look a step, one to find the rivals, and a line search of five at the end."""
         return 6 + self.steps * (self.candidates + 1), self.steps * self.candidates
+
+    def least_passes(self) -> tuple[int, int]:
+        """A look to find the rivals, a gradient for each, and a look at the first step."""
+        return self.candidates + 2, self.candidates
 
 
 class CarliniWagner(Params):
@@ -135,6 +151,14 @@ class FAB(Params):
         looks = gradients if self.targeted else self.restarts * self.steps
         return 6 + looks + gradients, gradients
 
+    def least_passes(self) -> tuple[int, int]:
+        """A look to find the rivals, a gradient, and a look at the first step."""
+        return 3, 1
+
+    def rivals_wanted(self) -> int | None:
+        """The targets, where they are said."""
+        return self.targets if "targets" in self.model_fields_set else None
+
 
 COMPONENTS: tuple[Component, ...] = (
     Component(
@@ -147,7 +171,7 @@ COMPONENTS: tuple[Component, ...] = (
         norms=("l2",),
         goals=ALL_GOALS,
         minimal_norm=True,
-        version=2,
+        version=3,
     ),
     Component(
         kind="attack",

@@ -29,7 +29,7 @@ class Square(Params):
 class SimBA(Params):
     """Parameters of SimBA."""
 
-    queries: int = Field(5000, ge=1)
+    queries: int = Field(5000, ge=2)
     """Looks at the victim for each sample, until one succeeds."""
     basis: Literal["pixel", "dct"] = "dct"
     """What a step changes: one value, or one cosine pattern of a channel, low frequencies first."""
@@ -44,11 +44,15 @@ class SimBA(Params):
         """One look at each candidate."""
         return self.queries, 0
 
+    def least_passes(self) -> tuple[int, int]:
+        """A look at the clean input, and one at a step from it."""
+        return 2, 0
+
 
 class NES(Params):
     """Parameters of NES."""
 
-    queries: int = Field(5000, ge=1)
+    queries: int = Field(5000, ge=3)
     """Looks at the victim for each sample, until one succeeds."""
     samples: int = Field(50, ge=2, multiple_of=2)
     """Points for one estimate of the gradient, half of them mirrored."""
@@ -71,7 +75,7 @@ class NES(Params):
 class HopSkipJump(Params):
     """Parameters of HopSkipJump."""
 
-    queries: int = Field(5000, ge=1)
+    queries: int = Field(5000, ge=3)
     """Decisions for each sample at most, those for the start included."""
     start_tries: int = Field(100, ge=1)
     """Random points tried as a start; a sample for which none meets the goal is an error, not robust."""
@@ -82,11 +86,15 @@ class HopSkipJump(Params):
         """At most; what does not suffice for another estimate and the search after it is left."""
         return self.queries, 0
 
+    def least_passes(self) -> tuple[int, int]:
+        """A start, and two looks on the way from there."""
+        return 3, 0
+
 
 class SurFree(Params):
     """Parameters of SurFree."""
 
-    queries: int = Field(1000, ge=1)
+    queries: int = Field(1000, ge=3)
     """Decisions for each sample at most, those for the start included."""
     start_tries: int = Field(100, ge=1)
     """Random points tried as a start; a sample for which none meets the goal is an error, not robust."""
@@ -102,6 +110,10 @@ class SurFree(Params):
     def passes(self) -> tuple[int, int]:
         """At most."""
         return self.queries, 0
+
+    def least_passes(self) -> tuple[int, int]:
+        """A start, and two looks on the way from there."""
+        return 3, 0
 
 
 COMPONENTS: tuple[Component, ...] = (

@@ -54,7 +54,7 @@ def ddn(
     """
     clean = x.flatten(1)
     closest, most = Closest(x), farthest(clean, constraint)
-    for towards, leg in legs(oracle, goal, x, constraint, closest, steps, rivals):
+    for towards, leg in legs(oracle, goal, x, constraint, closest, steps, rivals, again=True):
         z, ε = clean.clone(), torch.where(closest.distance.isfinite(), closest.distance, init_norm)
         for k, on in enumerate(oracle.rounds(leg)):
             origin, here = rows(clean, on), rows(z, on)

@@ -42,7 +42,7 @@ def result_tables(results: str) -> Iterator[Table]:
         elif chosen[0]["goal"] in TRANSCRIPTION_GOALS:
             yield _transcriptions(grid, chosen, speech, with_seed=with_seed)
         else:
-            yield _accuracies(grid, chosen, with_seed=with_seed)
+            yield from _accuracies(grid, chosen, with_seed=with_seed)
 
 
 def _table(title: str, rows: list[dict[str, Any]], headings: Iterable[str]) -> Table:
@@ -54,12 +54,18 @@ def _table(title: str, rows: list[dict[str, Any]], headings: Iterable[str]) -> T
     return table
 
 
-def _accuracies(grid: str, rows: list[dict[str, Any]], *, with_seed: bool) -> Table:
-    table = _table(f"{grid}: robust accuracy", rows, ("clean", "robust", "95 % interval", "n"))
-    for row in rows:
-        rate = _percent(row["clean_accuracy"]), *_rate(row)
-        table.add_row(_victim(row), _attack(row, with_seed=with_seed), *rate, _count(row))
-    return table
+def _accuracies(grid: str, rows: list[dict[str, Any]], *, with_seed: bool) -> Iterator[Table]:
+    """Yield a table of what stands, and one of the attacks that had a class to reach: what is good for one is bad for the other."""
+    titles = {True: ("robust accuracy", "robust"), False: ("success of attacks that had a class to reach", "success")}
+    for untargeted, (title, heading) in titles.items():
+        chosen = [row for row in rows if (row["goal"] == "untargeted") is untargeted]
+        if not chosen:
+            continue
+        table = _table(f"{grid}: {title}", chosen, ("clean", heading, "95 % interval", "n"))
+        for row in chosen:
+            rate = _percent(row["clean_accuracy"]), *_rate(row)
+            table.add_row(_victim(row), _attack(row, with_seed=with_seed), *rate, _count(row))
+        yield table
 
 
 def _verifications(
@@ -116,18 +122,21 @@ def _place(row: Mapping[str, Any]) -> Place:
 
 
 def _count(row: dict[str, Any]) -> str:
-    return str(row["n"]) if row["n"] == row["planned"] else f"{row['n']} of {row['planned']}"
+    """Say of how many samples the rate is; those of the target's own class are left out of it."""
+    there, planned = row["n"] - row["skipped"], row["planned"] - row["skipped"]
+    return str(there) if there == planned else f"{there} of {planned}"
 
 
 def flagged(results: str) -> Iterator[str]:
     """Yield a line for each sign of masking that the latest run shows, one a victim and check."""
     seen = open_results(results).query(
-        "SELECT grid, victim, defense, sign, sum(num)::BIGINT AS num, sum(den)::BIGINT AS den, any_value(meaning) AS meaning "
-        "FROM checks WHERE flagged GROUP BY ALL ORDER BY ALL"
+        "SELECT grid, victim, defense, sign, sum(num)::BIGINT AS num, sum(den)::BIGINT AS den, any_value(meaning) AS meaning, "
+        "count(*) AS times FROM checks WHERE flagged GROUP BY ALL ORDER BY ALL"
     )
     for row in seen.to_pylist():
+        over = f", {row['times']} counts in all" if row["times"] > 1 else ""
         yield (
-            f"[red]masked?[/red] {row['grid']}, {_victim(row)}: {row['sign']}, {row['num']} of {row['den']}: {row['meaning']}"
+            f"[red]masked?[/red] {row['grid']}, {_victim(row)}: {row['sign']}, {row['num']} of {row['den']}{over}: {row['meaning']}"
         )
 
 
@@ -151,7 +160,7 @@ def _attack(row: dict[str, Any], *, with_seed: bool) -> str:
     source = f" from {row['source']}" if row["source"] else ""
     name = said.get("suite", said["attack"])
     ball = f"{row['norm']} {format_eps(row['eps'])}" if row["norm"] else ""
-    goal = "" if row["goal"] == "untargeted" else f"{said['goal']} (success rate)"
+    goal = "" if row["goal"] == "untargeted" else str(said["goal"])
     if row["far"] is not None:
         goal = f"{said['goal']}, {_photos(row)}"
     if row["goal"] in TRANSCRIPTION_GOALS:

@@ -180,6 +180,32 @@ def check_defended(attack: AttackSpec) -> str | None:
     return None
 
 
+def check_budget(attack: AttackSpec) -> str | None:
+    """Say why the budget of an attack buys nothing; None where it does, or where there is none."""
+    queries, gradients = attack.params.least_passes()
+    for name, most, least in (
+        ("queries", attack.budget.queries, queries * attack.looks),
+        ("gradients", attack.budget.gradients, gradients * attack.looks),
+    ):
+        if most is not None and most < least:
+            return (
+                f'attack "{attack.component.name}" takes {least} {name} until it has an example, and its budget is {most}: all '
+                "would seem robust"
+            )
+    return None
+
+
+def check_rivals(attack: AttackSpec, classes: int) -> str | None:
+    """Say that an attack is told to go for more rival classes than there are; None where it is not."""
+    wanted = attack.params.rivals_wanted()
+    if wanted is None or wanted < classes:
+        return None
+    return (
+        f'attack "{attack.component.name}": targets {wanted}, and besides the true class there are {classes - 1}; say as many, or '
+        "leave it out, which takes all there are, 9 at most"
+    )
+
+
 def check_eps(attack: AttackSpec, shape: Sequence[int]) -> str | None:
     """Say what is wrong with an eps that counts no whole values, or whose ball holds every input, so that it restricts nothing.
 

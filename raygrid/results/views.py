@@ -2,8 +2,8 @@
 
 `trials`, `draws`, `examples`, `crafts`, `fits`, `runs` and `cells` are rows; `fits` are those of the whole folder.
 `summary` has one line a cell, empty ones included.
-`worst_case` has one line for all cells that differ in their attack only: a sample is broken when any broke it. Corruptions
-(access none) are no attackers, and stay out.
+`worst_case` has one line for all cells that differ in their attack only: a sample is broken when any broke it, at this eps or a
+smaller one of the same norm. Attacks that keep to no ball share a line. Corruptions (access none) are no attackers, and stay out.
 `risk` has one line a cell too: what errors cost, see risk.py.
 `detection` has one line a cell behind a detecting defense, see detection.py.
 `defense_cost` sets the time of an answer behind each defense beside its accuracy, see cost.py.
@@ -32,7 +32,8 @@ from raygrid.results.trial_columns import CELL, STATUSES
 KEY = "grid, cell_id, seed"
 """What tells the cells of one run apart."""
 SAME_KEY = "{0}.grid = {1}.grid AND {0}.cell_id = {1}.cell_id AND {0}.seed IS NOT DISTINCT FROM {1}.seed"
-GROUP = ("grid", "data", "victim", "defense", "defense_params", "goal", "channel", "norm", "eps", "seed")
+LADDER = ("grid", "data", "victim", "defense", "defense_params", "goal", "channel", "norm", "seed")
+GROUP = (*LADDER, "eps")
 """What the cells of one worst case share."""
 Z = repr(normal_quantile(0.95))
 
@@ -73,7 +74,7 @@ FROM raw.run_index GROUP BY run, {KEY};
 
 WORST_CASE = f"""
 CREATE VIEW raw.cell_groups AS
-SELECT *, md5(row({", ".join(GROUP)})::VARCHAR) AS group_id FROM cells
+SELECT *, md5(row({", ".join(GROUP)})::VARCHAR) AS group_id, md5(row({", ".join(LADDER)})::VARCHAR) AS ladder_id FROM cells
 WHERE goal = 'untargeted' AND access IS DISTINCT FROM 'none';
 
 CREATE VIEW raw.worst_cells AS
@@ -81,7 +82,14 @@ SELECT run, {", ".join(f"any_value({column}) AS {column}" for column in GROUP)},
        group_id AS cell_id, count(*) AS attacks, max(planned) AS planned
 FROM raw.cell_groups GROUP BY run, group_id;
 
--- any broken is broken, else any failure is unknown; a sample that some attack has not reached yet is missing (null)
+-- the cells that a worst case looks at: its own, and those of a smaller eps
+CREATE VIEW raw.worst_members AS
+SELECT g.grid, g.cell_id, g.seed, w.group_id AS worst_id, g.group_id = w.group_id AS own
+FROM raw.cell_groups g JOIN (SELECT DISTINCT ladder_id, group_id, eps FROM raw.cell_groups) w
+  ON g.ladder_id = w.ladder_id AND (g.group_id = w.group_id OR g.eps < w.eps);
+
+-- any broken is broken, in a smaller ball too; else any failure is unknown; a sample that some attack has not reached yet is
+-- missing (null)
 CREATE VIEW raw.worst_trials AS
 SELECT w.grid, w.cell_id, w.seed, t.sample_id, any_value(t.cluster) AS cluster, any_value(w.goal) AS goal,
        CASE WHEN bool_or(t.status = 'broken') THEN 'broken'
@@ -94,8 +102,8 @@ SELECT w.grid, w.cell_id, w.seed, t.sample_id, any_value(t.cluster) AS cluster, 
             ELSE 'skipped' END AS status,
        bool_or(t.success) AS success, bool_and(t.clean_correct) AS clean_correct
 FROM trials t
-JOIN raw.cell_groups g ON {SAME_KEY.format("t", "g")}
-JOIN raw.worst_cells w ON g.group_id = w.cell_id
+JOIN raw.worst_members m ON {SAME_KEY.format("t", "m")} AND (m.own OR t.status = 'broken')
+JOIN raw.worst_cells w ON m.worst_id = w.cell_id
 GROUP BY w.grid, w.cell_id, w.seed, t.sample_id;
 """
 

@@ -55,6 +55,17 @@ def test_comes_as_near_to_the_boundary_of_a_linear_victim_as_it_says(case, class
     assert (found / nearest).max() <= case.bounds[classes > 2]
 
 
+@pytest.mark.parametrize("scale", [1e-3, 0.02, 0.1, 10])
+@pytest.mark.parametrize("edge", [False, True], ids=["inside", "at the edge"])
+def test_the_other_classes_draw_ddn_aside_from_no_boundary(edge, scale):
+    """Where logits are small, cross-entropy pushes away from them all: its first leg ends at up to 1.3 times the optimum here."""
+    victim, x, y = linear(10, edge)
+    victim = Linear(scale * victim.weight.detach(), scale * victim.bias.detach())
+    (case,) = (case for case in CASES if str(case) == "ddn-l2")
+    z, _ = run(case, victim, x, Goal("untargeted", y))
+    assert (distance(case, z, x) / boundaries(victim, x, y, "l2").amin(1)).max() <= 1.05
+
+
 @pytest.mark.parametrize("case", TARGETED, ids=str)
 def test_reaches_its_target(case):
     victim, x, y = linear(10, edge=True)

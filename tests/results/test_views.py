@@ -198,6 +198,19 @@ def test_worst_cases_keep_budgets_victims_and_seeds_apart(folder):
     assert sorted(row["attacks"] for row in folder.rows("worst_case")) == [1, 1, 1, 1, 1, 2]
 
 
+def test_what_fell_in_a_smaller_ball_has_fallen_in_a_larger_one(folder):
+    at = {eps: {**PGD, "eps": eps} for eps in (0.1, 0.2)}
+    weak = {"s1": "robust", "s2": "robust", "s3": "error", "s4": "broken"}
+    folder.run(
+        Unit("p.0", {"s1": "broken", "s2": "robust", "s3": "broken", "s4": "robust"}, cell=at[0.1]),
+        Unit("q.0", weak, cell={**at[0.2], **SQUARE}),
+        Unit("other.0", weak, cell={**at[0.2], "norm": "l2"}),
+    )
+    rows = {(row["norm"], row["eps"]): row for row in folder.rows("worst_case")}
+    counted = {place: (row["attacks"], row["broken"], row["robust"], row["error"]) for place, row in rows.items()}
+    assert counted == {("linf", 0.1): (1, 2, 2, 0), ("linf", 0.2): (1, 3, 1, 0), ("l2", 0.2): (1, 1, 2, 1)}
+
+
 CORRUPTION = {"attack": "corruption", "access": "none", "norm": None, "eps": None}
 
 
