@@ -166,7 +166,7 @@ def query(
     sql: Annotated[
         str,
         typer.Argument(
-            help="One SELECT over trials, examples, crafts, runs, cells, summary, worst_case, checks and what else the README names."
+            help="One SELECT over trials, examples, crafts, runs, cells, summary, worst_case, checks and all that the README names."
         ),
     ],
     output: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = Format.table,

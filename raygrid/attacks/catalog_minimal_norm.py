@@ -183,7 +183,7 @@ COMPONENTS: tuple[Component, ...] = (
         norms=("linf", "l2", "l1", "l0"),
         goals=ALL_GOALS,
         minimal_norm=True,
-        version=2,
+        version=3,
     ),
     Component(
         kind="attack",
@@ -195,6 +195,7 @@ COMPONENTS: tuple[Component, ...] = (
         norms=("l0",),
         goals=ALL_GOALS,
         minimal_norm=True,
+        version=2,
     ),
     Component(
         kind="attack",

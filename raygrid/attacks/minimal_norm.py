@@ -54,8 +54,8 @@ def ddn(
     """
     clean = x.flatten(1)
     closest, most = Closest(x), farthest(clean, constraint)
-    for towards, leg in legs(oracle, goal, x, constraint, closest, steps, rivals, again=True):
-        z, ε = clean.clone(), torch.where(closest.distance.isfinite(), closest.distance, init_norm)
+    for towards, leg, z in legs(oracle, goal, x, constraint, closest, steps, rivals, again=True):
+        ε = torch.where(closest.distance.isfinite(), closest.distance, init_norm)
         for k, on in enumerate(oracle.rounds(leg)):
             origin, here = rows(clean, on), rows(z, on)
             _, success, g = oracle.gradient(towards, here.view(-1, *x.shape[1:]), on, "ce")
@@ -106,8 +106,8 @@ def fmn(
     sphere = SPHERES[constraint.norm]
     clean = x.flatten(1)
     closest, most = Closest(x), farthest(clean, constraint)
-    for towards, leg in legs(oracle, goal, x, constraint, closest, steps, rivals):
-        z, ε = clean.clone(), closest.distance.nan_to_num(posinf=0.0)
+    for towards, leg, z in legs(oracle, goal, x, constraint, closest, steps, rivals, again=constraint.norm == "l0"):
+        ε = closest.distance.nan_to_num(posinf=0.0)
         for k, on in enumerate(oracle.rounds(leg)):
             origin, here = rows(clean, on), rows(z, on)
             margin, success, g = oracle.gradient(towards, here.view(-1, *x.shape[1:]), on, "margin")

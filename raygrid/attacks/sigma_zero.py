@@ -57,8 +57,8 @@ def sigma_zero(
     """
     clean, count = x.flatten(1), SPHERES["l0"].length
     closest = Closest(x)
-    for towards, leg in legs(oracle, goal, x, constraint, closest, steps, rivals):
-        z, τ = clean.clone(), torch.full_like(closest.distance, threshold)
+    for towards, leg, z in legs(oracle, goal, x, constraint, closest, steps, rivals, again=True):
+        τ = torch.full_like(closest.distance, threshold)
         for k, on in enumerate(oracle.rounds(leg)):
             origin, here = rows(clean, on), rows(z, on)
             _, success, g = oracle.gradient(towards, here.view(-1, *x.shape[1:]), on, "margin")

@@ -31,7 +31,7 @@ LENGTHS = {
 }
 
 
-NEAR, COUNTS = (1.05, 1.05), (1.25, 1.25)
+NEAR, COUNTS = (1.05, 1.05), (1.0, 1.0)
 """How far from the nearest boundary: lengths, and counts of values."""
 
 
