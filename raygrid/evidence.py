@@ -10,7 +10,7 @@ ZERO_SHARE = 0.05
 """Share of a sample's gradients that may be zero throughout before it counts as masked."""
 FORETELLS = "first-order"
 """The attack that compares what a gradient foretells of a step with what the step brings."""
-MISLED = 0.5
+MISLED = 0.25
 """Share of the samples that stand and whose gradient was compared with what a step brings, above which gradients mislead."""
 CLOSE = 0.1
 """Share below which five times as many steps are spent on it. The two of 256 digits that only Square's 5,000 queries broke in

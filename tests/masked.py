@@ -37,6 +37,36 @@ class Rippled(nn.Module):
         return self.model(x + self.height * (self.frequency * x).sin())
 
 
+class _Rounded(torch.autograd.Function):
+    """Rounds to multiples of a step; its gradient says that it does not."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, step: float) -> Tensor:
+        return (x / step).round() * step
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient, None
+
+
+class Compressed(nn.Module):
+    """Rounds frequencies of blocks of 4 x 4, as JPEG does, with the gradient of the identity: right at large, wrong in detail."""
+
+    def __init__(self, model: nn.Module, step: float = 0.6) -> None:
+        super().__init__()
+        self.model, self.step = model, step
+        k = torch.arange(4.0)
+        waves = (torch.pi / 4 * (k[None] + 0.5) * k[:, None]).cos() * (1 / 2) ** 0.5
+        waves[0] *= (1 / 2) ** 0.5
+        self.register_buffer("waves", waves)
+
+    def forward(self, x: Tensor) -> Tensor:
+        blocks = x.unfold(2, 4, 4).unfold(3, 4, 4)
+        frequencies = _Rounded.apply(self.waves @ blocks @ self.waves.T, self.step)
+        again = self.waves.T @ frequencies @ self.waves
+        return self.model(again.permute(0, 1, 2, 4, 3, 5).reshape(x.shape))
+
+
 class Shifting(nn.Module):
     """Looks at a crop that is drawn anew for every sample and pass."""
 

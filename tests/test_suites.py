@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from masked import Quantized, Rippled, Saturated, Shifting
+from masked import Compressed, Quantized, Rippled, Saturated, Shifting
 from models import Tiny, digits, pixels, victim
 
 import raygrid
@@ -114,10 +114,11 @@ def test_a_victim_that_answers_at_random_is_judged_by_twenty_draws_and_attacked_
     assert torch.equal(again.x_adv, averaged.x_adv) and again.verdicts == averaged.verdicts
 
 
-def test_audit_escalates_where_gradients_mislead_and_not_on_the_bare_net():
+@pytest.mark.parametrize("wrap", [Rippled, Compressed])
+def test_audit_escalates_where_gradients_mislead_and_not_on_the_bare_net(wrap):
     bare, (x, y) = victim("mnist-cnn"), digits(2)
     called = [
         sum(stage.forwards.sum() > 0 for stage in raygrid.attack(model, x, y, "audit", norm="linf", eps=0.08).stages)
-        for model in (bare, Rippled(bare))
+        for model in (bare, wrap(bare))
     ]
     assert called[0] <= 5 < called[1]

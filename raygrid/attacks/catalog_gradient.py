@@ -25,12 +25,12 @@ class FirstOrder(Params):
     """Parameters of the first-order step: none."""
 
     def passes(self) -> tuple[int, int]:
-        """A gradient, and a look at what it led to."""
-        return 2, 1
+        """A gradient, and two looks at what it led to."""
+        return 3, 1
 
     def least_passes(self) -> tuple[int, int]:
-        """Both."""
-        return 2, 1
+        """All of them."""
+        return 3, 1
 
 
 class PGD(Params):
