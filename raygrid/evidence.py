@@ -106,7 +106,7 @@ def _zero(records: Sequence[Record]) -> bool:
 
 
 def _misled(records: Sequence[Record]) -> bool:
-    """Whether the gradients of most samples that still stand did not foretell what a step brings, at this eps."""
+    """Whether gradients of more than MISLED of the samples that still stand did not foretell what a step brings, at this eps."""
     standing = [
         bool(wrong)
         for record in records

@@ -136,11 +136,6 @@ class Oracle:
         """The samples that the attack reported broken, [N] bool."""
         return self._ledger.broken
 
-    @property
-    def steady(self) -> bool:
-        """Whether the same input meets the same answer at every look."""
-        return self.channel is None and self.numbers is None
-
     def rounds(self, steps: int, *, queries: int = 1, gradients: int = 1) -> Iterator[Tensor]:
         """Yield, `steps` times at most, the positions of the samples that are still standing and can pay for a round.
 

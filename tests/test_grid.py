@@ -158,6 +158,7 @@ def test_a_target_that_is_no_class_is_told(tmp_path):
         ),
         ({"use": "deepfool", "norm": "l2", "budget": {"gradients": 8}}, "takes 9 gradients until it has an example"),
         ({"use": "apgd-t", "budget": {"queries": 5}, "eot": 3}, "takes 6 queries until"),
+        ({"use": "nes", "budget": {"queries": 2}}, "takes 3 queries until"),
         ({"use": "apgd-t", "targets": 10}, "targets 10, and besides the true class there are 9"),
         ({"use": "fab", "targets": 12}, "targets 12, and besides the true class there are 9"),
     ],

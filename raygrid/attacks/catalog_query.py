@@ -71,6 +71,10 @@ class NES(Params):
         pairs = max(rest - 1, 0) // 2
         return steps * (self.samples + 1) + (2 * pairs + 1 if pairs else 0), 0
 
+    def least_passes(self) -> tuple[int, int]:
+        """A pair of points, and a look after the step."""
+        return 3, 0
+
 
 class HopSkipJump(Params):
     """Parameters of HopSkipJump."""

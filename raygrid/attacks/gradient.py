@@ -72,7 +72,7 @@ def first_order(oracle: Oracle, goal: Goal, x: Tensor, constraint: Constraint, r
         randomness: unused; it is deterministic.
 
     Returns:
-        Candidates [B, C, H, W] inside the constraint.
+        Candidates [B, C, H, W] inside the constraint: the first point that was seen to succeed, else the full step.
     """
     z = x.clone()
     least, most = FORETOLD[constraint.norm]
@@ -81,15 +81,18 @@ def first_order(oracle: Oracle, goal: Goal, x: Tensor, constraint: Constraint, r
         before = oracle.gradient(goal, clean, active, "margin")
         there = constraint.project(constraint.descend(clean, before.gradient, constraint.eps), clean)
         foretold = ((there - clean) * before.gradient).flatten(1).sum(1)
-        wrong = torch.zeros_like(before.success)
+        wrong, broken, found = torch.zeros_like(before.success), torch.zeros_like(before.success), there
         for share in (QUARTER, 1.0):
-            after = oracle.look(goal, clean + share * (there - clean), active, "margin")
+            here = there if share == 1 else clean + share * (there - clean)
+            after = oracle.look(goal, here, active, "margin")
             came = after.loss - before.loss
             wrong |= (came > least * share * foretold) | (came < most * share * foretold)
-        if oracle.steady:
+            found = torch.where((after.success & ~broken).view(-1, *[1] * (x.dim() - 1)), here, found)
+            broken |= after.success
+        if oracle.channel is None and oracle.numbers is None:
             oracle.false_gradients.index_add_(0, active, wrong.long())
-        oracle.retire(active, after.success)
-        z = with_rows(z, active, there)
+        oracle.retire(active, broken)
+        z = with_rows(z, active, found)
     return z
 
 

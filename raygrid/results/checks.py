@@ -56,13 +56,14 @@ CHECKS = (
         f"""
         WITH c AS (
             SELECT {", ".join(BALL)}, cell_id, any_value({NOISE}) AS noise, any_value(access = 'gradient') AS gradient,
+                   any_value(attack = 'first-order') AS one_step,
                    count_if(status = 'broken') AS broken, count_if(status = 'robust') AS robust,
                    count_if(status = 'broken' AND obtained = 'attacked') AS broken_here
             FROM judged GROUP BY ALL),
         n AS (SELECT {", ".join(BALL)}, max(broken_here) AS by_noise FROM c WHERE noise GROUP BY ALL)
         SELECT {", ".join(f"c.{column}" for column in BALL)}, c.cell_id, by_noise AS num, broken AS den
         FROM c JOIN n ON {" AND ".join(f"c.{column} IS NOT DISTINCT FROM n.{column}" for column in BALL)}
-        WHERE gradient AND robust > 0
+        WHERE gradient AND robust > 0 AND NOT one_step
         """,
     ),
     Check(

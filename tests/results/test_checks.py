@@ -135,5 +135,10 @@ def test_what_a_ladder_took_over_from_a_smaller_eps_counts_for_gradients_and_not
     assert (row["num"], row["den"], row["flagged"]) == (2, 10, False)
 
 
+def test_noise_is_compared_with_no_single_step(folder):
+    units = [Unit("f", BROKEN, cell=FIRST), Unit("n", BROKEN, cell=NOISE)]
+    assert "noise-does-as-well" not in signs(folder, *units)
+
+
 def test_every_check_has_a_case():
     assert set(CASES) | {"zero-gradients", "gradients-mislead"} == {check.name for check in CHECKS}

@@ -1,0 +1,44 @@
+"""The first-order step: what it hands in, and what it notes."""
+
+import torch
+from models import Linear, numbers, pixels
+from torch import nn
+
+from raygrid.attacks.gradient import first_order
+from raygrid.constraints import Constraint
+from raygrid.goals import Goal
+from raygrid.oracle import Oracle
+
+
+class Ridge(nn.Module):
+    """Wrong in a narrow band around a quarter of the way, right everywhere else."""
+
+    def forward(self, x):
+        mean = x.flatten(1).mean(1)
+        margin = torch.where((mean - 0.45).abs() < 0.02, -1.0 * torch.ones_like(mean), 1.0 + 20 * (mean - 0.5))
+        return torch.stack([margin.clamp_min(-1.0).where(mean > 0.4, torch.ones_like(mean)), torch.zeros_like(mean)], 1)
+
+
+def run(victim, x, y, eps):
+    oracle = Oracle(victim, len(x))
+    return first_order(oracle, Goal("untargeted", y), x, Constraint("linf", eps), None), oracle
+
+
+def test_a_success_seen_at_a_quarter_of_the_way_is_handed_in():
+    x = torch.full((2, 1, 4, 4), 0.5)
+    z, oracle = run(Ridge(), x, torch.zeros(2, dtype=torch.long), 0.2)
+    assert oracle.broken.all()
+    assert torch.allclose(z, torch.full_like(x, 0.45))
+    assert (Ridge()(z).argmax(1) == 1).all()
+
+
+def test_a_linear_victim_foretells_and_one_whose_gradient_is_turned_about_does_not():
+    x = 0.3 + 0.4 * pixels(6, 1, 4, 4)
+    plain = Linear(numbers(3, 16), torch.zeros(3))
+    y = plain(x).argmax(1)
+
+    def turned(z):
+        return plain(2 * z.detach() - z)  # the same values, and gradients of the other sign
+
+    assert not run(plain, x, y, 0.05)[1].false_gradients.any()
+    assert run(turned, x, y, 0.05)[1].false_gradients.all()
