@@ -25,12 +25,12 @@ class FirstOrder(Params):
     """Parameters of the first-order step: none."""
 
     def passes(self) -> tuple[int, int]:
-        """A gradient, and two looks at what it led to."""
-        return 3, 1
+        """A gradient at both ends of the step, and two looks in between."""
+        return 4, 2
 
     def least_passes(self) -> tuple[int, int]:
         """All of them."""
-        return 3, 1
+        return 4, 2
 
 
 class PGD(Params):
@@ -183,6 +183,7 @@ COMPONENTS: tuple[Component, ...] = (
         source="Ours, after the signs of masking of Athalye, Carlini & Wagner, ICML 2018",
         norms=("linf", "l2", "l1"),
         goals=ALL_GOALS,
+        version=2,
     ),
     Component(
         kind="attack",

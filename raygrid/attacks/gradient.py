@@ -11,7 +11,7 @@ from raygrid.attacks.best import Best
 from raygrid.attacks.rows import rows, with_rows
 from raygrid.constraints import Constraint
 from raygrid.goals import Goal, LossName
-from raygrid.oracle import Oracle
+from raygrid.oracle import GradientQuery, Oracle
 from raygrid.randomness import Randomness
 
 ScheduleName = Literal["constant", "cosine", "linear"]
@@ -31,6 +31,10 @@ behind ripples of 0.02 sin(400 x) at 0.11. The few values that L1 moves go from 
 QUARTER = 0.25
 """Share of the step that is looked at as well: gradients may be right at large and wrong in detail. Behind a JPEG-like rounding
 with the identity's gradient it fails on 32 to 67 % of the samples that stand, on the nets above on 0 to 2 (one: 13)."""
+BACK = (0.0, 4.0)
+"""What a quarter of the way back brings, as a share of what the gradient at the step's end foretells: gradients may be right near
+the clean input only. Behind gradients that are turned about farther out than 0.03 the median is -1, behind shuffled ones 9 to
+14, on the nets above 1; but on mnist-cnn-adv in L-inf, where the box bends the way, 0.5, and 11 % are below 0."""
 
 
 def fgsm(
@@ -58,8 +62,8 @@ def fgsm(
 
 
 def first_order(oracle: Oracle, goal: Goal, x: Tensor, constraint: Constraint, randomness: Randomness) -> Tensor:
-    """Step as far as eps goes along the gradient of the margin, look there and at a quarter of the way, and note where less than
-    half came of what was foretold.
+    """Step as far as eps goes along the gradient of the margin, look there, at a quarter of the way, and a quarter of the way back,
+    and note where not even half came of what was foretold.
 
     What lies in between bends or shatters the loss, or the gradient is not its own (Athalye et al., ICML 2018). Nothing is noted of
     victims that answer at random and of channels, where two looks differ anyway.
@@ -75,25 +79,32 @@ def first_order(oracle: Oracle, goal: Goal, x: Tensor, constraint: Constraint, r
         Candidates [B, C, H, W] inside the constraint: the first point that was seen to succeed, else the full step.
     """
     z = x.clone()
-    least, most = FORETOLD[constraint.norm]
-    for active in oracle.rounds(1, queries=3):
+    for active in oracle.rounds(1, queries=4, gradients=2):
         clean = rows(x, active)
         before = oracle.gradient(goal, clean, active, "margin")
         there = constraint.project(constraint.descend(clean, before.gradient, constraint.eps), clean)
-        foretold = ((there - clean) * before.gradient).flatten(1).sum(1)
-        wrong, broken, found = torch.zeros_like(before.success), torch.zeros_like(before.success), there
-        for share in (QUARTER, 1.0):
-            here = there if share == 1 else clean + share * (there - clean)
-            after = oracle.look(goal, here, active, "margin")
-            came = after.loss - before.loss
-            wrong |= (came > least * share * foretold) | (came < most * share * foretold)
-            found = torch.where((after.success & ~broken).view(-1, *[1] * (x.dim() - 1)), here, found)
-            broken |= after.success
+        quarter, near_end = clean + QUARTER * (there - clean), there + QUARTER * (clean - there)
+        early = oracle.look(goal, quarter, active, "margin")
+        end = oracle.gradient(goal, there, active, "margin")
+        late = oracle.look(goal, near_end, active, "margin")
+        told = FORETOLD[constraint.norm]
+        wrong = _misled(before, quarter - clean, early.loss, told) | _misled(before, there - clean, end.loss, told)
+        wrong |= _misled(end, near_end - there, late.loss, BACK)
         if oracle.channel is None and oracle.numbers is None:
             oracle.false_gradients.index_add_(0, active, wrong.long())
-        oracle.retire(active, broken)
+        found = there
+        for success, point in ((late.success, near_end), (end.success, there), (early.success, quarter)):
+            found = torch.where(success.view(-1, *[1] * (x.dim() - 1)), point, found)
+        oracle.retire(active, early.success | end.success | late.success)
         z = with_rows(z, active, found)
     return z
+
+
+def _misled(at: GradientQuery, step: Tensor, after: Tensor, share: tuple[float, float]) -> Tensor:
+    """Return [B] bool: whether the loss after a step [B, C, H, W] changed by another share of what the gradient foretold."""
+    came, foretold = after - at.loss, (step * at.gradient).flatten(1).sum(1)
+    least, most = foretold * share[0], foretold * share[1]
+    return (came < torch.minimum(least, most)) | (came > torch.maximum(least, most))
 
 
 def pgd(

@@ -42,3 +42,14 @@ def test_a_linear_victim_foretells_and_one_whose_gradient_is_turned_about_does_n
 
     assert not run(plain, x, y, 0.05)[1].false_gradients.any()
     assert run(turned, x, y, 0.05)[1].false_gradients.all()
+
+
+def test_gradients_that_are_turned_about_farther_out_only_are_seen_on_the_way_back():
+    x = 0.3 + 0.4 * pixels(6, 1, 4, 4)
+    plain = Linear(numbers(3, 16), torch.zeros(3))
+
+    def turned_far(z):
+        far = (z.detach() - x).abs().amax((1, 2, 3)) > 0.03
+        return plain(torch.where(far.view(-1, 1, 1, 1), 2 * z.detach() - z, z))
+
+    assert run(turned_far, x, plain(x).argmax(1), 0.05)[1].false_gradients.all()
