@@ -60,7 +60,7 @@ def carlini_wagner(
     """
     closest = Closest(x)
     c = torch.full_like(closest.distance, c_init)
-    for towards, leg, _ in legs(oracle, goal, x, constraint, closest, binary_steps, rivals):
+    for towards, leg, _ in legs(oracle, goal, x, constraint, closest, binary_steps, rivals, again=True):
         lower, upper = torch.zeros_like(c), torch.full_like(c, torch.inf)
         for _ in range(leg):
             enough = _minimize(oracle, towards, x, constraint, closest, c, steps, lr, kappa, abort_early)

@@ -25,12 +25,12 @@ class FirstOrder(Params):
     """Parameters of the first-order step: none."""
 
     def passes(self) -> tuple[int, int]:
-        """A gradient at both ends of the step, and two looks in between."""
-        return 4, 2
+        """Two gradients, and two looks along the way of each."""
+        return 6, 2
 
     def least_passes(self) -> tuple[int, int]:
         """All of them."""
-        return 4, 2
+        return 6, 2
 
 
 class PGD(Params):

@@ -218,7 +218,7 @@ COMPONENTS: tuple[Component, ...] = (
         norms=("l2",),
         goals=ALL_GOALS,
         minimal_norm=True,
-        version=2,
+        version=3,
     ),
     Component(
         kind="attack",
