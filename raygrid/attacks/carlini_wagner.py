@@ -49,7 +49,7 @@ def carlini_wagner(
         randomness: unused; the attack is deterministic.
         steps: Adam steps of a minimization.
         binary_steps: minimizations, each with a c of its own for each sample.
-        lr: Adam's step size, in units of w.
+        lr: Adam's step size, in units of w; less for values that it would carry farther than their share of what was found.
         c_init: the first c.
         kappa: logit gap by which an example must succeed.
         abort_early: leave a sample's minimization when its loss stops falling.
@@ -88,6 +88,7 @@ def _minimize(
     w = torch.atanh((clean - middle) / half * INSIDE)
     m, v = torch.zeros_like(w), torch.zeros_like(w)
     enough = torch.zeros_like(c, dtype=torch.bool)
+    pace = closest.distance / clean.shape[1] ** 0.5
     running, checked = torch.ones_like(enough), torch.full_like(c, torch.inf)
     for k, on in enumerate(oracle.rounds(steps)):
         on = on[running[on, 0]]
@@ -107,11 +108,13 @@ def _minimize(
             running = with_rows(running, on, loss <= STALLED * rows(checked, on))
             checked = with_rows(checked, on, loss)
 
-        g = (2 * δ + torch.where(margin > -κ, weight, 0.0) * g.flatten(1)) * half * (1 - tanh.square())
+        slope = half * (1 - tanh.square())
+        g = (2 * δ + torch.where(margin > -κ, weight, 0.0) * g.flatten(1)) * slope
         first = BETA_1 * rows(m, on) + (1 - BETA_1) * g
         second = BETA_2 * rows(v, on) + (1 - BETA_2) * g.square()
         m, v = with_rows(m, on, first), with_rows(v, on, second)
-        rate = lr / (1 - BETA_1 ** (k + 1))
+        # Where a success is near, steps of lr would leap over what lies nearer: a value moves by its share of the distance at most.
+        rate = (rows(pace, on) / slope.clamp_min(TINY)).clamp_max(lr) / (1 - BETA_1 ** (k + 1))
         moved = rows(w, on) - rate * first / ((second / (1 - BETA_2 ** (k + 1))).sqrt() + TINY)
         w = with_rows(w, on, moved)
     return enough

@@ -72,9 +72,9 @@ ATTACKS = [
     Case("pgd", "l2", SHORT, two_classes={"step_size": 0.2}, many_classes={"step_size": 0.2, "loss": "margin"}),
     Case("pgd", "l1", SHORT, two_classes={}, many_classes={"loss": "margin"}),
     # Not for L1, whose last steps move one value at a time and must be long: 6 of 160 samples are missed.
-    Case("first-order", "linf", two_classes={}, random=False),
-    Case("first-order", "l2", two_classes={}, box=False, random=False),
-    Case("first-order", "l1", random=False),
+    Case("first-order", "linf", two_classes={}),
+    Case("first-order", "l2", two_classes={}, box=False),
+    Case("first-order", "l1"),
     *(
         Case("pgd", norm, SHORT | {"schedule": schedule}, {"schedule": schedule} | given, variant=("schedule",))
         for schedule, norm, given in (

@@ -259,6 +259,18 @@ def test_hop_skip_jump_draws_its_directions_block_by_block_without_another_resul
     assert (distance(case, z, x) / boundaries(victim, x, y, "l2").amin(1)).max() <= 1.15
 
 
+def test_carlini_wagner_does_not_leap_over_boundaries_that_are_near():
+    """Those of 200 classes are: steps of one length end at up to 1.6 times the optimum here."""
+    x = pixels(12, 3, 12, 20)
+    victim = Linear(numbers(200, 720) / 720**0.5, 0.05 * numbers(200))
+    y = victim(x).argmax(1)
+    case = Case(carlini_wagner, "l2", dict(parse(find("attack", "carlini-wagner"), {})), lambda t: 0, lambda t: 0)
+
+    z, _ = run(case, victim, x, Goal("untargeted", y))
+
+    assert (distance(case, z, x) / boundaries(victim, x, y, "l2").amin(1)).max() <= 1.05
+
+
 def test_carlini_wagner_gives_the_confidence_it_was_asked_for():
     victim, x, y = linear(10, edge=False)
     case = Case(carlini_wagner, "l2", CW | {"kappa": 2.0}, lambda t: 1606 + t, lambda t: 1600 + t)
