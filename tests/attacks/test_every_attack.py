@@ -144,7 +144,7 @@ def test_a_rerun_is_bit_identical_at_equal_micro_batch(case):
     once, again = (run(victim("mnist-cnn"), batch, spec, micro_batch=7)[0].x_adv for _ in range(2))
     assert torch.equal(once, again)
     other = run(victim("mnist-cnn"), batch, spec, micro_batch=7, seed=1)[0].x_adv
-    assert torch.equal(once, other) is not case.random
+    assert torch.equal(once, other) is not (case.random and not case.notes)
 
 
 # Costs
