@@ -42,8 +42,8 @@ def autoattack(params: AutoAttack, norm: str) -> tuple[Stage, ...]:
 def audit(params: Audit, norm: str) -> tuple[Stage, ...]:
     """Return the stages of audit.
 
-    Cheap attacks come first: one step, which shows whether gradients at its two ends foretell what it brings, APGD-CE, a race of
-    rival classes, which is APGD-T for half its passes, and a short Square that shows whether scores see what gradients don't. A
+    Cheap attacks come first: one step, which shows whether gradients foretell what steps bring, APGD-CE, a race of rival
+    classes, which is APGD-T for half its passes, and a short Square that shows whether scores see what gradients don't. A
     long run goes for samples that nearly fell. The others are AutoAttack's stages, FAB with leaps, and an attack on decisions
     alone: they are called where the victim shows a sign of masking, which is a gradient of zero, gradients of a quarter of the
     standing samples that mislead, an answer at random, or a sample that Square or FAB broke and gradient descent had left. Behind

@@ -79,7 +79,7 @@ CHECKS = (
     Check(
         "gradients-mislead",
         0.25,
-        "samples that stand after every gradient attack and whose gradient foretold twice what a step brought, or a quarter",
+        "samples that stand after every gradient attack and whose gradients did not foretell what steps brought",
         f"""
         WITH s AS (
             SELECT {", ".join(BALL)}, sample_id, bool_or(access = 'gradient' AND j.status = 'broken') AS broken,

@@ -78,7 +78,7 @@ CRAFTS = Table(
         Column(
             "false_gradients",
             "int64",
-            "Backward passes whose gradient did not foretell what a step brings, of attacks that compare the two: first-order.",
+            "1 where gradients did not foretell what steps bring, else 0, of attacks that compare the two: first-order.",
         ),
         Column("seconds", "float64", "The sample's share of the wall time of crafting."),
         Column("attack_claimed", "bool", "Whether the attack itself believed to have succeeded; never the verdict."),
