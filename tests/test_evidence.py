@@ -1,5 +1,7 @@
 """When a suite escalates: what its conditions make of what was seen."""
 
+from dataclasses import replace
+
 import pytest
 
 from raygrid.attacks.catalog_suites import Audit, AutoAttack
@@ -68,6 +70,20 @@ def test_a_sample_is_close_by_the_least_margin_that_any_attack_at_this_eps_left_
 )
 def test_a_sign_of_masking_calls_for_every_sample(signs, masked):
     assert called("masked", *signs) == [masked] * 2
+
+
+@pytest.mark.parametrize(("misled", "sign"), [(2, False), (3, True)])
+def test_gradients_mislead_where_those_of_more_than_a_quarter_of_eight_samples_do(misled, sign):
+    false = (1,) * misled + (0,) * (8 - misled)
+    eight = {
+        "broken": (False,) * 8,
+        "attacked": (True,) * 8,
+        "zeros": (0,) * 8,
+        "left": (0.5,) * 8,
+        "unknown": (False,) * 8,
+    }
+    seen = replace(record("first-order", false=false, **eight), backwards=(2,) * 8)
+    assert called("masked", seen) == [sign] * 8
 
 
 @pytest.mark.parametrize(
